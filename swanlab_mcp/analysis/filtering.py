@@ -72,9 +72,8 @@ _ORDERED: dict[str, Callable[[Any, Any], bool]] = {
 class Candidate(NamedTuple):
     """An experiment with its config flattened by dots and the last values of the requested metrics.
 
-    A running experiment lasts until `now` (Unix seconds), or for an unknown time if `now` is 0. `machine` is empty
-    unless it was read. `answers` contains SwanLab's answers to conditions on fields that it never sends, by the names
-    from `name_answer`.
+    A running experiment lasts until `now` (Unix seconds; 0 means unknown). `machine` is empty unless it was read.
+    `answers` contains SwanLab's answers to conditions on fields that it never sends (see `name_answer`).
     """
 
     experiment: Experiment
@@ -192,9 +191,8 @@ def passes(candidate: Candidate, condition: Filter) -> bool:
     """Return whether a candidate meets a condition; a missing field meets only `!=` and `not-in`.
 
     Numbers and numeric texts compare as numbers, times as moments (UTC by default), and other texts as they are. Two
-    numeric texts compare as numbers only in order comparisons. A date without a time means the whole day only in
-    equality comparisons. `contains` matches part of a text, ignoring case, also in the elements of a list; it also
-    matches an equal element. Values of different types have no order.
+    numeric texts compare as numbers only in order comparisons, and dates mean whole days only in equality comparisons.
+    `contains` matches an equal element of a list, or part of a text or element, ignoring case.
     """
     if condition.field in UNSENT_FIELDS:
         return candidate.answers[name_answer(condition)]
@@ -382,10 +380,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _to_comparable(value: Any) -> float | str | None:
-    """Convert a value so that it can be ordered: numbers, numeric texts and times become floats.
-
-    Return `None` for NaN and for values without an order.
-    """
+    """Convert numbers, numeric texts and times to floats; return `None` for NaN and for values without an order."""
     if isinstance(value, datetime):
         return value.timestamp()
     if isinstance(value, (int, float)):

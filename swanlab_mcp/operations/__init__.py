@@ -1,4 +1,4 @@
-"""The questions of researchers, one public function each: (client, *, typed arguments) -> ApiResponse.
+"""One public function for each question of a researcher: (client, *, typed arguments) -> ApiResponse.
 
 A function's docstring is the description of the tool of the same name.
 """

@@ -24,8 +24,8 @@ async def get_server_info(
 ) -> ApiResponse[ServerInfo | list[User] | list[Project] | list[Workspace]]:
     """Get the plan, seats, users, projects and usage of a self-hosted SwanLab; requires a root key.
 
-    Use list_projects for the projects of one workspace. Returns the plan, whether it has expired, the seats, the
-    numbers of users, projects and workspaces, and SwanLab's usage figures; with `rows`, one page of a list instead.
+    Use list_projects for the projects in one workspace. Returns the plan, whether it has expired, the seats, the
+    numbers of users, projects and workspaces, and SwanLab's usage figures; with `rows`, returns a page of that list.
     Example: {"rows": "users"}.
     """
     if not rows:

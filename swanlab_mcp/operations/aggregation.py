@@ -43,19 +43,19 @@ _FIELDS = ("workspace", "project", "user", "state", "name", "group", "job", "lab
 _GROUPED = (*_FIELDS, *MACHINE_FIELDS, *_PERIODS)
 _USUAL: Sequence[Statistic] = ("mean", "sd", "min", "median", "max")
 _BRIEF: Sequence[Statistic] = ("mean", "sd")
-# more rows have fewer columns
+# above this number of rows, fewer columns are shown
 _FEW_ROWS = 6
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """A group of experiments with equal values of the fields, and its statistics of a metric.
+    """A group of experiments with equal values in the fields, and the statistics of a metric over the group.
 
-    Without a metric, `statistics` are empty. `missing` experiments have no value, `non_finite` experiments NaN or
-    infinity, `broken` experiments a finite value but a training loss that became NaN or diverged, and `unfinished`
-    experiments are excluded by their state. `seconds` is the total run time of the experiments. `gpu_seconds` is
-    their run time multiplied by the GPUs of their machines, without the `without_gpus` experiments whose time or
-    machine is unknown.
+    Without a metric, `statistics` are empty. Four counts say how many experiments do not count: `missing` have no
+    value, `non_finite` have NaN or infinity, `broken` have a training loss that became NaN or diverged, and
+    `unfinished` are excluded by their state. `seconds` is the total run time of the experiments. `gpu_seconds` is their
+    run time multiplied by the GPUs in their machines, except for the `without_gpus` experiments with an unknown time or
+    machine.
     """
 
     values: Sequence[Any]
@@ -76,9 +76,9 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Aggregation:
-    """A page of groups in order; in total there are `groups` groups of `count` experiments.
+    """A page of groups in order; in total, there are `groups` groups with `count` experiments.
 
-    Several of these experiments have an `ambiguous` name.
+    `ambiguous` contains the names that several of these experiments have.
     """
 
     rows: Sequence[Group]
@@ -105,10 +105,10 @@ async def aggregate_experiments(
     page: PageNumber = 1,
     size: PageSize = 0,
 ) -> ApiResponse[Aggregation]:
-    """Count and average experiments of one or many projects by fields: how many crashed by user, mean accuracy by lr.
+    """Count and average the experiments in one or more projects by fields, such as crashes by user or accuracy by lr.
 
-    Use rank_experiments to judge whether differences are noise. Returns per group and metric count, states, hours, n,
-    mean, sd, min, median, max and the best member, from finished experiments; others are counted separately.
+    Use rank_experiments to see whether differences are noise. Returns for each group and metric the count, states,
+    hours, n, mean, sd, min, median, max and best member; only finished experiments are averaged.
     Example: {"project": "mnist", "group_by": ["config.lr"], "metrics": ["val/acc"]}.
     """
     group_by = [normalise_field(field) for field in group_by]
@@ -167,7 +167,7 @@ async def aggregate_experiments(
 
 
 def _check_groups(fields: Sequence[str]) -> None:
-    """Raise InvalidArgument for a field whose values are measured, or differ in all experiments."""
+    """Raise InvalidArgument for a field that is measured, or that differs between all experiments."""
     for field in fields:
         if field in ("created", "finished", "duration"):
             raise InvalidArgument(
@@ -184,7 +184,7 @@ def _check_groups(fields: Sequence[str]) -> None:
 async def _drop_missing(
     client: SwanLabClient, ref: Scope, choice: Choice, metrics: Sequence[str]
 ) -> tuple[Sequence[str], list[str]]:
-    """Return the metrics that some experiment has, with notes on the others. Raises NotFound if none is left."""
+    """Return the metrics that any experiment has, and notes on the others. Raises NotFound if none has any."""
     experiments = choice.experiments
     logged = {key for summary in choice.summaries.values() for key in summary}
     missing = [metric for metric in metrics if experiments and metric not in logged]
@@ -210,7 +210,7 @@ def _note_machines(machines: Mapping[str, Machine], count: int) -> list[str]:
 
 
 def _read(candidate: Candidate, field: str, ref: Scope) -> Any:
-    """Return a field of an experiment; day, week (ISO) and month refer to its creation, in UTC."""
+    """Return the value of a field for an experiment; day, (ISO) week and month refer to its creation in UTC."""
     if field in ("project", "workspace"):
         project = ref.experiment(candidate.experiment.cuid).parent
         return str(project if field == "project" else project.parent)
@@ -277,7 +277,7 @@ def _get_result(summary: MetricSummary | None, direction: str, at: str) -> float
 
 
 def _measure(experiment: Experiment) -> timedelta | None:
-    """Return an experiment's run time, or None without a recorded end."""
+    """Return an experiment's run time, or `None` if its end was not recorded."""
     started, ended = read_time(experiment.createdAt), read_time(experiment.finishedAt or "")
     return max(ended - started, timedelta()) if started and ended else None
 
@@ -289,7 +289,7 @@ def _describe_order(metric: str) -> str:
 
 
 def _order(groups: Sequence[Group], metric: str) -> list[Group]:
-    """Return the groups with the best mean first, or the largest first; the metrics of a group stay together."""
+    """Sort the groups by their mean, best first, or else by size, largest first; a group's metrics stay together."""
     direction = str(describe_key(metric).direction) if metric else ""
     firsts = {tuple(map(freeze, one.values)): one for one in groups if one.metric == metric}
 

@@ -24,10 +24,10 @@ _ABSENT = (NotFound, NotAvailableOffline)
 
 
 async def find_anywhere(client: SwanLabClient, name: str, workspace: WorkspaceRef | None) -> ExperimentRef:
-    """Return the only experiment with this id, or else this name, in the account's projects or those of a workspace.
+    """Find the experiment with this id, or else this name, in all projects of the account or of a workspace.
 
-    Raises InvalidArgument with the paths of several, NotFound for none, and the error of a project that cannot be read
-    unless an id is found.
+    Raises InvalidArgument with the paths if several experiments have the name, and NotFound if none has. Unless the id
+    is found, also raises the error of a project that cannot be read.
     """
     if at_path := await _read_path(client, name):
         return at_path
@@ -76,7 +76,7 @@ async def find_anywhere(client: SwanLabClient, name: str, workspace: WorkspaceRe
 
 
 async def find_original(client: SwanLabClient, clone: Experiment) -> tuple[ExperimentRef, Experiment] | None:
-    """Return the experiment whose metrics a clone shows, or `None` if it could not be read for any reason."""
+    """Return the original experiment of a clone, or `None` if it cannot be read for any reason."""
     spaces = [WorkspaceRef(one.username) for one in (await client.list_workspaces()).data or []]
 
     async def ask(ref: WorkspaceRef) -> list[ProjectRef]:
@@ -96,7 +96,7 @@ async def find_original(client: SwanLabClient, clone: Experiment) -> tuple[Exper
 
 
 async def _read_path(client: SwanLabClient, path: str) -> ExperimentRef | None:
-    """Return the experiment at a path whose project has slashes in its name, if there is one."""
+    """Return the experiment at a path if its project has slashes in its name, else `None`."""
     parts = path.split("/")
     if len(parts) < 4 or any(part in ("", ".", "..") for part in parts):
         return None
@@ -124,7 +124,7 @@ async def _list_projects(
 async def _read(
     items: Sequence[Item], question: Callable[[Item], Awaitable[list[T]]]
 ) -> tuple[list[T], Sequence[SwanLabError]]:
-    """Return what the items contain, and the errors other than that nothing exists."""
+    """Read all items; return the results and the errors, except errors that say that nothing exists."""
 
     async def ask(item: Item) -> list[T] | SwanLabError:
         try:
@@ -138,6 +138,6 @@ async def _read(
 
 
 def _drop_copies(found: Sequence[ExperimentRef]) -> list[ExperimentRef]:
-    """Return the experiments without the local copy of a run in the cloud."""
+    """Return the experiments without local copies of runs in the cloud."""
     cloud = {(one.project, one.cuid) for one in found if one.workspace != LOCAL}
     return [one for one in found if one.workspace != LOCAL or (one.project, one.cuid) not in cloud]

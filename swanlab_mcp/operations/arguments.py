@@ -86,13 +86,13 @@ __all__ = [
     "XAxis",
 ]
 
-# published as text, because some hosts do not support several types; numbers are accepted too
+# published as a string, because some hosts do not support union types; numbers are accepted too
 AS_TEXT = WithJsonSchema({"type": "string"})
 WORDS = BeforeValidator(read_words)
 Key = Annotated[str, Field(min_length=1, max_length=512)]
 Name = Annotated[str, Field(max_length=2048)]
 
-Username = Annotated[str, Field(max_length=512, description="Workspace of the project. Default: your own")]
+Username = Annotated[str, Field(max_length=512, description="Workspace that owns the project. Default: your own")]
 ProjectName = Annotated[
     str, Field(max_length=1024, description="Project name, 'workspace/project' path, or URL of the project")
 ]
@@ -102,7 +102,7 @@ OptionalProject = Annotated[
     str,
     Field(
         max_length=1024,
-        description="Project name, path or URL; needed only for ambiguous names",
+        description="Project name, path or URL; only needed for ambiguous names",
     ),
 ]
 ExpCuid = Annotated[
@@ -142,7 +142,7 @@ Fields = Annotated[
     Field(
         max_length=50,
         description="Columns to show: config keys such as lr (config shows all), metric.<key>, user, labels, duration, "
-        "host. Default: config keys that differ",
+        "host. Default: differing config keys",
     ),
 ]
 ExpCuids = Annotated[
@@ -204,18 +204,18 @@ PlotAxis = Annotated[
     str,
     Field(
         max_length=512,
-        description="Axis: step, time, relative_time, a metric key; config.KEY or metric.KEY: a point per experiment",
+        description="Axis: step, time, relative_time, a metric key; config.KEY or metric.KEY (a point per experiment)",
     ),
 ]
 GroupBy = Annotated[
     str,
     Field(
         max_length=512,
-        description="Draw means with bands of groups: seed (repeats) or a config key; colours points, also metric.KEY",
+        description="Draw group means with bands: seed (repeats) or a config key; colours points, also by metric.KEY",
     ),
 ]
 BandKind = Annotated[
-    Literal["sd", "minmax"], Field(description="Band of each group: standard deviation, or minimum to maximum")
+    Literal["sd", "minmax"], Field(description="Band around each mean: standard deviation, or minimum to maximum")
 ]
 LogX = Annotated[bool, Field(description="Draw the horizontal axis on a logarithmic scale")]
 Smoothing = Annotated[
@@ -235,10 +235,10 @@ MediaKeys = Annotated[
 MediaSteps = Annotated[
     Sequence[int],
     WORDS,
-    Field(max_length=16, description="Steps whose media are returned. Default: the last step that has media"),
+    Field(max_length=16, description="Steps whose media to return. Default: the last step with media"),
 ]
 MediaPage = Annotated[
-    int, ZERO_IS_ABSENT, Field(ge=1, le=1_000_000, description="Page of files to return, counted from 1")
+    int, ZERO_IS_ABSENT, Field(ge=1, le=1_000_000, description="Page of files to return, from 1")
 ]
 MediaPageSize = Annotated[
     int, ZERO_IS_ABSENT, Field(ge=1, le=4, description="Files per page, at most 4; 0 means the default")
@@ -247,7 +247,7 @@ StepsOnly = Annotated[
     bool, Field(description="Return only the steps with media and their counts, without images and texts")
 ]
 TextStart = Annotated[
-    int, Field(ge=0, description="Character at which to continue a long text, given in a note of the reply")
+    int, Field(ge=0, description="Character at which to continue a long text, as given in a note")
 ]
 KeySearch = Annotated[
     str,
@@ -264,7 +264,7 @@ EnvironmentSearch = Annotated[
 LogTail = Annotated[
     int,
     ZERO_IS_ABSENT,
-    Field(ge=1, le=2000, description="How many lines to return at most; 0 means the default"),
+    Field(ge=1, le=2000, description="Return at most this many lines; 0 means the default"),
 ]
 LogStart = Annotated[
     int | None,
@@ -294,7 +294,7 @@ Filters = Annotated[
 FurtherFilters = Annotated[
     Sequence[Annotated[Filter, Inlined(is_brief=True)]],
     BeforeValidator(read_objects),
-    Field(max_length=20, description="Conditions that all must hold; fields as in find_experiments"),
+    Field(max_length=20, description="Conditions to meet, all of them; fields as in find_experiments"),
 ]
 SortField = Annotated[
     str,
@@ -336,7 +336,7 @@ BaselineToBeat = Annotated[
 ]
 RepeatsBy = Annotated[
     Literal["config", "group", "job"],
-    Field(description="What repeats have in common: the config apart from seed and fold, or the group or job"),
+    Field(description="What repeats share: the config except for seed and fold, or the group or job"),
 ]
 Unfinished = Annotated[
     bool, Field(description="Also rank running, crashed and aborted experiments instead of listing them separately")
@@ -375,16 +375,16 @@ NewProjectName = Annotated[
 ]
 NewDescription = Annotated[str, Field(max_length=2000, description="Short text that says what the project is about")]
 Visibility = Annotated[
-    Literal["PRIVATE", "PUBLIC"], Field(description="PRIVATE: members of the workspace only; PUBLIC: everybody")
+    Literal["PRIVATE", "PUBLIC"], Field(description="PRIVATE: only members of the workspace; PUBLIC: everyone")
 ]
 AnyProject = Annotated[
     Sequence[Name],
     WORDS,
     AS_TEXT,
-    Field(max_length=100, description=f"{_SEVERAL}. Default: all of the workspace"),
+    Field(max_length=100, description=f"{_SEVERAL}. Default: all in the workspace"),
 ]
 WatchedMetrics = Annotated[
     Sequence[Key],
     WORDS,
-    Field(max_length=4, description="Metric keys whose new records are reported. Default: the main loss or score"),
+    Field(max_length=4, description="Metric keys whose new records to report. Default: the main loss or score"),
 ]

@@ -1,4 +1,4 @@
-"""Find the baseline, a setting with which others are compared, by its name."""
+"""Find the baseline (the setting that others are compared with) by its name."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["find_baseline", "write_name"]
 def find_baseline(
     wanted: str, experiments: Sequence[Experiment], field: Field, names: Sequence[Sequence[tuple[str, Any]]]
 ) -> int:
-    """Return the number of the baseline setting, by an experiment's name, id or URL, or by the setting's name.
+    """Return the index of the baseline setting, given by an experiment's name, id or URL, or by the setting's name.
 
     Raises InvalidArgument for an unknown, unranked or ambiguous name.
     """

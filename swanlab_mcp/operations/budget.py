@@ -1,4 +1,4 @@
-"""Limit the size of answers for assistants, which pay for tokens; Python callers have no limit."""
+"""Limit the size of replies to assistants, which pay for tokens; Python callers have no limit."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["count_fitting", "count_points", "count_showable", "count_tokens", "o
 
 output_tokens: ContextVar[int | None] = ContextVar("output_tokens", default=None)
 
-# as in count_tokens, a token has 2.5 characters; a point is a step and a value with their commas in JSON
+# as in count_tokens, a token has 2.5 characters; in JSON, a point is a step and a value with commas
 _CHARACTERS_PER_TOKEN = 2.5
 _CHARACTERS_PER_POINT = 30
 _CHARACTERS_PER_EXTRA = 27
@@ -22,7 +22,7 @@ _FEWEST_TOKENS_PER_RECORD = 30
 
 
 def count_tokens(text: str) -> int:
-    """Return an upper estimate of a text's tokens: 1 per 2.5 ASCII characters, more than 1 per other character."""
+    """Return an upper estimate of a text's tokens: 1 per 2.5 ASCII characters, and more than 1 per other character."""
     if text.isascii():
         return int(len(text) / 2.5) + 1
     ascii_count = len(text.encode("ascii", "ignore"))
@@ -31,7 +31,7 @@ def count_tokens(text: str) -> int:
 
 
 def count_points(rows: int, *, has_axis: bool) -> int | None:
-    """Return how many points per series fit if there are `rows` series, or None without a limit."""
+    """Return how many points per series fit into the reply if there are `rows` series, or `None` without a limit."""
     tokens = output_tokens.get()
     if tokens is None:
         return None
@@ -41,13 +41,13 @@ def count_points(rows: int, *, has_axis: bool) -> int | None:
 
 
 def count_showable(page: int) -> int | None:
-    """Return how many records, in whole pages, exceed every possible answer, or None without a limit."""
+    """Return a number of records, in full pages, that no reply can exceed, or `None` without a limit."""
     tokens = output_tokens.get()
     return None if tokens is None else page * (tokens // (_FEWEST_TOKENS_PER_RECORD * page) + 1)
 
 
 def count_fitting(rows: Iterable[str]) -> int:
-    """Return how many rows (in JSON) fit, in order: at least one, or all without a limit."""
+    """Return how many of the first rows (as JSON) fit into the reply: at least one, or all without a limit."""
     tokens = output_tokens.get()
     left = None if tokens is None else tokens * 0.95 - min(_TOKENS_OF_NOTES, tokens / 4)
     count = 0

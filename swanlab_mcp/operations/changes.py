@@ -1,4 +1,4 @@
-"""Change SwanLab: a dry run first, then, with its confirmation, exactly one change."""
+"""Change data in SwanLab: first a dry run, then, with its confirmation, exactly one change."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from swanlab_mcp.operations.question import find_lookalikes, make_fingerprint, w
 __all__ = ["create_project", "delete_experiments", "delete_project"]
 
 _SHOWN = 20
-# these are not certain refusals: 404 and 410 may result from this very request, and 408 comes from a proxy
+# these do not prove a refusal: 404 and 410 may result from this very request, and 408 comes from a proxy
 _OPEN_STATUSES = {404, 408, 410}
 
 
@@ -54,7 +54,7 @@ async def delete_experiments(
     """Delete experiments permanently, with metrics, logs and media; the first call only shows what would be deleted.
 
     Show that to the user; only if they agree, call again with the same arguments and the confirmation. delete_project
-    deletes a whole project. Returns the action, the experiments, whether it is done, and until then the confirmation.
+    deletes a whole project. Returns the action, the experiments, whether it is done, and if not, the confirmation.
     Example: {"project": "mnist", "exp_cuids": ["lr-0.1"]}.
     """
     found = await progress.follow(
@@ -104,7 +104,7 @@ async def delete_project(
 
     Show that to the user; only if they agree, call again with the same arguments and the confirmation. Use
     delete_experiments for single experiments. Returns the action, the project's experiments (up to 20, and how many),
-    whether it is done, and until then the confirmation.
+    whether it is done, and if not, the confirmation.
     Example: {"project": "team/mnist"}.
     """
     ref = await resolve_project(client, project, username)
@@ -154,8 +154,8 @@ async def create_project(
     """Create an empty project; the first call only shows what would be created.
 
     Show that to the user; only if they agree, call again with the same arguments and the confirmation. Training code
-    creates its project automatically; list_projects lists existing ones. Returns the action, whether it is done, and
-    until then the confirmation.
+    creates its project automatically; list_projects lists existing ones. Returns the action, whether it is done, and if
+    not, the confirmation.
     Example: {"project": "mnist-v2", "username": "team"}.
     """
     ref = (await resolve_workspace(client, username)).project(project)
@@ -226,7 +226,7 @@ async def _settle(
     do: Callable[[], Awaitable[list[str]]],
     warnings: Sequence[str] = (),
 ) -> ApiResponse[Change]:
-    """Return a dry run with a confirmation; given that confirmation, make the change and return it."""
+    """Return a dry run with a confirmation token, or if that token is given, make the change and return it."""
     account = [await client.default.get_username(), client.at(ref).get_link(ref)]
     bound = [*account, ref.workspace, ref.project, *request]
     # the signature covers everything shown
@@ -251,7 +251,7 @@ async def _settle(
 
 
 async def _require_role(client: SwanLabClient, username: str) -> None:
-    """Raise PermissionDenied if the user's known role forbids changes; otherwise SwanLab decides."""
+    """Raise PermissionDenied if the user's role is known to forbid changes; otherwise SwanLab decides."""
     for workspace in (await client.list_workspaces()).data or []:
         if workspace.username == username and workspace.role in ("VIEWER", "VISITOR"):
             raise PermissionDenied(
@@ -265,9 +265,9 @@ async def _require_role(client: SwanLabClient, username: str) -> None:
 
 
 async def _write(write: Callable[[], Awaitable[object]], is_done: Callable[[], Awaitable[bool]], what: str) -> str:
-    """Send a change once; if the response leaves open whether `what` is true, check it and return a note.
+    """Send a change once. If the response does not show whether it was made, check, and return a note.
 
-    Raises SwanLabError if the change was not made, or if the check fails too.
+    `what` describes the change in words. Raises SwanLabError if the change was not made, or if the check also fails.
     """
     change = pending.get() or PendingChange()
     change.begin(what)
@@ -293,7 +293,7 @@ async def _write(write: Callable[[], Awaitable[object]], is_done: Callable[[], A
                 message = say(
                     "A follow-up check showed that this did not happen: {what}. {error}", what=what, error=error.message
                 )
-                # the check has settled the doubt
+                # the check has shown that no change was made
                 raise _reword(error, message, say("SwanLab has an internal problem; try again later.")) from error
             return say(
                 "SwanLab's response was lost or an error ({error}), but a follow-up check confirmed: {what}.",
@@ -319,7 +319,7 @@ async def _is_gone(look: Callable[[], Awaitable[object]]) -> bool:
 
 
 def _describe_part(error: SwanLabError, cuids: Sequence[str], number: int) -> SwanLabError:
-    """Add to an error the experiments deleted before position `number`, and those not tried."""
+    """Add to an error which experiments were deleted before position `number`, and which were not attempted."""
     before, after = ", ".join(map(quote, cuids[:number])), ", ".join(map(quote, cuids[number + 1 :]))
     done = say("Deleted: {cuids}.", cuids=before) if number else say("No experiments were deleted before it.")
     left = say("Not deleted: {cuids}.", cuids=after) if after else ""
@@ -339,7 +339,7 @@ def _show(experiments: Sequence[Experiment]) -> list[AffectedExperiment]:
 
 
 def _sign(experiments: Sequence[Experiment]) -> list[Any]:
-    """Return the state that a confirmation covers: if it changes, the confirmation is void."""
+    """Return the state that a confirmation covers; if the state changes, the confirmation becomes invalid."""
     return sorted(
         [one.cuid, one.name, one.description, one.state, one.createdAt, one.finishedAt or "", one.show]
         for one in experiments

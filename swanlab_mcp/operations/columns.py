@@ -1,4 +1,4 @@
-"""Choose the columns of a list of experiments."""
+"""Choose the columns for a list of experiments."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ __all__ = ["WHOLE_CONFIG", "choose_list_columns"]
 
 WHOLE_CONFIG = ("config",)
 _WHOLE = frozenset({*WHOLE_CONFIG, "profile.config"})
-# as in filters, and as in the headings of lists
+# the prefixes in filters and in list headings
 _PREFIXES = ("", "config.", "profile.config.")
 _METRIC_PREFIXES = ("metric.", "metrics.")
 _BASE = ("name", "state", "created", "finished", "show")
-# shown if named; a single row shows them all
+# only shown if named, or if there is a single row
 _OPTIONAL = ("description", "user", "labels", "group", "job")
 _DERIVED = ("duration", *MACHINE_FIELDS)
 _FIXED = (*_BASE, "clone_of", *_OPTIONAL, *_DERIVED)
@@ -35,11 +35,11 @@ _ASKED_FOR_KEYS = 3
 async def choose_list_columns(
     client: SwanLabClient, ref: Scope, rows: Sequence[Experiment], fields: Sequence[str], used: Sequence[str] = ()
 ) -> tuple[list[Experiment], list[str]]:
-    """Return the experiments with the columns to show, and notes on omitted and unknown ones.
+    """Return the experiments with the columns to show, and notes on omitted and unknown columns.
 
-    `fields` names config keys, metric.<key> (last values) and other fields of filters. "config" selects all keys;
-    without fields, the config keys that differ between these experiments are shown. Fields that filters and sorting
-    `used` are shown too.
+    `fields` contains config keys, metric.<key> (for last values) and other filter fields; "config" selects all config
+    keys. Without fields, the config keys that differ between these experiments are shown. `used` contains the fields in
+    filters and sorting, which are shown too.
     """
     is_whole = not _WHOLE.isdisjoint(fields)
     named = [normalise_field(field) for field in fields if field not in _WHOLE]
@@ -49,7 +49,7 @@ async def choose_list_columns(
     if is_whole:
         chosen, notes = list(rows), list[str]()
     else:
-        # a list of columns without config keys shows none
+        # if the fields contain no config keys, none are shown
         chosen, notes = _choose_config(rows, own, is_default=not fields)
     metrics, lacking = await _read_metrics(client, ref, rows, keys)
     facts = await _read_facts(client, ref, rows, [one for one in _DERIVED if one in shown])
@@ -65,7 +65,7 @@ async def choose_list_columns(
 async def _read_metrics(
     client: SwanLabClient, ref: Scope, rows: Sequence[Experiment], keys: Sequence[str]
 ) -> tuple[list[dict[str, float]], list[str]]:
-    """Return the last values of metrics for each experiment, and notes on keys that none of them has."""
+    """Return the last metric values for each experiment, and notes on keys that no experiment has."""
     if not keys or not rows:
         return [{} for _ in rows], []
     answer = await read_summaries(client, ref, rows, keys)
@@ -94,7 +94,7 @@ def _note_missing(key: str, logged: Sequence[str]) -> str:
 async def _read_facts(
     client: SwanLabClient, ref: Scope, rows: Sequence[Experiment], names: Sequence[str]
 ) -> list[dict[str, Any]]:
-    """Return for each experiment the facts that are not part of SwanLab's lists."""
+    """Return for each experiment the facts that SwanLab's lists do not contain."""
     machines = await read_machines(client, ref, rows) if {*names} & {*MACHINE_FIELDS} else {}
     found: list[dict[str, Any]] = []
     for row in rows:
@@ -151,14 +151,14 @@ def _pick(rows: Sequence[Experiment], keys: Sequence[str]) -> list[Experiment]:
 
 def _pick_part(row: Experiment, keys: Sequence[str]) -> Experiment:
     profile = {key: value for key, value in row.profile.items() if key != "config"}
-    # {} would say that the config is empty
+    # {} would mean that the config is empty
     if part := pick_in_order(row.profile["config"], keys):
         profile["config"] = part
     return row.model_copy(update={"profile": profile})
 
 
 def _strip(field: str, configs: Sequence[Any]) -> str:
-    """Return a field without the prefixes; a key that exists is not changed."""
+    """Return a field without its prefix, unless it is an existing key."""
     spelled = [field.removeprefix(prefix) for prefix in _PREFIXES if field.startswith(prefix)]
     return next((key for key in spelled if _exists(key, configs)), spelled[-1])
 

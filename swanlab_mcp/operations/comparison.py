@@ -56,7 +56,7 @@ _MOST = 50
 _METRICS = 2
 _STRONGEST = 5
 _CONFOUNDED = 3
-# facts about the process, not about the conditions of the run
+# facts about the process that say nothing about the conditions of the run
 _PROCESS = ("runtime.pid", "swanlab.run_dir", "runtime.hostname_pid")
 
 
@@ -64,14 +64,17 @@ Chosen = Mapping[ExperimentRef, Experiment]
 
 
 class Difference(NamedTuple):
-    """A config key or a fact that differs, with one value per experiment."""
+    """A config key or a fact that differs, with its value in each experiment."""
 
     name: str
     values: Sequence[Any]
 
 
 class Differing(NamedTuple):
-    """Differences, the most informative first; `equal` counts the keys equal in all, `others` are not settings."""
+    """Differences, most informative first.
+
+    `equal` counts the keys with the same value in all experiments; `others` are differences that are not settings.
+    """
 
     found: Sequence[Difference]
     equal: int
@@ -81,9 +84,9 @@ class Differing(NamedTuple):
 class Compared(NamedTuple):
     """The differences between experiments, and their results.
 
-    An association comes with its confounded settings; `apart` counts the experiments excluded from
-    associations. With a baseline, `decided` says which settings to keep. `broken` names the experiments in which a
-    shown metric or a training loss became NaN or infinite, or a training loss diverged.
+    Each association includes its confounded settings, and `apart` counts the experiments that associations exclude.
+    With a baseline, `decided` says which settings to keep. `broken` lists the experiments with NaN or infinity in a
+    shown metric or a training loss, or with a diverged training loss.
     """
 
     experiments: Chosen
@@ -107,11 +110,11 @@ async def compare_experiments(
     baseline: BaselineToBeat = "",
     username: Username = "",
 ) -> ApiResponse[Compared]:
-    """Compare 2 to 50 experiments by differences in config, environment, packages, git and command, and by results.
+    """Compare the configs, environments, packages, git commits, commands and results of 2 to 50 experiments.
 
-    Use rank_experiments to order a whole project. Returns a value per experiment for each differing key and for each
-    metric (last, best, at the last common step); for 5 or more experiments also the keys associated with the first
-    metric. With a baseline, first says for each setting keep, discard or run more seeds.
+    Use rank_experiments to order a whole project. Returns the keys that differ and the metrics (last, best, at the last
+    common step) with each experiment's value; for 5 or more experiments, also the keys associated with the first
+    metric. With a baseline, starts with a decision per setting: keep, discard or run more seeds.
     Example: {"project": "mnist", "exp_cuids": ["lr-0.1", "lr-1"], "metrics": ["val/acc"]}.
     """
     chosen, notes = await _choose(client, project, username, exp_cuids, filters, fewest=1 if baseline else 2)
@@ -154,7 +157,7 @@ async def compare_experiments(
 
 
 def _list_links(client: SwanLabClient, refs: Sequence[ExperimentRef]) -> list[str]:
-    """Return the forms of the links: one for each project, or for each workspace if there are many projects."""
+    """Return the link patterns, one for each project, or one for each workspace if there are many projects."""
     projects = list(dict.fromkeys(ref.parent for ref in refs))
     if len(projects) > _LINKS:
         projects = list(dict.fromkeys(one.parent.project("<project>") for one in projects))
@@ -169,7 +172,7 @@ async def _choose(
     filters: FurtherFilters,
     fewest: int,
 ) -> tuple[Chosen, list[str]]:
-    """Return `fewest` to 50 experiments with their whole profiles. Raises InvalidArgument for fewer or more."""
+    """Return `fewest` to 50 experiments with their full profiles. Raises InvalidArgument for fewer or more."""
     if exp_cuids and filters:
         raise InvalidArgument(say("exp_cuids and filters cannot be combined."), hint=say("Pass only one."))
     unknown: Sequence[SwanLabError] = ()
@@ -215,7 +218,7 @@ async def _choose(
 async def _decide(
     client: SwanLabClient, chosen: Chosen, baseline: str, metrics: Sequence[str]
 ) -> tuple[Decided | None, Chosen]:
-    """Return the decisions, and the experiments with the best one of the baseline."""
+    """Return the decisions, and the experiments including the baseline's best experiment."""
     groups = _group(chosen)
     if len(groups) > 1:
         raise InvalidArgument(
@@ -268,7 +271,7 @@ async def _read_summaries(
 
 
 async def _find_losses(client: SwanLabClient, chosen: Chosen) -> list[str]:
-    """Return the training losses, which show whether a run broke although other metrics look well."""
+    """Return the training losses, which show whether a run broke even if other metrics look good."""
     return choose_training_losses(
         [key for group in _group(chosen).items() for key in await list_logged_keys(client, *group)]
     )
@@ -295,7 +298,7 @@ def _set_apart(
     found: Mapping[ExperimentRef, Summary],
     broken: Mapping[ExperimentRef, Breakage],
 ) -> list[Reason | None]:
-    """Return why the first metric of an experiment does not count for associations, as in rankings."""
+    """Return for each experiment why its first metric does not count for associations, or `None` if it counts."""
     if not compared:
         return []
     results: list[Result] = []
@@ -306,7 +309,7 @@ def _set_apart(
 
 
 async def _explain_missing(client: SwanLabClient, chosen: Chosen, missing: Sequence[str]) -> list[NotFound]:
-    """Return an error with near names for each metric that no experiment has."""
+    """Return an error with similar names for each metric that no experiment has."""
     if not missing:
         return []
     logged = [key for group in _group(chosen).items() for key in await list_logged_keys(client, *group)]
@@ -331,7 +334,7 @@ def _compare_metric(key: str, summaries: Sequence[MetricSummary | None]) -> Comp
 async def _add_common_step(
     client: SwanLabClient, chosen: Chosen, compared: Sequence[ComparedMetric], summaries: Sequence[Summary]
 ) -> list[ComparedMetric]:
-    """Add the values at the last common step, from every point, if the experiments ended at different steps."""
+    """Add the values at the last common step, from all points, if the experiments ended at different steps."""
     uneven = [
         metric.key for metric in compared if len({one[metric.key].step for one in summaries if metric.key in one}) > 1
     ]
@@ -359,7 +362,7 @@ def _read_common_step(metric: ComparedMetric, series: Sequence[Points | None]) -
 
 def _find_settings(configs: Sequence[Mapping[str, Any]], first: Sequence[str]) -> Differing:
     varying = find_varying(configs)
-    # results and output folders in a config are not settings
+    # results and output folders are not settings
     others = [key for key in varying if not is_setting(key) and not is_seed(key)]
     ordered = [key for key in dict.fromkeys([*first, *varying]) if key not in others]
     equal = len(dict.fromkeys(key for config in configs for key in config)) - len(varying)
@@ -368,7 +371,7 @@ def _find_settings(configs: Sequence[Mapping[str, Any]], first: Sequence[str]) -
 
 def _find_facts(facts: Sequence[Mapping[str, Any]]) -> Differing:
     differing = find_varying(facts)
-    # there are many packages, so other differences of the environment come first
+    # there are many packages, so other differences in the environment come first
     differing.sort(key=lambda name: name.startswith("package."))
     equal = len(dict.fromkeys(name for one in facts for name in one)) - len(differing)
     return Differing([Difference(name, [one.get(name) for one in facts]) for name in differing], equal)
@@ -383,7 +386,7 @@ def _find_associations(
         return []
     results = compared[0].best or compared[0].last
     kept = [configs[place] for place in places]
-    # the means of groups would reveal a secret's values
+    # group means would reveal the values of a secret
     open_keys = [
         key for key in find_varying(kept) if all(mask_secrets(one.get(key), key) == one.get(key) for one in kept)
     ]

@@ -1,4 +1,4 @@
-"""Complete a half-typed workspace, project or experiment."""
+"""Complete a partly typed workspace, project or experiment."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ _LONGEST = 512
 
 
 class Completer:
-    """Complete arguments; every keystroke sends a request, so the last project's names are cached."""
+    """Complete arguments as the user types; the names in the last project are cached between keystrokes."""
 
     def __init__(self, client: SwanLabClient) -> None:
         self._client = client
         self._names = TTLCache[tuple[ProjectRef, int], list[tuple[str, str]]](1, _KEPT)
 
     async def complete(self, name: str, typed: str, chosen: Mapping[str, str]) -> ApiResponse[list[str]]:
-        """Return at most 100 values of `username`, `project` or `exp_cuid` that contain the typed text, in any case.
+        """Return at most 100 values for `username`, `project` or `exp_cuid` that contain the typed text, ignoring case.
 
-        `chosen` holds the arguments filled in so far; values that start with the typed text come first. An experiment
-        is offered by its name, or by its id if the text matches only the id or the name is ambiguous. Other arguments
-        have no values. Raises the errors of listing.
+        Values that start with the typed text come first. `chosen` contains the arguments filled in so far. An
+        experiment is suggested by name, or by id if the text only matches the id or the name is ambiguous. Other
+        arguments have no values. Raises an error if the values cannot be listed.
         """
         wanted = typed.casefold()
         if name == "username":
@@ -55,7 +55,7 @@ class Completer:
         return _choose((), wanted)
 
     async def _list_experiments(self, ref: ProjectRef) -> list[tuple[str, str]]:
-        """Return the name and id of each experiment, at most 30 seconds old and never older than a write."""
+        """Return the name and id of each experiment, at most 30 seconds old and never older than the last write."""
         backend = self._client.at(ref)
         key = ref, backend.writes
         names = self._names.get(key)

@@ -1,4 +1,4 @@
-"""Confirmation tokens: a second call may make the change of a dry run, once, within ten minutes."""
+"""Confirmation tokens, which allow a second call to make the change of a dry run once, within ten minutes."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _LARGEST_SKEW = 60.0  # seconds between the clocks of two workers
 
 
 class Confirmations:
-    """Issue tokens and accept each once; all instances with the same `secret` accept each other's tokens.
+    """Issue tokens, and accept each once; all instances with the same `secret` accept each other's tokens.
 
-    A token is a time, a nonce, and two signatures (HMAC-SHA-256, 96 bits each), of the request and of the current
-    state. Spent tokens are remembered in this process only; in other processes a spent token is void, because its
-    change has altered the state.
+    A token consists of a time, a nonce, and two signatures (HMAC-SHA-256, 96 bits each), one for the request and one
+    for the current state. Only this process remembers spent tokens. In other processes a spent token is invalid because
+    its change has altered the state.
     """
 
     def __init__(self, secret: str = "") -> None:
@@ -38,7 +38,7 @@ class Confirmations:
         self._deadlines: dict[bytes, float] = {}
 
     def issue(self, request: Sequence[Any], state: Any) -> tuple[str, int]:
-        """Return a token for a request (JSON values) on the current state, and the Unix time of its expiry."""
+        """Return a token for a request (JSON values) and the current state, and the Unix time at which it expires."""
         ends = int(time.time()) + LIFETIME
         salt = ends.to_bytes(_TIME, "big") + secrets.token_bytes(_NONCE)
         self._note_deadline(salt, LIFETIME)
@@ -62,7 +62,7 @@ class Confirmations:
                 hint=_advise(),
             )
         left = int.from_bytes(salt[:_TIME], "big") - time.time()
-        # a clock set back must not extend a token: by the monotonic clock it expires after LIFETIME
+        # by the monotonic clock, a token expires after LIFETIME even if the system clock is set back
         is_from_future = salt not in self._deadlines and left > LIFETIME + _LARGEST_SKEW
         if left <= 0 or is_from_future or self._note_deadline(salt, min(left, LIFETIME)) <= time.monotonic():
             raise InvalidArgument(
@@ -90,7 +90,7 @@ class Confirmations:
         self._spent[salt] = int.from_bytes(salt[:_TIME], "big")
 
     def _note_deadline(self, salt: bytes, left: float) -> float:
-        """Return a token's expiry by the monotonic clock, `left` seconds after it was first seen."""
+        """Return when a token expires by the monotonic clock: `left` seconds after it was first seen."""
         if salt not in self._deadlines and len(self._deadlines) >= _MOST:
             del self._deadlines[next(iter(self._deadlines))]
         return self._deadlines.setdefault(salt, time.monotonic() + left)
@@ -105,7 +105,7 @@ def _advise() -> str:
 
 
 def _decode(token: str) -> bytes:
-    """Return a token's bytes in the fixed length of tokens; an invalid token becomes zeros."""
+    """Decode a token into its fixed number of bytes; an invalid token becomes zeros."""
     size = _TIME + _NONCE + 2 * _MAC
     try:
         content = base64.b64decode(token.strip() + "=" * (-len(token.strip()) % 4), altchars=b"-_", validate=True)
@@ -114,7 +114,7 @@ def _decode(token: str) -> bytes:
     return content if len(content) == size else bytes(size)
 
 
-confirmations: ContextVar[Confirmations] = ContextVar("confirmations", default=Confirmations())  # noqa: B039 a server sets its own
+confirmations: ContextVar[Confirmations] = ContextVar("confirmations", default=Confirmations())  # noqa: B039 each server sets its own
 
 # true while a call only determines its change, without making it
 is_rehearsal: ContextVar[bool] = ContextVar("is_rehearsal", default=False)

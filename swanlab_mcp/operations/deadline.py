@@ -14,9 +14,10 @@ T = TypeVar("T")
 
 
 async def keep_deadline(question: Coroutine[Any, Any, T], seconds: float, *, is_write: bool = False) -> T:
-    """Await an operation for at most `seconds`. Raises ServerUnavailable (status 0) if there is no answer by then.
+    """Await an operation for at most `seconds`. Raises ServerUnavailable (status 0) if it takes longer.
 
-    `is_write` marks a change. After its request is sent, the operation raises its own error about the change instead.
+    `is_write` marks a change. Once its request has been sent, the operation raises its own error instead, which says
+    whether the change is known to be made.
     """
     try:
         with limit_postponement():

@@ -1,4 +1,4 @@
-"""Decide about the experiments of a comparison with the judgements of rank_experiments(baseline=…)."""
+"""Decide which compared experiments to keep, by the verdicts of rank_experiments(baseline=…)."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ __all__ = ["Decided", "decide_settings"]
 
 
 class Decided(NamedTuple):
-    """The decisions about compared settings, in the order of the ranking, and the row of the baseline.
+    """The decisions about the compared settings, in ranking order, and the row of the baseline.
 
-    There is no baseline row if the better direction of the metric is unknown.
+    There is no baseline row if it is unknown which direction of the metric is better.
     """
 
     ranking: Ranking
@@ -32,8 +32,8 @@ class Decided(NamedTuple):
 async def decide_settings(
     client: SwanLabClient, ref: ProjectRef, baseline: str, metric: str, candidates: Collection[ExperimentRef]
 ) -> Decided | None:
-    """Return a decision for each setting of the candidates; `None` if the project holds no experiment."""
-    # the repeats and the noise of the whole project count, so that both tools agree
+    """Return a decision for each setting among the candidates, or `None` if the project has no experiments."""
+    # use the repeats and noise of the whole project, so that both tools agree
     answer = await rank_experiments(
         client, project=ref.project, username=ref.workspace, metric=metric, baseline=baseline, page=0, size=100
     )
