@@ -237,18 +237,14 @@ MediaSteps = Annotated[
     WORDS,
     Field(max_length=16, description="Steps whose media to return. Default: the last step with media"),
 ]
-MediaPage = Annotated[
-    int, ZERO_IS_ABSENT, Field(ge=1, le=1_000_000, description="Page of files to return, from 1")
-]
+MediaPage = Annotated[int, ZERO_IS_ABSENT, Field(ge=1, le=1_000_000, description="Page of files to return, from 1")]
 MediaPageSize = Annotated[
     int, ZERO_IS_ABSENT, Field(ge=1, le=4, description="Files per page, at most 4; 0 means the default")
 ]
 StepsOnly = Annotated[
     bool, Field(description="Return only the steps with media and their counts, without images and texts")
 ]
-TextStart = Annotated[
-    int, Field(ge=0, description="Character at which to continue a long text, as given in a note")
-]
+TextStart = Annotated[int, Field(ge=0, description="Character at which to continue a long text, as given in a note")]
 KeySearch = Annotated[
     str,
     Field(max_length=512, description="Return only keys that contain this text; * and ? are wildcards"),
