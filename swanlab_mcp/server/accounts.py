@@ -11,16 +11,19 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 from swanlab_mcp.client.routing import SwanLabClient, open_client
 from swanlab_mcp.core.concurrency import SharedAnswers
 from swanlab_mcp.core.errors import AuthenticationFailed
 from swanlab_mcp.core.i18n import say, speak
-from swanlab_mcp.operations.completion import Completer
 from swanlab_mcp.operations.deadline import keep_deadline
 from swanlab_mcp.server.audit import hash_key
 from swanlab_mcp.server.logins import Logins
 from swanlab_mcp.settings import Settings
+
+if TYPE_CHECKING:
+    from swanlab_mcp.operations.completion import Completer
 
 __all__ = ["Account", "Accounts", "caller"]
 
@@ -124,6 +127,8 @@ class Accounts:
         return account
 
     async def _verify(self, digest: bytes, key: str, address: str, *, is_known: bool) -> Account:
+        from swanlab_mcp.operations.completion import Completer  # noqa: PLC0415 a server starts without it
+
         async with self._logins.take(digest, address, is_known=is_known), AsyncExitStack() as opened:
             client = open_client(replace(self._settings, api_key=key), is_cached=self._settings.is_cached)
             opened.push_async_callback(client.aclose)

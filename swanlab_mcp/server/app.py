@@ -24,7 +24,6 @@ from swanlab_mcp.operations.confirmation import Confirmations
 from swanlab_mcp.operations.pending import PendingChange, pending
 from swanlab_mcp.present.views import CURVES, MIME_TYPE, REPORT, read_curves, read_report
 from swanlab_mcp.server.accounts import caller
-from swanlab_mcp.server.binding import call_tool
 from swanlab_mcp.server.context import App
 from swanlab_mcp.server.forms import find_form, sends_json
 from swanlab_mcp.server.limits import Limits, Slots
@@ -143,6 +142,8 @@ class _Server(MCPServer[App]):
         return listed if sends_json.get() else [one.model_copy(update={"output_schema": None}) for one in listed]
 
     async def call_tool(self, name: str, arguments: dict[str, Any], context: Any = None) -> Any:
+        from swanlab_mcp.server.binding import call_tool  # noqa: PLC0415 a server starts without the operations
+
         return await call_tool(select_entries(self.entries), name, arguments, context)
 
     async def get_prompt(self, name: str, arguments: dict[str, Any] | None = None, context: Any = None) -> Any:

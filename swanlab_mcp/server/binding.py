@@ -38,7 +38,8 @@ from swanlab_mcp.server.accounts import caller
 from swanlab_mcp.server.consent import ask_and_answer
 from swanlab_mcp.server.context import App
 from swanlab_mcp.server.limits import Refused
-from swanlab_mcp.server.replies import is_small, make_error_result, make_reply, make_result
+from swanlab_mcp.server.replies import make_error_result, make_reply, make_result
+from swanlab_mcp.server.reply_size import is_small
 from swanlab_mcp.server.schemas import make_arguments
 from swanlab_mcp.server.table import ADMIN_TOOLS, WRITE_TOOLS, ToolEntry
 

@@ -3,66 +3,26 @@
 from __future__ import annotations
 
 import base64
-from dataclasses import fields, is_dataclass
 from typing import Any, cast
 from urllib.parse import quote
 
 from mcp.types import CallToolResult, ImageContent, ResourceLink, TextContent
 from pydantic import BaseModel
 
-from swanlab_mcp.analysis.deciding import Curve
 from swanlab_mcp.core.errors import SwanLabError
 from swanlab_mcp.core.i18n import say
 from swanlab_mcp.core.models import ApiResponse, Picture
 from swanlab_mcp.core.refs import ProjectRef
 from swanlab_mcp.core.untrusted import shorten
-from swanlab_mcp.operations.verdicts import Verdict
 from swanlab_mcp.present.text import Reply, Rows, fit
 from swanlab_mcp.server.context import App
 from swanlab_mcp.server.forms import KEEPS_RECORDS, sends_json, tabulate
 from swanlab_mcp.server.table import ToolEntry
 
-__all__ = ["REPORT", "describe_error", "is_small", "make_error_result", "make_reply", "make_result"]
+__all__ = ["REPORT", "describe_error", "make_error_result", "make_reply", "make_result"]
 
 REPORT = "swanlab-report://{username}/{project}"
 _LONGEST_ERROR = 4000
-# written in about 2 ms, in which a thread would hardly let other calls continue
-_FEW = 1000
-_SHORT = 10_000
-_SCALARS = frozenset({int, float, bool, type(None)})
-
-
-def is_small(answer: ApiResponse[Any]) -> bool:
-    """Return whether writing the answer is quicker than starting a thread: few values with short texts."""
-    values: list[Any] = [answer.data, answer.notes]
-    characters = 0
-    for value in values:
-        kind = cast("Any", type(value))
-        if kind in _SCALARS:
-            continue
-        if kind is str:
-            characters += len(value)
-        elif kind is dict and len(value) <= _FEW:
-            values += value
-            values += value.values()
-        elif kind in (list, tuple) and len(value) <= _FEW:
-            values += value
-        elif kind is Curve:
-            return False
-        elif isinstance(value, Verdict):
-            # its curves are not written
-            values.append(value.judgement.events)
-        elif isinstance(value, BaseModel):
-            values += vars(value).values()
-        elif issubclass(kind, tuple) and len(value) <= _FEW:
-            values += value
-        elif is_dataclass(form := cast("Any", kind)):
-            values += [getattr(value, one.name) for one in fields(form)]
-        else:
-            return False
-        if len(values) > _FEW or characters > _SHORT:
-            return False
-    return True
 
 
 def make_reply(app: App, answer: ApiResponse[Any], **how: Any) -> Reply:
