@@ -247,11 +247,11 @@ async def test_stdio_client_gets_answers_and_a_bad_key_does_not_prevent_the_star
     assert "canary" not in text_of(refused)
 
 
-def test_startup_imports_no_http_client_and_no_yaml() -> None:
+def test_startup_imports_no_http_client_no_yaml_and_no_analysis() -> None:
     code = (
         "import sys; from swanlab_mcp.server.app import create_server; from swanlab_mcp.settings import Settings; "
         "create_server(Settings()); "
-        "late = ('httpx', 'yaml', 'matplotlib', 'PIL', 'swanlab_mcp.client.cloud.api'); "
+        "late = ('httpx', 'yaml', 'matplotlib', 'PIL', 'swanlab_mcp.client.cloud.api', 'swanlab_mcp.analysis'); "
         "print([name for name in late if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environ(), check=True)

@@ -41,6 +41,13 @@ def add(world: State, name: str, hour: float, value: float, **fields: Any) -> Ex
     return world.add_experiment(project, name, cuid=f"c-{name}", created_at=begin, metrics=metrics, **fields)
 
 
+async def test_experiments_of_the_list_are_not_requested_again(settings: Settings, state: State) -> None:
+    for number in range(3):
+        add(state, f"run-{number}", number, 0.5)
+    await ask(settings, project="nightly", since="2025-12-01")
+    assert [call.raw_path for call in state.calls if "/nightly/runs/" in call.raw_path] == []
+
+
 async def test_demo_lists_events_since_a_time() -> None:
     reply = await ask(DEMO, project="digits-mlp", since="2026-11-23T08:01:00Z")
     rows = reply["data"]

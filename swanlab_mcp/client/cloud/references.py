@@ -29,7 +29,7 @@ class References:
         self._transport = transport
         # ids never change, but the project or experiment may be deleted in the meantime
         self._known = TTLCache[ProjectRef | ExperimentRef, dict[str, Any]](_MOST_REMEMBERED, _REMEMBERED)
-        # an experiment that was read needs no lookup, only its project does
+        # these experiments need no lookup, only their project does
         self._read = TTLCache[ProjectRef | ExperimentRef, dict[str, Any]](_MOST_REMEMBERED, _REMEMBERED)
         # experiments of listed projects need no lookup
         self._listed = TTLCache[ProjectRef, dict[str, dict[str, Any]]](_MOST_LISTED, _REMEMBERED, getsizeof=len)
@@ -44,13 +44,17 @@ class References:
             self._listed[ref] = {one["experimentId"]: one for one in references}
 
     def remember_experiments(self, ref: ProjectRef, experiments: Sequence[Experiment]) -> None:
-        """Keep the ids of a short list of experiments, if the project's id is known."""
-        known = self._known.get(ref)
-        if known and len(experiments) <= _MOST_REMEMBERED:
+        """Keep the ids of a short list of experiments."""
+        if len(experiments) > _MOST_REMEMBERED:
+            return
+        if known := self._known.get(ref):
             self.remember(ref, [read_reference(one, known["projectId"]) for one in experiments])
+            return
+        for one in experiments:
+            self.remember_experiment(ref.experiment(one.cuid), one)
 
     def remember_experiment(self, ref: ExperimentRef, experiment: Experiment) -> None:
-        """Keep the ids of an experiment that was read on its own."""
+        """Keep the ids of an experiment whose project's id may be unknown."""
         self._read[ref] = read_reference(experiment, "")
 
     def remember_projects(self, projects: Mapping[ProjectRef, Project]) -> None:
