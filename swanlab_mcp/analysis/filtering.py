@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, cast
 
 from swanlab_mcp.analysis.machines import MACHINE_FIELDS, Machine
 from swanlab_mcp.analysis.refusals import BadDuration, BadTime, Incomparable, UnknownField, UnknownState, UnsentField
-from swanlab_mcp.analysis.setting_names import is_known_setting, simplify_key
+from swanlab_mcp.analysis.setting_names import find_same_settings
 from swanlab_mcp.analysis.unsent_fields import UNSENT_FIELDS, name_answer
 from swanlab_mcp.core.models import Experiment, Filter
 from swanlab_mcp.core.records import read_time
@@ -119,12 +119,9 @@ def check_fields(
 def _find_near_fields(field: str, config_keys: Sequence[str], logged: Sequence[str], fixed: Sequence[str]) -> list[str]:
     """Return the full names of similar fields, such as config.lr for "lr"."""
     own = field.removeprefix("config.")
-    if is_known_setting(own):
-        meant = [f"config.{name}" for name in config_keys if simplify_key(name) == simplify_key(own)]
-        if meant:
-            return meant[:_NEAR]
-    if own != field:
-        return [f"config.{name}" for name in find_near_names(own, config_keys)]
+    same = find_same_settings(own, config_keys)[:_NEAR]
+    if same or own != field:
+        return [f"config.{name}" for name in same or find_near_names(own, config_keys)]
     spelled: dict[str, list[str]] = {name: [name] for name in fixed}
     spelled |= {word: [name] for word, name in _OTHER_WORDS.items() if name in fixed}
     for kind, keys in (("config", config_keys), ("metric", logged)):

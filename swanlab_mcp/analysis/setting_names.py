@@ -9,7 +9,16 @@ from typing import Any
 
 from swanlab_mcp.analysis.metric_catalogue import split_words
 
-__all__ = ["AMBIGUOUS", "LOGARITHM", "NEUTRAL", "is_bookkeeping", "is_known_setting", "simplify_key", "split_key"]
+__all__ = [
+    "AMBIGUOUS",
+    "LOGARITHM",
+    "NEUTRAL",
+    "find_same_settings",
+    "is_bookkeeping",
+    "is_known_setting",
+    "simplify_key",
+    "split_key",
+]
 
 # different names for the same setting, without neutral words; each line starts with the canonical name
 _SYNONYMS = (
@@ -137,6 +146,7 @@ def _normalise(words: Sequence[str]) -> str:
 _LISTS = [names.split(", ") for names in _SYNONYMS]
 _CANONICAL = frozenset(names[0] for names in _LISTS)
 _NAMES = {_normalise(other.split()): names[0] for names in _LISTS for other in names}
+_JOINED = {name.replace(" ", ""): common for name, common in _NAMES.items()}
 
 
 @lru_cache(4096)
@@ -161,6 +171,8 @@ def simplify_key(key: str) -> str:
 def _find_name(name: str) -> str | None:
     """Return the canonical name of a setting, also if neutral words or a trailing "name" or "value" surround it."""
     *words, last = name.split()
+    if not words and name in _JOINED:
+        return _JOINED[name]
     found = _NAMES.get(name) or _NAMES.get(" ".join(word for word in name.split() if word not in NEUTRAL))
     if found or not words or last not in _CHOICES:
         return found
@@ -176,6 +188,11 @@ def split_key(key: str) -> list[str]:
 def is_known_setting(key: str) -> bool:
     """Return whether a key names a well-known training setting, such as a learning rate."""
     return simplify_key(key) in _CANONICAL
+
+
+def find_same_settings(name: str, keys: Sequence[str]) -> list[str]:
+    """Return the config keys that are other names of the usual setting `name`, such as lr for learning_rate."""
+    return [key for key in keys if simplify_key(key) == simplify_key(name)] if is_known_setting(name) else []
 
 
 def is_bookkeeping(key: str, values: Sequence[Any]) -> bool:

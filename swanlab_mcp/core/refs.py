@@ -1,13 +1,14 @@
 """Identify workspaces, projects and experiments, and parse the names, paths and URLs that users give.
 
-Accepted: `name`, `workspace/project`, `workspace/project/experiment`, `workspace/project/runs/experiment`, each also
-with SwanLab's `@` before the workspace, and URLs (wire page, section 7). Pure.
+Accepted forms are `name`, `workspace/project`, `workspace/project/experiment`, `workspace/project/runs/experiment`
+(also with SwanLab's `@` before the workspace), and the URLs of SwanLab's pages.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from urllib.parse import unquote, urlsplit
 
@@ -35,6 +36,9 @@ __all__ = [
 
 LOCAL = "local"  # the workspace of the runs on this machine
 _SHORTEST_PART = 3
+_FEWEST_WORDS = 2
+_WORDS = re.compile(r"[\W_]+")
+_CAPITAL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _NAMED = 3
 
 
@@ -85,7 +89,7 @@ class ExperimentRef:
 
     @property
     def path(self) -> str:
-        """Return the whole path, which names the experiment in any call."""
+        """Return the full path, which identifies the experiment in any call."""
         return f"{self.workspace}/{self.project}/{self.cuid}"
 
     def __str__(self) -> str:
@@ -95,7 +99,7 @@ class ExperimentRef:
 
 @dataclass(frozen=True)
 class ProjectSet:
-    """Identify several projects; the id of an experiment is its path."""
+    """Identify several projects. An experiment's id is then its path."""
 
     projects: tuple[ProjectRef, ...]
 
@@ -112,14 +116,14 @@ class ProjectSet:
 
 
 def label_experiments(refs: Iterable[ExperimentRef]) -> dict[ExperimentRef, str]:
-    """Return a name for each row: the id, or the path if the experiments are of several projects."""
+    """Return a label for each experiment: its id, or its path if they belong to several projects."""
     several = list(refs)
     is_one = len({one.parent for one in several}) == 1
     return {one: one.cuid if is_one else one.path for one in several}
 
 
 def prefix_names(refs: Iterable[ExperimentRef]) -> dict[ProjectRef, str]:
-    """Return what to put before the names of each project's experiments: nothing for one project."""
+    """Return a prefix for the experiment names in each project, which is empty if there is only one project."""
     projects = {one.parent for one in refs}
     if len(projects) == 1:
         return dict.fromkeys(projects, "")
@@ -128,13 +132,13 @@ def prefix_names(refs: Iterable[ExperimentRef]) -> dict[ProjectRef, str]:
 
 
 Ref = WorkspaceRef | ProjectRef | ExperimentRef
-# the projects of a question
+# the projects that a question is about
 Scope = ProjectRef | ProjectSet
 
 
 @dataclass(frozen=True)
 class Reference:
-    """Hold the names in the arguments of a call before they are resolved; `host` is set if a URL was given.
+    """The names in a call's arguments, before they are resolved. `host` is set if a URL was given.
 
     `fallback` is the second reading of an ambiguous text: a path to another project may also be a name with slashes.
     """
@@ -147,7 +151,7 @@ class Reference:
 
 
 def parse_workspace(username: str) -> Reference:
-    """Return the workspace that `username` means; empty means the default workspace. Raises InvalidArgument."""
+    """Return the workspace that `username` names, or the default workspace if it is empty. Raises InvalidArgument."""
     pasted = _parse_address(username, "username")
     if pasted:
         return Reference(pasted.username, host=pasted.host)
@@ -155,17 +159,17 @@ def parse_workspace(username: str) -> Reference:
 
 
 def parse_project(project: str, username: str = "") -> Reference:
-    """Return the project that the arguments mean.
+    """Return the project that the arguments name.
 
-    A `workspace/project` path is split unless `username` names another workspace: then the whole text is the project's
-    name, because old names may contain a slash. Raises InvalidArgument.
+    A `workspace/project` path is split unless `username` names another workspace. In that case the full text is the
+    project's name, because old names may contain a slash. Raises InvalidArgument.
     """
     workspace = parse_workspace(username)
     pasted = _parse_address(project, "project")
     if pasted:
         if not pasted.project:
             raise InvalidArgument(
-                say("project={project!r} is the address of a workspace, not of a project.", project=shorten(project)),
+                say("project={project!r} is the URL of a workspace, not of a project.", project=shorten(project)),
                 hint=say("list_projects lists its projects."),
             )
         return _agree(pasted, workspace)
@@ -182,7 +186,7 @@ def parse_project(project: str, username: str = "") -> Reference:
 
 
 def parse_experiment(exp_cuid: str, project: str = "", username: str = "") -> Reference:
-    """Return the experiment that the arguments mean; `experiment` is a cuid, slug or name.
+    """Return the experiment that the arguments name; `experiment` is a cuid, slug or name.
 
     A path or URL in `exp_cuid` includes its project and workspace, and takes precedence over the other arguments. A
     path to another project has a fallback, because names of experiments may contain slashes. Raises InvalidArgument.
@@ -191,8 +195,8 @@ def parse_experiment(exp_cuid: str, project: str = "", username: str = "") -> Re
     if pasted:
         if not pasted.experiment:
             raise InvalidArgument(
-                say("exp_cuid={exp_cuid!r} is not the address of an experiment.", exp_cuid=shorten(exp_cuid)),
-                hint=say("An experiment's address contains /runs/<id>; list_project_exps lists the experiments."),
+                say("exp_cuid={exp_cuid!r} is not the URL of an experiment.", exp_cuid=shorten(exp_cuid)),
+                hint=say("The URL of an experiment contains /runs/<id>; list_project_exps lists the experiments."),
             )
         return pasted
     text = exp_cuid.strip()
@@ -205,9 +209,7 @@ def parse_experiment(exp_cuid: str, project: str = "", username: str = "") -> Re
         if len(path) < 3:
             raise InvalidArgument(
                 say("exp_cuid={exp_cuid!r} was given without a project.", exp_cuid=shorten(text)),
-                hint=say(
-                    "Pass project, or pass exp_cuid as 'workspace/project/experiment' or as the address of its page."
-                ),
+                hint=say("Pass project, or pass exp_cuid as 'workspace/project/experiment' or as the URL of its page."),
             )
         return _reference(path)
     given = parse_project(project, username)
@@ -220,7 +222,7 @@ def parse_experiment(exp_cuid: str, project: str = "", username: str = "") -> Re
 
 
 def read_bare_name(exp_cuid: str) -> str:
-    """Return an id or name of an experiment, or "" for a path or URL that includes its project, and for no text."""
+    """Return a bare id or name of an experiment, or "" for an empty text or a path or URL that includes the project."""
     text = exp_cuid.strip()
     if not text or _parse_address(text, "exp_cuid") or len(_split(text)) == 3:
         return ""
@@ -228,12 +230,13 @@ def read_bare_name(exp_cuid: str) -> str:
 
 
 def find_near_names(name: str, names: Iterable[str], count: int = 3) -> list[str]:
-    """Return the most similar `names`, best first: different case, parts of it, or typing slips."""
+    """Return the `names` most like `name`, best first: equal except for case or in their words, or spelled alike."""
     known = list(dict.fromkeys(names))
     folded = {candidate: candidate.casefold() for candidate in known}
     wanted = name.casefold()
     close = difflib.get_close_matches(wanted, folded.values(), n=count, cutoff=0.6)
     near = [candidate for candidate in known if folded[candidate] == wanted]
+    near += _find_by_words(_split_words(name), known)
     near += [candidate for match in close for candidate in known if folded[candidate] == match]
     if len(wanted) >= _SHORTEST_PART:
         near += [one for one in known if wanted in folded[one]]
@@ -241,8 +244,35 @@ def find_near_names(name: str, names: Iterable[str], count: int = 3) -> list[str
     return list(dict.fromkeys(near))[:count]
 
 
+def _find_by_words(wanted: Sequence[str], names: Sequence[str]) -> list[str]:
+    """Return the names that contain all these words, then those made of some of them; always at least two words."""
+    if len(wanted) < _FEWEST_WORDS:
+        return []
+    split = {name: _split_words(name) for name in names}
+    wider = [name for name in names if _has_words(split[name], wanted)]
+    narrower = [name for name in names if len(split[name]) >= _FEWEST_WORDS and _has_words(wanted, split[name])]
+    return [
+        *sorted(wider, key=lambda name: len(split[name])),
+        *sorted(narrower, key=lambda name: -len(split[name])),
+    ]
+
+
+def _has_words(words: Sequence[str], wanted: Sequence[str]) -> bool:
+    return all(any(_is_same_word(one, other) for other in words) for one in wanted)
+
+
+def _split_words(name: str) -> list[str]:
+    return [word.removesuffix("s") for word in _WORDS.sub(" ", _CAPITAL.sub(" ", name)).casefold().split()]
+
+
+def _is_same_word(one: str, other: str) -> bool:
+    # "exp" abbreviates "experiment"
+    short, long = sorted((one, other), key=len)
+    return short == long or (len(short) >= _SHORTEST_PART and long.startswith(short))
+
+
 def _split(text: str) -> list[str]:
-    """Split a path into workspace, project, experiment; drop SwanLab's `runs` and page names after it."""
+    """Split a path into workspace, project and experiment, dropping SwanLab's `runs` and any page name at the end."""
     parts = text.strip("/").removeprefix("@").split("/")
     if len(parts) >= 4 and parts[2] == "runs":
         return [*parts[:2], parts[3]]
@@ -259,11 +289,11 @@ def _reference(path: list[str]) -> Reference:
 def _agree(pasted: Reference, given: Reference) -> Reference:
     if given.username and given.username != pasted.username:
         reported = say(
-            "The address names the workspace {theirs!r}, but the other arguments say {ours!r}.",
+            "The URL names the workspace {theirs!r}, but the other arguments name {ours!r}.",
             theirs=shorten(pasted.username),
             ours=shorten(given.username),
         )
-        raise InvalidArgument(reported, hint=say("Pass only the address, or make the arguments agree."))
+        raise InvalidArgument(reported, hint=say("Pass only the URL, or make the arguments agree."))
     return pasted
 
 
@@ -276,14 +306,14 @@ def _parse_address(text: str, argument: str) -> Reference | None:
         host = f"{parts.scheme.lower()}://{(parts.hostname or '').lower()}" + (f":{parts.port}" if parts.port else "")
     except ValueError as error:
         raise InvalidArgument(
-            say("{argument}={text!r} is not a readable address.", argument=argument, text=shorten(text)),
+            say("{argument}={text!r} is not a valid URL.", argument=argument, text=shorten(text)),
             hint=_describe_forms(),
         ) from error
     path = [_check(unquote(part), argument) for part in parts.path.split("/") if part]
     if not path or not path[0].startswith("@") or len(path[0]) == 1:
         raise InvalidArgument(
-            say("{argument}={text!r} is not the address of a SwanLab page.", argument=argument, text=shorten(text)),
-            hint=say("An experiment's address looks like https://swanlab.cn/@workspace/project/runs/<id>/chart."),
+            say("{argument}={text!r} is not the URL of a SwanLab page.", argument=argument, text=shorten(text)),
+            hint=say("The URL of an experiment looks like https://swanlab.cn/@workspace/project/runs/<id>/chart."),
         )
     project = path[1] if len(path) > 1 else ""
     experiment = path[3] if len(path) > 3 and path[2] == "runs" else ""
@@ -291,7 +321,7 @@ def _parse_address(text: str, argument: str) -> Reference | None:
 
 
 def _describe_forms() -> str:
-    return say("Pass a name, a path like 'workspace/project/experiment', or the address of a SwanLab page.")
+    return say("Pass a name, a path like 'workspace/project/experiment', or the URL of a SwanLab page.")
 
 
 def _check(name: str, argument: str) -> str:
@@ -300,7 +330,7 @@ def _check(name: str, argument: str) -> str:
     except UnicodeEncodeError:
         name = name.encode(errors="replace").decode()
         raise InvalidArgument(
-            say("{argument}={name!r} contains a broken character.", argument=argument, name=shorten(name)),
+            say("{argument}={name!r} contains an invalid character.", argument=argument, name=shorten(name)),
             hint=_describe_forms(),
         ) from None
     if name in (".", "..") or any(ord(character) < 0x20 or ord(character) == 0x7F for character in name):

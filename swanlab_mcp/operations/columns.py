@@ -8,6 +8,7 @@ from typing import Any
 from swanlab_mcp.analysis.config_columns import choose_columns, list_keys, pick_in_order, pick_keys
 from swanlab_mcp.analysis.filtering import Candidate, normalise_field, read_field
 from swanlab_mcp.analysis.machines import MACHINE_FIELDS, Machine
+from swanlab_mcp.analysis.setting_names import find_same_settings
 from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core.durations import show_duration
 from swanlab_mcp.core.i18n import say, say_plural
@@ -172,7 +173,8 @@ def _note_unknown(keys: Sequence[str], configs: Sequence[Any]) -> list[str]:
     for key in keys:
         if _exists(key, configs):
             continue
-        near = ", ".join(quote(name) for name in find_near_names(key, list_keys(configs)))
+        known = list_keys(configs)
+        near = ", ".join(quote(name) for name in find_same_settings(key, known) or find_near_names(key, known))
         notes.append(
             say("None of these configs has the key {key!r}. Similar keys: {names}.", key=shorten(key), names=near)
             if near

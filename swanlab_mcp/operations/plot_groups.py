@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from swanlab_mcp.analysis.differences import find_varying, flatten, freeze, identify_settings, is_setting
+from swanlab_mcp.analysis.setting_names import find_same_settings
 from swanlab_mcp.core.errors import NotFound
 from swanlab_mcp.core.i18n import say
 from swanlab_mcp.core.models import Experiment
@@ -70,7 +71,7 @@ def find_config_values(experiments: Sequence[Experiment], name: str) -> list[Any
     configs = [flatten(one.profile.get("config")) for one in experiments]
     if not any(key in config for config in configs):
         known = list(dict.fromkeys(one for config in configs for one in config))
-        near = find_near_names(key, known) or known[:10]
+        near = find_same_settings(key, known) or find_near_names(key, known) or known[:10]
         raise NotFound(
             say("No experiment has a config key {key}.", key=quote(key)),
             hint=say("Similar names: {names}.", names=", ".join(map(quote, near))) if near else "",

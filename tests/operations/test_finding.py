@@ -289,6 +289,11 @@ async def test_unknown_field_suggests_the_metric_before_longer_config_keys() -> 
         ("accuracy", "metric.train/acc or metric.val/acc?"),
         ("loss", "metric.train/loss or metric.val/loss?"),
         ("learningRate", "config.lr?"),
+        ("config.learningrate", "config.lr?"),
+        ("config.learning_rate", "config.lr?"),
+        ("config.bs", "config.batch_size?"),
+        ("config.weightdecay", "config.weight_decay?"),
+        ("config.wd", "config.weight_decay?"),
     ],
 )
 async def test_other_words_for_a_field_suggest_it(field: str, meant: str) -> None:

@@ -185,7 +185,10 @@ async def test_size_without_a_page_gives_the_first_page(name: str, arguments: di
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("list_experiments", "Similar names: find_experiments"),
+        ("list_experiments", "Similar names: list_project_exps, find_experiments"),
+        ("listExperiments", "Similar names: list_project_exps"),
+        ("get_summary", "Similar names: get_exp_summary"),
+        ("get_experiment_logs", "Similar names: get_experiment, get_logs"),
         ("swanlab_list_projects", "Similar names: list_projects"),
         ("get_metric", "get_metrics"),
         ("qqqq", "Known names: list_workspaces"),
