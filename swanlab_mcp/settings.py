@@ -1,4 +1,4 @@
-"""Read settings from arguments, environment and netrc files; no other module of the package reads these."""
+"""Read settings from arguments, environment variables and netrc files. No other module of the package reads them."""
 
 from __future__ import annotations
 
@@ -53,10 +53,10 @@ OUTPUTS = ("auto", "text", "both")
 
 @dataclass(frozen=True)
 class Settings:
-    """The server's settings; `check` and related errors show the `problems`.
+    """The server's settings. `check` and related errors show the `problems`.
 
-    `host_problem` says why requests to `api_host` are blocked (empty: they are allowed). `timeout` is in seconds per
-    call; `backoff` is the delay in seconds before the first retry of a request.
+    `host_problem` says why requests to `api_host` are blocked, and is empty if they are allowed. `timeout` is in
+    seconds per call, and `backoff` is the delay in seconds before the first retry of a request.
     """
 
     api_host: str = DEFAULT_API_HOST
@@ -84,7 +84,7 @@ class Settings:
 
 
 class _Place(NamedTuple):
-    """The sources of settings: the environment, and the working directory and home if they exist."""
+    """Where settings come from: the environment, and the working directory and home if they exist."""
 
     environ: Mapping[str, str]
     folder: Path | None
@@ -122,11 +122,12 @@ def load_settings(
     environ: Mapping[str, str] | None = None,
     folder: Path | None = None,
 ) -> Settings:
-    """Find key, hosts and log folders as `swanlab.login()` does.
+    """Find the key, the hosts and the log folders as `swanlab.login()` does.
 
-    Key: `api_key`, `SWANLAB_API_KEY`, `./.swanlab/.netrc`, then `.netrc` in `SWANLAB_ROOT`, `SWANLAB_SAVE_DIR` or
-    `~/.swanlab`. A file's key is used only for the host of that file. `demo` uses neither account nor other folders.
-    `environ` and `folder` replace the process's environment and working directory.
+    The key comes from `api_key`, `SWANLAB_API_KEY`, `./.swanlab/.netrc`, or `.netrc` in `SWANLAB_ROOT`,
+    `SWANLAB_SAVE_DIR` or `~/.swanlab`, in this order. A key from a file is used only for the host in that file. `demo`
+    uses no account and no other folders. `environ` and `folder` replace the process's environment and working
+    directory.
     """
     known = os.environ if environ is None else environ
     problems: list[str] = []
@@ -134,7 +135,7 @@ def load_settings(
     with speak(choose_language(lang, known)):
         if wanted_language not in ("", "auto", *LANGUAGES):
             problems.append(
-                say("SWANLAB_MCP_LANG={value!r} is not auto, en or zh; auto is used.", value=shorten(wanted_language))
+                say("SWANLAB_MCP_LANG={value!r} is not auto, en or zh; using auto.", value=shorten(wanted_language))
             )
         tokens = max_output_tokens or _read_number(known, "SWANLAB_MCP_MAX_OUTPUT_TOKENS", problems)
         common = Settings(
@@ -177,7 +178,7 @@ def get_environment() -> Mapping[str, str]:
 
 
 def find_home(environ: Mapping[str, str]) -> Path | None:
-    """Return the user's home, or `None` if neither the environment nor the system names it."""
+    """Return the user's home folder, or `None` if neither the environment nor the system knows it."""
     home = environ.get("USERPROFILE" if os.name == "nt" else "HOME", "").strip()
     if not home and find_spec("pwd"):
         # a container may run as a user unknown to the system
@@ -203,7 +204,7 @@ def _find_folder(problems: list[str]) -> Path | None:
 
 
 def _find_account(place: _Place, api_key: str, host: str, problems: list[str]) -> Account:
-    """Return the key and hosts; `host_problem` says why requests are blocked."""
+    """Return the key and the hosts, with a `host_problem` if requests must be blocked."""
     found = Account(DEFAULT_API_HOST, DEFAULT_WEB_HOST)
     name, wanted = ("--host", host) if host else ("SWANLAB_API_HOST", place.read("SWANLAB_API_HOST"))
     if wanted:
@@ -237,12 +238,12 @@ def _find_account(place: _Place, api_key: str, host: str, problems: list[str]) -
         try:
             found = replace(found, web_host=normalise_host(pages))
         except InvalidArgument as error:
-            problems.append(say("SWANLAB_WEB_HOST is not used: {error}", error=error))
+            problems.append(say("SWANLAB_WEB_HOST is ignored: {error}", error=error))
     return replace(found, api_key=key, source=source)
 
 
 def read_network_variables(environ: Mapping[str, str] | None = None) -> NetworkVariables:
-    """Return the environment's proxies and certificates; proxies also come from Windows and macOS settings."""
+    """Return the proxies and certificates that the environment sets. Windows and macOS settings also set proxies."""
     known = os.environ if environ is None else environ
     system = getproxies() if environ is None else {}
     proxies: dict[str, Variable] = {}
@@ -267,27 +268,27 @@ def read_network_variables(environ: Mapping[str, str] | None = None) -> NetworkV
 
 
 def wants_plain_output(environ: Mapping[str, str] | None = None) -> bool:
-    """Return whether the environment requests plain text, by `NO_COLOR` or by a terminal without a cursor."""
+    """Return whether the environment requests plain text, through `NO_COLOR` or a terminal without cursor control."""
     environ = os.environ if environ is None else environ
     return bool(environ.get("NO_COLOR")) or environ.get("TERM") == "dumb"
 
 
 def names_trace_exporter(environ: Mapping[str, str] | None = None) -> bool:
-    """Return whether the environment says where OpenTelemetry sends spans."""
+    """Return whether the environment names a destination for OpenTelemetry spans."""
     environ = os.environ if environ is None else environ
     return bool(environ.get("OTEL_TRACES_EXPORTER", "").strip())
 
 
 def choose_language(lang: str = "", environ: Mapping[str, str] | None = None) -> str:
-    """Return en or zh from `lang`, else SWANLAB_MCP_LANG, the locale's variables, or the operating system."""
+    """Return en or zh from `lang`, SWANLAB_MCP_LANG, the locale variables or the operating system, in this order."""
     environ = os.environ if environ is None else environ
     wanted = lang or environ.get("SWANLAB_MCP_LANG", "").strip().lower()
     if wanted in LANGUAGES:
         return wanted
     name = next(filter(None, map(environ.get, ("LC_ALL", "LC_MESSAGES", "LANG", "LANGUAGE"))), None)
     if name is None:
-        # desktop programs lack these variables; getlocale raises for unknown names; Windows: "Chinese
-        # (Simplified)_China"
+        # desktop programs lack these variables; getlocale raises for unknown names, and on Windows it returns names
+        # such as "Chinese (Simplified)_China"
         with suppress(ValueError):
             name = locale.getlocale()[0]
     return "zh" if (name or "").lower().startswith(("zh", "chinese")) else "en"
@@ -319,7 +320,7 @@ def _read_logins(place: _Place, problems: list[str]) -> Iterator[_Login]:
                 )
             )
             continue
-        # a key for any host would be sent to any host
+        # netrc's default entry has no host, so its key would be sent to any host
         entries.pop("default", None)
         for machine, (login, _account, password) in entries.items():
             try:
@@ -350,7 +351,7 @@ def _find_log_dirs(log_dirs: Sequence[str | Path], place: _Place, problems: list
 
 
 def _resolve_folders(name: str, given: Sequence[str | Path], place: _Place, problems: list[str]) -> tuple[Path, ...]:
-    """Return the folders by full path without duplicates; `name` is the option or variable that names them."""
+    """Return the folders as full paths without duplicates. `name` is the option or variable that lists them."""
     folders: dict[str, Path] = {}
     for text in filter(None, map(str, given)):
         path = Path(text)
@@ -361,7 +362,7 @@ def _resolve_folders(name: str, given: Sequence[str | Path], place: _Place, prob
         if not os.path.exists(path) and (problem := find_placeholder(name, text)):  # noqa: PTH110 never raises
             problems.append(problem)
         elif not path.is_absolute():
-            problems.append(say("{path} is not used: there is no working directory.", path=shorten(text)))
+            problems.append(say("{path} is ignored: there is no working directory.", path=shorten(text)))
         else:
             folders.setdefault(os.path.realpath(path), path)
     return tuple(folders.values())
@@ -370,9 +371,7 @@ def _resolve_folders(name: str, given: Sequence[str | Path], place: _Place, prob
 def _read_output(environ: Mapping[str, str], problems: list[str]) -> str:
     text = environ.get("SWANLAB_MCP_OUTPUT", "").strip().lower()
     if text and text not in OUTPUTS:
-        problems.append(
-            say("SWANLAB_MCP_OUTPUT={value!r} is not auto, text or both; auto is used.", value=shorten(text))
-        )
+        problems.append(say("SWANLAB_MCP_OUTPUT={value!r} is not auto, text or both; using auto.", value=shorten(text)))
     return text if text in OUTPUTS else "auto"
 
 
@@ -383,7 +382,7 @@ def _read_number(environ: Mapping[str, str], name: str, problems: list[str]) -> 
     if not text.isdecimal() or int(text) < 1:
         problems.append(
             say(
-                "{name}={text!r} is not a whole number above 0; {default} is used.",
+                "{name}={text!r} is not a whole number above 0; using {default}.",
                 name=name,
                 text=shorten(text),
                 default=DEFAULT_MAX_OUTPUT_TOKENS,

@@ -16,7 +16,7 @@ _MANY = 5000
 
 
 async def gather(*questions: Coroutine[Any, Any, T]) -> list[T]:
-    """Await all coroutines concurrently and return their results in order; the first failure cancels the others."""
+    """Run the coroutines concurrently and return their results in order. The first failure cancels the others."""
     tasks = [asyncio.ensure_future(question) for question in questions]
     try:
         return list(await asyncio.gather(*tasks))
@@ -27,7 +27,7 @@ async def gather(*questions: Coroutine[Any, Any, T]) -> list[T]:
 
 
 async def yield_often(items: Iterable[T]) -> AsyncGenerator[T, None]:
-    """Yield all items, and let other calls run after every 500 of them."""
+    """Yield the items, letting other calls run after every 500."""
     for number, item in enumerate(items, 1):
         yield item
         if not number % _SLICE:
@@ -35,7 +35,7 @@ async def yield_often(items: Iterable[T]) -> AsyncGenerator[T, None]:
 
 
 async def run_aside(work: Callable[[], T], parts: int) -> T:
-    """Return the result of `work`; with more than 5,000 parts it runs in a thread so that other calls continue."""
+    """Return the result of `work`. Above 5,000 parts it runs in a thread, so that other calls can continue."""
     return await asyncio.to_thread(work) if parts > _MANY else work()
 
 
@@ -46,17 +46,17 @@ class _Asked(Generic[T]):
 
 
 class SharedAnswers(Generic[T]):
-    """Share one result among equal concurrent requests; the task is cancelled when no caller waits for it."""
+    """Share one task among equal concurrent requests, and cancel it when no caller is waiting for it."""
 
     def __init__(self) -> None:
         self._requested: dict[Hashable, _Asked[T]] = {}
 
     async def ask(self, name: Hashable, question: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Return the result of the request `name`, and start `question` unless it is already running."""
+        """Return the result for `name`, starting `question` unless it is already running."""
         requested = self._requested.get(name)
         if requested is None:
             task = asyncio.create_task(question())
-            # retrieve the exception of an abandoned task to avoid asyncio's warning
+            # retrieve the exception of an abandoned task, otherwise asyncio logs a warning
             task.add_done_callback(lambda task: task.cancelled() or task.exception())
             requested = self._requested[name] = _Asked(task)
         requested.waiting += 1
@@ -65,7 +65,7 @@ class SharedAnswers(Generic[T]):
             return await answer
         finally:
             if answer.done() and not answer.cancelled():
-                answer.exception()  # retrieved, or asyncio warns if this request is cancelled right now
+                answer.exception()  # otherwise asyncio warns if this request is cancelled right now
             requested.waiting -= 1
             if not requested.waiting or requested.task.done():
                 requested.task.cancel()

@@ -1,4 +1,4 @@
-"""All errors of the package, as one tree of exceptions.
+"""The package's exception hierarchy.
 
 SwanLabError
 ├── NotLoggedIn            an API key is required but was not found (401)
@@ -31,10 +31,10 @@ __all__ = [
 
 
 class SwanLabError(Exception):
-    """A request that failed.
+    """A failed request.
 
-    `status` is an HTTP status, or 0 without a response; `message` says what was requested and what is
-    wrong; `hint` says what to do next; `trace_id` is SwanLab's `traceid` header, useful in bug reports.
+    `status` is an HTTP status, or 0 if there was no response. `message` says what was requested and what is wrong, and
+    `hint` says what to do next. `trace_id` is SwanLab's `traceid` header, which is useful in bug reports.
     """
 
     default_status = 500

@@ -1,4 +1,4 @@
-"""Typed records of findings: rankings, comparisons, diagnoses, news."""
+"""Typed records for rankings, comparisons, diagnoses, forecasts and news."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ Settings = Annotated[
 
 
 def round_number(value: float, digits: int = 6) -> float:
-    """Return a number with its significant digits; 17 digits cost tokens and add no information."""
+    """Round a number to 6 significant digits by default: 17 digits cost tokens and add no information."""
     return float(f"{value:.{digits}g}") if math.isfinite(value) else value
 
 
 class RankedExperiment(Record):
-    """A row of a ranking: an experiment or the repeats of a setting; without `rank` it is not ranked."""
+    """A row in a ranking: an experiment, or all repeats of a setting. A row without `rank` could not be ranked."""
 
     rank: int | None = None
     end: str | None = Field(default=None, description="smallest or largest, if the direction is unknown")
@@ -72,22 +72,24 @@ class RankedExperiment(Record):
         "worse, no difference shown, cannot tell",
     )
     difference: Number | None = Field(default=None, description="Mean minus the mean of the first or the baseline")
-    low: Number | None = Field(default=None, description="low to high: the 95 % interval for all differences together")
+    low: Number | None = Field(
+        default=None, description="Low end of the 95 % interval, simultaneous for all differences"
+    )
     high: Number | None = None
     why: str | None = Field(default=None, description="Why no difference is shown, and which runs would decide")
     state: str
     apart: str | None = Field(default=None, description="Why it is not ranked")
-    warning: str | None = Field(default=None, description="How the experiment, or a member, broke")
-    clone_of: str | None = Field(default=None, description="The experiment whose data a clone shows")
+    warning: str | None = Field(default=None, description="How the experiment or one of its members failed")
+    clone_of: str | None = Field(default=None, description="For a clone: the experiment whose data it shows")
     config: Settings = Field(default_factory=dict, exclude_if=is_empty, description="The config keys that vary")
     cuids: list[str] = Field(default_factory=list, exclude_if=is_empty, description="All members of a setting")
     clones: list[str] = Field(
-        default_factory=list, exclude_if=is_empty, description="Members that are clones and are not counted"
+        default_factory=list, exclude_if=is_empty, description="Clones among the members, which are not counted"
     )
 
 
 class ComparedExperiment(Record):
-    """A compared experiment; the lists of the comparison keep the order of the experiments."""
+    """A compared experiment. The comparison's other lists are in the order of its experiments."""
 
     cuid: str
     name: str
@@ -103,7 +105,7 @@ class DifferingKey(Record):
 
 
 class ComparedMetric(Record):
-    """A metric of all experiments, side by side."""
+    """The values of one metric in all experiments, side by side."""
 
     key: str
     unit: str | None = Field(default=None, exclude_if=is_none, description="Unit of a system metric")
@@ -116,7 +118,7 @@ class ComparedMetric(Record):
 
 
 class Association(Record):
-    """The strength (0 to 1) of the association of a config key with the target metric; it does not prove an effect."""
+    """How strongly (0 to 1) a config key is associated with the target metric, which does not prove an effect."""
 
     key: str
     strength: float
@@ -130,7 +132,7 @@ class Association(Record):
 
 
 class DecidedSetting(Record):
-    """Whether to keep a setting: its mean of n repeats minus the baseline's, with the simultaneous 95 % interval."""
+    """The decision on a setting: its mean over n repeats minus the baseline's, with a simultaneous 95 % interval."""
 
     name: str
     decision: Literal["keep", "discard", "run more seeds", "cannot tell"]
@@ -142,7 +144,7 @@ class DecidedSetting(Record):
 
 
 class Comparison(Record):
-    """The differences among experiments and their results."""
+    """The differences between experiments, and between their results."""
 
     decisions: list[DecidedSetting] = Field(default_factory=list[DecidedSetting], exclude_if=is_empty)
     experiments: list[ComparedExperiment]
@@ -151,7 +153,7 @@ class Comparison(Record):
     associations: list[Association] = Field(default_factory=list[Association], exclude_if=is_empty)
 
     def to_pandas(self) -> Any:
-        """Return a DataFrame with a row per experiment: differing keys, last and best values. Raises ImportError."""
+        """Return a DataFrame with one row per experiment: differing keys, last and best values. Raises ImportError."""
         rows = [one.model_dump() for one in self.experiments]
         columns = {one.name: one.values for one in self.differences}
         columns |= {f"last.{one.key}": one.last for one in self.metrics}
@@ -185,14 +187,14 @@ class Cause(Record):
 
 
 class Crash(Record):
-    """How an experiment crashed, as recorded: the texts are data."""
+    """The recorded crash of an experiment. Its texts are untrusted data."""
 
     error: str
-    frames: list[str] = Field(default_factory=list, exclude_if=is_empty, description="Stack frames, the innermost last")
+    frames: list[str] = Field(default_factory=list, exclude_if=is_empty, description="Stack frames, innermost last")
     rank: str | None = Field(
         default=None,
         exclude_if=is_empty,
-        description="Folder of the rank that failed, whose last step and values follow",
+        description="Folder of the failed rank; its last step and values follow",
     )
     last_step: int | None = None
     last_values: Settings = Field(default_factory=dict, exclude_if=is_empty)
@@ -202,7 +204,7 @@ class Crash(Record):
 
 
 class Diagnosis(Record):
-    """The problems of an experiment, or a statement that it has no problems."""
+    """The diagnosis of an experiment: its problems, or the fact that it has none."""
 
     cuid: str
     name: str
@@ -215,7 +217,7 @@ class Diagnosis(Record):
     last: Settings = Field(
         default_factory=dict,
         exclude_if=is_empty,
-        description="The last value of each key that was read, apart from those in `crash`",
+        description="The last value of each key that was read, except those in `crash`",
     )
 
     def to_pandas(self) -> Any:
@@ -224,7 +226,7 @@ class Diagnosis(Record):
 
 
 class NewsItem(Record):
-    """An event in a project since a time."""
+    """An event in a project since the requested time."""
 
     time: str
     what: str = Field(description="new, finished, crashed, aborted, stalled, problem, no end or record")
@@ -235,7 +237,7 @@ class NewsItem(Record):
 
 
 class PlottedCurve(Record):
-    """The figures of a drawn curve from all points in the requested range; `number` identifies it in the picture."""
+    """The figures for a drawn curve, from all points in the requested range. `number` identifies it in the picture."""
 
     number: int
     exp_cuid: str = Field(default="", exclude_if=is_empty)
@@ -244,13 +246,21 @@ class PlottedCurve(Record):
     unit: str | None = Field(default=None, exclude_if=is_none, description="Unit of a system metric")
     points: int | None = Field(default=None, exclude_if=is_none)
     n: int | None = Field(
-        default=None, exclude_if=is_none, description="Experiments of a group; figures are of their mean"
+        default=None, exclude_if=is_none, description="Experiments in the group; the figures describe their mean"
     )
-    n_last: int | None = Field(default=None, exclude_if=is_none, description="Experiments that reach the last step")
-    x: Number | None = Field(default=None, exclude_if=is_none, description="The place of an experiment's point")
-    colour: Number | None = Field(default=None, exclude_if=is_none, description="The number that colours the point")
+    n_last: int | None = Field(
+        default=None, exclude_if=is_none, description="Number of experiments that reach the last step"
+    )
+    x: Number | None = Field(
+        default=None, exclude_if=is_none, description="Horizontal position of an experiment's point"
+    )
+    colour: Number | None = Field(
+        default=None, exclude_if=is_none, description="The number that sets the point's colour"
+    )
     last: Extreme | None = Field(default=None, exclude_if=is_none)
-    low: Number | None = Field(default=None, exclude_if=is_none, description="The band of a group at the last step")
+    low: Number | None = Field(
+        default=None, exclude_if=is_none, description="Low end of the group's band at the last step"
+    )
     high: Number | None = Field(default=None, exclude_if=is_none)
     min: Extreme | None = Field(default=None, exclude_if=is_none)
     max: Extreme | None = Field(default=None, exclude_if=is_none)
@@ -266,7 +276,7 @@ class PlottedCurve(Record):
 
 
 class ExperimentForecast(Record):
-    """The forecast end of an experiment in a metric, and whether it is worth continuing."""
+    """Where an experiment is expected to end in a metric, and whether it is worth continuing."""
 
     cuid: str
     name: str
@@ -275,36 +285,36 @@ class ExperimentForecast(Record):
     until_step: int
     value: Number = Field(description="The metric at `step`")
     expected: Number = Field(description="The metric at `until_step`")
-    low: Number = Field(description="low to high: 90 % interval of that value")
+    low: Number = Field(description="Low end of the 90 % interval around `expected`")
     high: Number
     best: Number | None = Field(default=None, description="The best value of the cohort at `until_step`")
     chance_best: float | None = Field(
-        default=None, description="Chance to end better than the best of the cohort, 0 to 1"
+        default=None, description="Probability (0 to 1) of ending better than the best of the cohort"
     )
-    rank_now: str | None = Field(default=None, description="Place among the cohort at `step`")
+    rank_now: str | None = Field(default=None, description="Rank within the cohort at `step`")
     advice: Literal["keep", "kill", "cannot tell"]
     reason: str
-    time_left: str | None = Field(default=None, description="Time until `until_step` at the present pace")
-    actual: Number | None = Field(default=None, description="The value that it reached, if it has ended")
+    time_left: str | None = Field(default=None, description="Time until `until_step` at the current pace")
+    actual: Number | None = Field(default=None, description="The final value, if it has ended")
     cohort: list[str] = Field(description="Some of the finished experiments behind the forecast")
     cohort_size: int
 
 
 class SimilarExperiment(Record):
-    """An experiment with a config similar to the requested config, and its result."""
+    """An experiment whose config is similar to the requested config, with its result."""
 
     name: str
     cuid: str
-    near_duplicate: bool = Field(description="The same settings, or numbers within 10 %")
+    near_duplicate: bool = Field(description="Settings that are equal, or numbers within 10 %")
     differs: str = Field(description="Settings that differ, requested -> its own, most distant first")
-    value: Number | None = Field(default=None, description="The value that it reached in the metric")
+    value: Number | None = Field(default=None, description="Its result in the metric")
     state: str
     health: str = Field(description="The state of its curves, as in diagnose_experiment")
     created: str
 
 
 class TriedSetting(Record):
-    """A setting of a project: whether it goes along with the result, and which of its values were tried."""
+    """A config key in a project: whether it is associated with the result, and which of its values were tried."""
 
     key: str
     verdict: Literal["real", "cannot tell apart", "not shown", "cannot tell"] = Field(
@@ -312,7 +322,7 @@ class TriedSetting(Record):
         "that vary together with it"
     )
     strength: Number | None = Field(
-        default=None, description="Strength of the association, 0 to 1, apart from the rows above"
+        default=None, description="Strength of the association (0 to 1) beyond that of the rows above"
     )
     n: int = Field(description="Number of settings with the key, repeats averaged")
     how: str | None = Field(default=None, description="Rank correlation, or mean results of its values")
@@ -324,7 +334,7 @@ class TriedSetting(Record):
 
 
 class AggregatedGroup(Record):
-    """Experiments that share the values of one or two fields, and the statistics of one metric over them."""
+    """Experiments with equal values in one or two fields, and statistics for one metric over them."""
 
     group: Settings = Field(description="The fields with their values; null if an experiment lacks the field")
     metric: str | None = Field(default=None, exclude_if=is_empty)
@@ -353,7 +363,7 @@ class AwaitedExperiment(Record):
     cuid: str
     state: str
     metric: str | None = Field(default=None, exclude_if=is_empty)
-    value: Number | None = Field(default=None, description="Of the metric that decided")
+    value: Number | None = Field(default=None, description="Value of the metric that met the condition")
     step: int | None = None
     silent: str | None = Field(
         default=None, exclude_if=is_empty, description="Time since its last point, if it stalled"

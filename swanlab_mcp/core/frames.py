@@ -13,7 +13,7 @@ __all__ = ["RecordDict", "make_frame"]
 
 
 def make_frame(rows: Sequence[Any]) -> Any:
-    """Return a DataFrame with a row per dict and dotted columns for nested dicts. Raises ImportError."""
+    """Return a DataFrame with one row per dict. Nested dicts become dotted columns. Raises ImportError."""
     if find_spec("pandas") is None:
         raise ImportError(say("to_pandas needs pandas, which is not installed: pip install pandas"), name="pandas")
     pandas: Any = import_module("pandas")
@@ -21,8 +21,8 @@ def make_frame(rows: Sequence[Any]) -> Any:
 
 
 class RecordDict(dict[str, dict[str, Any]]):
-    """Fields of records, by the key of the record."""
+    """Records by key, each as a dict of its fields."""
 
     def to_pandas(self) -> Any:
-        """Return a DataFrame with a row per record: `key` and its fields, nested ones dotted. Raises ImportError."""
+        """Return a DataFrame with one row per record: its `key` and its fields. Raises ImportError without pandas."""
         return make_frame([{"key": key, **fields} for key, fields in self.items()])

@@ -1,4 +1,4 @@
-"""Postpone full garbage collections while a call holds a large response: each would stop all other calls."""
+"""Postpone full garbage collections while a call holds a large response, because each would pause all other calls."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextvars import ContextVar
 
 __all__ = ["limit_postponement", "postpone"]
 
-# Python postpones a full collection until this many collections of younger objects; no call makes as many
+# Python runs a full collection after this many collections of younger objects, which no call reaches
 _NEVER = 1 << 30
 
 _holders = set[object]()
@@ -33,7 +33,7 @@ def limit_postponement() -> Generator[None]:
 
 
 def postpone() -> None:
-    """Postpone full collections until the end of the current call; outside a call, change nothing."""
+    """Postpone full collections until the current call ends. Outside a call, do nothing."""
     global _usual  # noqa: PLW0603 the collector is global, too
     holder = _holder.get()
     if holder is None:

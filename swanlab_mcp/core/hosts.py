@@ -49,7 +49,7 @@ class Variable:
 
 @dataclass(frozen=True)
 class Account:
-    """A key with its hosts; `host_problem` says why no request may be sent to them."""
+    """A key with its hosts. `host_problem` says why requests to them are blocked, if they are."""
 
     api_host: str
     web_host: str
@@ -60,7 +60,7 @@ class Account:
 
 @dataclass(frozen=True)
 class NetworkVariables:
-    """The variables for proxies (by scheme: http, https, all), for hosts without a proxy, and for certificates."""
+    """Variables that set proxies (by scheme: http, https, all), hosts reached without a proxy, and certificates."""
 
     proxies: Mapping[str, Variable]
     no_proxy: tuple[str, ...]
@@ -68,7 +68,7 @@ class NetworkVariables:
 
 
 def normalise_host(host: str) -> str:
-    """Return scheme://host[:port] of a host given with or without scheme, path or `/api`. Raises InvalidArgument."""
+    """Return a host, given with or without scheme and path, as scheme://host[:port]. Raises InvalidArgument."""
     text = host.strip()
     try:
         parts = urlsplit(text if "://" in text else f"https://{text}")
@@ -98,9 +98,10 @@ def find_insecurity(api_host: str) -> str:
 
 
 def find_other_host(environ: Mapping[str, str], account: Account) -> str:
-    """Return why no request may be sent, if a variable names another host than the account, which it does not choose.
+    """Return why requests are blocked if a variable that does not set the host names a host other than the account's.
 
-    A key for that host must not be sent to the account's host. The pages of a self-hosted SwanLab may be elsewhere.
+    A key for that other host must not be sent to the account's host. The web pages of a self-hosted SwanLab may be on
+    another host.
     """
     for name in sorted(filter(_HOST_VARIABLE.fullmatch, environ)):
         value = environ[name].strip()
@@ -110,8 +111,8 @@ def find_other_host(environ: Mapping[str, str], account: Account) -> str:
             if normalise_host(value) in (account.api_host, account.web_host):
                 continue
         return say(
-            "{name}={value} does not choose the API host, and the server sends no requests to "
-            "{host} in its place: set SWANLAB_API_HOST, or unset {name}.",
+            "{name}={value} does not set the API host, so the server sends no requests to {host} either: set "
+            "SWANLAB_API_HOST, or unset {name}.",
             name=name,
             value=shorten(value),
             host=account.api_host,
@@ -120,24 +121,24 @@ def find_other_host(environ: Mapping[str, str], account: Account) -> str:
 
 
 def find_placeholder(name: str, value: str, *, fills_all: bool = False) -> str:
-    """Return why a value looks like an unfilled placeholder, or "" if it looks filled in."""
+    """Return why a value looks like an unfilled placeholder, or "" if it does not."""
     found = _PLACEHOLDER.fullmatch(value) if fills_all else _PLACEHOLDER.search(value)
     if not found and not re.search(r"\$\{[^{}]*\}", value):
         return ""
     return say(
-        "{name}={value!r} is a placeholder that was not filled in: write the value itself there.",
+        "{name}={value!r} is an unfilled placeholder: replace it with the value itself.",
         name=name,
         value=shorten(value),
     )
 
 
 def hide_password(address: str) -> str:
-    """Return a proxy's address without its user and password."""
+    """Return a proxy's URL without its user and password."""
     return re.sub(r"(?<=//).*@|^[^/]*@", "…@", address)
 
 
 def choose_host(name: str, wanted: str, problems: list[str]) -> Account:
-    """Return the hosts that the setting `name` requests; add what is ignored to `problems`."""
+    """Return the hosts set by the setting `name`, and report ignored parts in `problems`."""
     if problem := find_placeholder(name, wanted):
         return Account(DEFAULT_API_HOST, DEFAULT_WEB_HOST, host_problem=problem)
     try:
@@ -148,7 +149,7 @@ def choose_host(name: str, wanted: str, problems: list[str]) -> Account:
     if path not in ("", "api"):
         problems.append(
             say(
-                "The path /{path} of the host {host} is not used: requests go to {address}.",
+                "The path /{path} in the host {host} is ignored: requests go to {address}.",
                 path=shorten(path),
                 host=shorten(wanted),
                 address=f"{api_host}/api",

@@ -18,10 +18,10 @@ language: ContextVar[str] = ContextVar("language", default="en")
 
 
 def say(text: str, /, **values: object) -> str:
-    """Return a text in the language of the current call, with `values` in its places (as in `str.format`).
+    """Return a text in the language of the current call, with `values` filled in as by `str.format`.
 
-    `text` must be a literal in English: the catalogues are extracted from the calls of this function. Without values,
-    braces are literal.
+    `text` must be an English literal, because the catalogues are extracted from the calls to this function. Without
+    values, braces are literal.
     """
     if language.get() != "en":
         text = _open_catalogue(language.get()).gettext(text)
@@ -31,7 +31,7 @@ def say(text: str, /, **values: object) -> str:
 def say_plural(singular: str, plural: str, /, count: float, **values: object) -> str:
     """Return `singular` if `count` is 1, else `plural`, in the language of the current call.
 
-    Both are literals that contain `{count}`; `values` fill their other places.
+    Both are literals that contain `{count}`. `values` fill the other placeholders.
     """
     if language.get() == "en":
         text = singular if count == 1 else plural
@@ -42,7 +42,7 @@ def say_plural(singular: str, plural: str, /, count: float, **values: object) ->
 
 @contextmanager
 def speak(name: str) -> Generator[None, None, None]:
-    """Use this language (one of LANGUAGES) until the end of the block."""
+    """Use this language (one of LANGUAGES) inside the `with` block."""
     token = language.set(name)
     try:
         yield
@@ -51,7 +51,7 @@ def speak(name: str) -> Generator[None, None, None]:
 
 
 def join_sentences(*sentences: str) -> str:
-    """Join sentences into one text, without empty sentences; Chinese sentences are joined without a space."""
+    """Join sentences into one text, skipping empty sentences. Chinese sentences are joined without a space."""
     return ("" if language.get() == "zh" else " ").join(one for one in sentences if one)
 
 

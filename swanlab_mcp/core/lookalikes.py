@@ -29,7 +29,7 @@ _TOGETHER = {"LATIN", "CJK", "HIRAGANA", "KATAKANA", "HANGUL", "BOPOMOFO"}
 
 
 class Oddity(NamedTuple):
-    """A feature of a name that readers cannot see; `letters` are at most 8 of the characters concerned."""
+    """A feature of a name that readers cannot see. `letters` contains up to 8 of the characters concerned."""
 
     kind: Literal["mixed scripts", "look-alikes", "unusual characters"]
     letters: tuple[str, ...]

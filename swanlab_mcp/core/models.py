@@ -59,7 +59,7 @@ _ANY = {"anyOf": [{"type": kind} for kind in ("string", "number", "boolean", "ar
 
 
 class User(Record):
-    """The logged-in user (wire page, section 2)."""
+    """The logged-in user."""
 
     username: str
     name: Text = ""
@@ -72,7 +72,7 @@ class User(Record):
 
 
 class Workspace(Record):
-    """The space of a user or team; `username` is its identifier in URLs (wire page, section 2)."""
+    """The space of a user or team. `username` identifies it in URLs."""
 
     name: Text = ""
     username: str
@@ -80,7 +80,7 @@ class Workspace(Record):
 
 
 class Project(Record):
-    """A project of a workspace (wire page, section 3)."""
+    """A project in a workspace."""
 
     cuid: Text = ""
     name: str
@@ -93,7 +93,7 @@ class Project(Record):
 
 
 class Experiment(Record):
-    """One training run (wire page, section 4); `profile` holds config, metadata, requirements and conda."""
+    """One training run. `profile` contains its config, metadata, requirements and conda environment."""
 
     cuid: str
     name: Text = ""
@@ -106,7 +106,7 @@ class Experiment(Record):
     finishedAt: str | None = None
     user: Texts = Field(default_factory=dict, exclude_if=is_empty, description="The creator: username, name")
     profile: JsonObject = Field(default_factory=dict, description="config, metadata, requirements, conda")
-    slug: str | None = Field(default=None, exclude_if=is_none, description="The id in web addresses, if it differs")
+    slug: str | None = Field(default=None, exclude_if=is_none, description="The id in URLs, if it differs")
     labels: list[str] = Field(default_factory=list, exclude_if=is_empty)
     group: str | None = Field(default=None, exclude_if=is_none)
     job: str | None = Field(default=None, exclude_if=is_none)
@@ -141,7 +141,7 @@ class Filter(Record):
         default=None, validate_default=True, description="Value to compare with; a list for in and not-in"
     )
 
-    # conditions with the same number are alternatives; 0: the condition must be met itself
+    # conditions with the same number are alternatives; a condition with 0 has no alternative
     either: SkipJsonSchema[int] = Field(default=0, exclude=True)
 
     @field_validator("value", mode="wrap")
@@ -151,11 +151,11 @@ class Filter(Record):
 
 
 class Narrowed(NamedTuple):
-    """Experiments that include every match of some filters; SwanLab already evaluated the filters in `applied`.
+    """Experiments that include every match of the filters. SwanLab has already applied the filters in `applied`.
 
-    `is_whole`: whether these are all experiments of the project. `summaries` by cuid contain the metrics `keys`,
-    those of the `first` few all metrics.
-    `note` returns notes about the experiments with some ids, for those in an answer.
+    `is_whole` means that these are all experiments in the project. `summaries`, by cuid, contain the metrics `keys`;
+    `first` contains the full summaries of the first few experiments. `note` returns the notes about the experiments
+    with the given ids.
     """
 
     experiments: Sequence[Experiment]
@@ -168,9 +168,9 @@ class Narrowed(NamedTuple):
 
 
 class Members(NamedTuple):
-    """The ids of the experiments that SwanLab returns for a condition on a field whose values it never sends.
+    """The ids of the experiments that meet a condition on a field whose values SwanLab never sends.
 
-    SwanLab returns `pinned` experiments for every condition, so the answer about them is unknown.
+    SwanLab returns the `pinned` experiments for every condition, so it is unknown whether they meet it.
     """
 
     matching: AbstractSet[str]
@@ -179,14 +179,14 @@ class Members(NamedTuple):
 
 
 class Extreme(Record):
-    """A minimum or maximum and the first step with that value; SwanLab may omit `step`."""
+    """A minimum or maximum, and the first step with that value. SwanLab may omit `step`."""
 
     step: int | None = Field(default=None, exclude_if=is_none)
     value: Number
 
 
 class MetricSummary(Record):
-    """One metric: the value at its last step, and its smallest and largest finite values."""
+    """One metric's value at its last step, and its smallest and largest finite values."""
 
     step: int | None = Field(default=None, exclude_if=is_none, description="The last step")
     value: Number | None = Field(default=None, exclude_if=is_none, description="The value at the last step")
@@ -197,9 +197,7 @@ class MetricSummary(Record):
     )
     median: Number | None = Field(default=None, exclude_if=is_none)
     stdDev: Number | None = Field(default=None, exclude_if=is_none)
-    count: int | None = Field(
-        default=None, exclude_if=is_none, description="Number of points, computed for runs on disk only"
-    )
+    count: int | None = Field(default=None, exclude_if=is_none, description="Number of points (only for runs on disk)")
     non_finite: int | None = Field(default=None, exclude_if=is_none, description="Number of NaN or infinite points")
     first_non_finite_step: int | None = Field(default=None, exclude_if=is_none)
     unit: str | None = Field(default=None, exclude_if=is_none, description="Unit of a system metric")
@@ -209,7 +207,7 @@ Summary = dict[str, MetricSummary]
 
 
 class EnvironmentFact(Record):
-    """A fact of the requested environments: `value` if all are equal, otherwise `values` by experiment."""
+    """A fact about the requested environments: `value` if all are equal, otherwise `values` by experiment."""
 
     name: str = Field(description="Dotted; packages as package.<name>")
     value: Annotated[Any, PlainSerializer(to_json_value, when_used="json"), WithJsonSchema(_ANY)] = Field(
@@ -219,17 +217,17 @@ class EnvironmentFact(Record):
 
 
 class LogLine(Record):
-    """A line printed by an experiment; `number` counts from 0."""
+    """A line printed by an experiment. `number` counts from 0."""
 
     number: int
     message: str
     level: str | None = Field(default=None, exclude_if=is_none, description="The level, unless it is INFO")
     time: str | None = Field(default=None, exclude_if=is_none, description="UTC")
-    repeated: int | None = Field(default=None, exclude_if=is_none, description="How often it was printed consecutively")
+    repeated: int | None = Field(default=None, exclude_if=is_none, description="How many times in a row it was printed")
 
 
 class LogPart(NamedTuple):
-    """Lines in order, from line `start` on, of a log of `total` lines."""
+    """Consecutive lines of a log with `total` lines, starting at line `start`."""
 
     lines: Sequence[LogLine]
     start: int
@@ -237,7 +235,7 @@ class LogPart(NamedTuple):
 
 
 class MetricKey(Record):
-    """A logged key, or a group of keys with a common prefix (then with `count`)."""
+    """A logged key, or a group of `count` keys with a common prefix."""
 
     key: str
     type: str = Field(description="SCALAR or MEDIA")
@@ -250,7 +248,7 @@ class MetricKey(Record):
 
 
 class Media(Record):
-    """A recorded file: an image is shown as a picture, text and tables by their content, other files by name."""
+    """A recorded file. Images are shown as pictures, texts and tables by their content, and other files by name."""
 
     key: str
     step: int
@@ -263,7 +261,7 @@ class Media(Record):
 
 
 class MediaItem(NamedTuple):
-    """A recorded file; `path` identifies it for its client and must never be opened directly."""
+    """A recorded file. `path` identifies it to its client and must never be opened directly."""
 
     key: str
     step: int
@@ -272,7 +270,7 @@ class MediaItem(NamedTuple):
 
 
 class MediaPart(NamedTuple):
-    """The steps at which a key has media, and the items of a single step (`step` is `None` if there are no media)."""
+    """The steps at which a key has media, and the items at one `step` (`None` if there are no media)."""
 
     steps: Sequence[int]
     step: int | None
@@ -280,21 +278,21 @@ class MediaPart(NamedTuple):
 
 
 class MediaFile(NamedTuple):
-    """A file's content, or `None` above the requested size limit; `size` is in bytes, or `None` if unknown."""
+    """A file's content, or `None` above the requested size limit. `size` is in bytes, or `None` if unknown."""
 
     content: bytes | None
     size: int | None
 
 
 class LoggedKeys(NamedTuple):
-    """The keys of an experiment in SwanLab's order; system metrics are among the scalars."""
+    """The keys logged by an experiment, in SwanLab's order. `scalars` includes the system metrics."""
 
     scalars: Sequence[str]
     media: Sequence[str] = ()
 
 
 class Points(NamedTuple):
-    """One metric's points in order of their steps; `times` are in Unix milliseconds (0: not recorded).
+    """One metric's points in step order. `times` are in Unix milliseconds (0: not recorded).
 
     `is_whole` is False if SwanLab sent only a sample of the points.
     """
@@ -306,7 +304,7 @@ class Points(NamedTuple):
 
 
 class Series(Record):
-    """A metric of an experiment over its steps, and how much of the metric these points cover."""
+    """One metric of one experiment over its steps, and how much of the metric these points cover."""
 
     exp_cuid: str
     key: str
@@ -323,31 +321,33 @@ class Series(Record):
         default=None, exclude_if=is_none, description="Points in the requested range; absent if unknown"
     )
     series_total: int | None = Field(
-        default=None, exclude_if=is_none, description="Points of the whole series, if the range excludes some"
+        default=None, exclude_if=is_none, description="Points in the full series, if the range excludes some"
     )
     first_step: int | None = Field(default=None, exclude_if=is_none, description="First step of the requested range")
     last_step: int | None = Field(default=None, exclude_if=is_none)
     non_finite: int | None = Field(default=None, exclude_if=is_none, description="Number of NaN or infinite points")
     first_non_finite_step: int | None = Field(default=None, exclude_if=is_none)
     next_start: int | None = Field(
-        default=None, exclude_if=is_none, description="The start of the call that continues with exact points"
+        default=None,
+        exclude_if=is_none,
+        description="The `start` argument of the call that continues with exact points",
     )
 
 
 class Picture(NamedTuple):
-    """An image sent to the assistant with the text of the reply; `row` is the index of the row that describes it."""
+    """An image sent to the assistant along with the reply's text. `row` is the index of the row that describes it."""
 
     content: bytes
     mime_type: str
     row: int = 0
 
 
-# the data of an interactive view, computed when it is shown; its argument masks and shortens recorded texts
+# computes the data for an interactive view when it is shown; the argument masks and shortens recorded texts
 View = Callable[[Callable[[str], str]], dict[str, Any]]
 
 
 class RecordList(list[T]):
-    """A complete list; `.items` is the list itself, because the OpenApi document writes `data.items[0]`."""
+    """A complete list. `.items` is the list itself, because SwanLab's OpenApi document uses `data.items[0]`."""
 
     @property
     def items(self) -> RecordList[T]:
@@ -358,12 +358,12 @@ class RecordList(list[T]):
         return [record.model_dump() if isinstance(record, BaseModel) else record for record in self]
 
     def to_pandas(self) -> Any:
-        """Return a DataFrame with a row per record and dotted columns for nested fields. Raises ImportError."""
+        """Return a DataFrame with one row per record. Nested fields become dotted columns. Raises ImportError."""
         return make_frame(self.model_dump())
 
 
 class Page(Record):
-    """How much of a list a reply contains; `next` gives the arguments that continue it, absent at the end."""
+    """How much of a list a reply contains. `next` holds the arguments for the next part, and is absent at the end."""
 
     returned: int
     total: int
@@ -376,9 +376,9 @@ class Page(Record):
 class ApiResponse(BaseModel, Generic[T]):
     """The reply to a request.
 
-    `code` is an HTTP status (0: no response). After an error `errmsg` is set and `data` is `None`. `page` and `notes`
-    (about truncation, sampling or guesses) appear if they apply; dumps leave out `pictures`, `view` and
-    `report` (the project whose report covers the reply).
+    `code` is an HTTP status (0: no response). After an error, `errmsg` is set and `data` is `None`. `page` and `notes`
+    (about truncation, sampling or guesses) are present if they apply. Dumps omit `pictures`, `view` and `report`, the
+    project whose report covers the reply.
     """
 
     model_config = ConfigDict(defer_build=True)

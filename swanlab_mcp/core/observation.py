@@ -1,4 +1,4 @@
-"""Events that metrics and traces observe, so that the client knows neither of them."""
+"""Events for metrics and traces, so that the client depends on neither."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ __all__ = ["CacheRead", "Event", "Observer", "SentRequest", "notify", "observe",
 
 @dataclass(frozen=True)
 class SentRequest:
-    """One HTTP request to SwanLab; `endpoint` has no names or ids, and `status` 0 means that no response arrived.
+    """One HTTP request to SwanLab.
 
-    `started` is in seconds since 1970.
+    `endpoint` contains no names or ids, `status` is 0 if no response arrived, and `started` is in Unix seconds.
     """
 
     method: str
@@ -32,12 +32,12 @@ class CacheRead:
 Event = SentRequest | CacheRead
 Observer = Callable[[Event], None]
 
-# a set: servers in one process share their observers
+# a set, because servers in one process share their observers
 _observers: set[Observer] = set()
 
 
 def observe(observer: Observer) -> None:
-    """Call `observer` with every later event; it must not block or raise."""
+    """Call `observer` with every later event. It must not block or raise."""
     _observers.add(observer)
 
 

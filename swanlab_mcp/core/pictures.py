@@ -21,7 +21,7 @@ LARGEST_BYTES = 300_000
 _MOST_PIXELS = 20_000_000
 # Pillow would also open formats that start other programs, such as EPS
 _FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF")
-# one image at a time and in one thread: each thread of the allocator keeps the memory of its largest image
+# one image at a time in one thread, because each thread keeps the memory of its largest image allocated
 _decoder = ThreadPoolExecutor(1, "decoder")
 _QUALITIES = (85, 60, 35)
 _FIRST_BYTES = {
@@ -33,14 +33,14 @@ _FIRST_BYTES = {
 
 
 def find_image_type(content: bytes) -> str:
-    """Return the MIME type of a format that assistants accept, from the first bytes; "" for any other."""
+    """Return an image's MIME type from its first bytes, or "" if assistants do not accept the format."""
     if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
         return "image/webp"
     return next((kind for mark, kind in _FIRST_BYTES.items() if content.startswith(mark)), "")
 
 
 def prepare_picture(content: bytes) -> Picture | str:
-    """Return the image, scaled down to 1,024 pixels and 300 KB if Pillow is installed, or why it cannot be shown.
+    """Return the image, scaled down to 1,024 pixels and 300 KB by Pillow, or why it cannot be shown.
 
     Without Pillow, only images within these limits are shown.
     """

@@ -1,4 +1,4 @@
-"""Records of changes: what a write would do, or has done."""
+"""Records of planned and applied changes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class AffectedExperiment(Record):
 
 
 class Change(Record):
-    """The effect of a write: planned (`done` is False; `confirmation` is required to apply it) or applied."""
+    """The effect of a write. While `done` is False it is only planned, and applying it requires `confirmation`."""
 
     action: str = Field(description="The action as a sentence")
     done: bool

@@ -1,4 +1,4 @@
-"""Track the progress of the running call: the server listens, and the working code reports."""
+"""Progress of the current call: the code that does the work reports it, and the server listens."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 @dataclass(eq=False)
 class Stage:
-    """A part of a call: `done` of `total` pieces of `what` ("pages", "bytes")."""
+    """A stage of a call: `done` of `total` units of `what`, such as pages or bytes."""
 
     what: str
     total: int
@@ -30,7 +30,7 @@ class Stage:
         return say("{done} of {total} {what}", done=self.done, total=self.total, what=_name(self.what))
 
     async def advance(self, count: int = 1) -> None:
-        """Count `count` more pieces as done and report them to the listener."""
+        """Count `count` more units as done and report to the listener."""
         self.done += count
         await self.report()
 
@@ -46,9 +46,9 @@ listener: ContextVar[Listener | None] = ContextVar("listener", default=None)
 
 
 async def follow(what: str, *questions: Coroutine[Any, Any, T]) -> list[T]:
-    """Await all coroutines concurrently, as `gather` does, and report how many are done.
+    """Run all coroutines concurrently, as `gather` does, and report how many are done.
 
-    The progress reported inside each of several coroutines is not passed on.
+    Progress reported inside the coroutines is not passed on if there are several.
     """
     report = listener.get()
     if report is None or len(questions) < 2:
@@ -75,8 +75,8 @@ async def follow(what: str, *questions: Coroutine[Any, Any, T]) -> list[T]:
 class Course:
     """Combine the stages of a call, sequential or concurrent, into a single count.
 
-    As MCP requires, the count only grows and ends at its total. `report` receives the count done, the known total (a MB
-    counts as much as a page) and a text about the stage that advanced.
+    As MCP requires, the count only increases and ends at its total. `report` receives the count, the total as far as it
+    is known (1 MB counts as much as 1 page), and a text about the stage that advanced.
     """
 
     def __init__(self, report: Callable[[float, float, str], Awaitable[None]]) -> None:

@@ -1,4 +1,4 @@
-"""Record: the base of all models, the JSON types of their fields, and SwanLab's time format."""
+"""The base class of all models, the JSON types of their fields, and SwanLab's time format."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ __all__ = [
 
 
 def to_json_value(value: Any) -> Any:
-    """Replace values that JSON cannot represent: NaN and infinities become strings, unknown objects their text."""
+    """Replace values that JSON cannot represent: NaN, infinities and unknown objects become strings."""
     if value is None or isinstance(value, (str, bool, int)):
         return value
     if isinstance(value, float):
@@ -45,12 +45,12 @@ def to_json_value(value: Any) -> Any:
 
 
 def is_moment(milliseconds: float) -> bool:
-    """Return whether Unix milliseconds are a plausible time of a run, from 1970 to the year 3000."""
+    """Return whether a time in Unix milliseconds is plausible for a run: after 1970 and before 3000."""
     return 0 < milliseconds < 32_503_680_000_000
 
 
 def show_time(milliseconds: int) -> str:
-    """Return Unix milliseconds in SwanLab's time format: UTC, like 2024-11-23T12:28:04.286Z."""
+    """Format Unix milliseconds as SwanLab does: in UTC, like 2024-11-23T12:28:04.286Z."""
     if not milliseconds:
         return ""
     try:
@@ -61,7 +61,7 @@ def show_time(milliseconds: int) -> str:
 
 
 def read_time(text: str) -> datetime | None:
-    """Return the moment of an ISO 8601 time, in UTC by default, or `None` if the text is invalid."""
+    """Parse an ISO 8601 time, in UTC by default. Return `None` if the text is invalid."""
     try:
         parsed = datetime.fromisoformat(text.strip().replace("Z", "+00:00"))
     except ValueError:
@@ -92,13 +92,13 @@ def is_empty(value: object) -> bool:
 
 
 class Record(BaseModel):
-    """A read-only record whose fields can be read as attribute, `["field"]` and `.get("field", default)`."""
+    """A read-only record. Its fields are available as attributes, `["field"]` and `.get("field", default)`."""
 
-    # the server's start does not need the validators
+    # build the validators later, because starting the server does not need them
     model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
     def __getitem__(self, field: str) -> Any:
-        """Return a field's value; raises KeyError for any other name."""
+        """Return a field's value. Raises KeyError for an unknown name."""
         if field not in type(self).model_fields:
             raise KeyError(field)
         return getattr(self, field)
@@ -107,7 +107,7 @@ class Record(BaseModel):
         return field in type(self).model_fields
 
     def get(self, field: str, default: Any = None) -> Any:
-        """Return a field's value, or `default` for any other name."""
+        """Return a field's value, or `default` for an unknown name."""
         return getattr(self, field) if field in type(self).model_fields else default
 
     def keys(self) -> KeysView[str]:
@@ -115,13 +115,13 @@ class Record(BaseModel):
         return type(self).model_fields.keys()
 
     def to_pandas(self) -> Any:
-        """Return a DataFrame with a single row and dotted columns for nested fields. Raises ImportError."""
+        """Return a DataFrame with a single row. Nested fields become dotted columns. Raises ImportError."""
         return make_frame([self.model_dump()])
 
 
 def list_columns(rows: Iterable[Iterable[str]]) -> list[str]:
-    """Return the names in any of the rows; a name that earlier rows lack follows its predecessor in its own row."""
-    # each name with the next one, because rows may have thousands of names that no other row has
+    """Return every name used in the rows. A name missing from earlier rows follows its predecessor in its own row."""
+    # maps each name to the next, because rows may have thousands of names that no other row has
     following: dict[str | None, str | None] = {None: None}
     for row in rows:
         before = None

@@ -14,7 +14,7 @@ _MEMORY = 400_000_000  # bytes of address space; Python itself takes about 40 MB
 
 
 def limit_resources() -> None:
-    """Limit this process if the system supports it; otherwise only its parent's deadline ends it."""
+    """Limit this process's resources if the system supports it; otherwise only the parent's deadline stops it."""
     try:
         import resource
     except ImportError:

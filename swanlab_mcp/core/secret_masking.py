@@ -64,18 +64,19 @@ _ANY = re.compile(
 
 
 def mask_secrets(value: Any, name: str = "") -> Any:
-    """Return a JSON value in which texts are masked if their name or form looks like a secret's.
+    """Return a JSON value with every text masked whose name or form looks like a secret's.
 
-    Names: password, token, api_key and similar as a whole word at the end (`hf_token`, not `max_tokens` or
-    `tokenizer`). Forms: credentials in URLs, headers and cookies, signed URLs, `--token value` in commands and argument
-    lists, `swanlab login -k value`, `"token": "value"` in printed objects, private keys, and well-known token formats.
+    A secret's name ends in a whole word such as password, token or api_key (`hf_token`, but not `max_tokens` or
+    `tokenizer`). A secret's form is one of: credentials in URLs, headers and cookies, signed URLs, `--token value` in
+    commands and argument lists, `swanlab login -k value`, `"token": "value"` in printed objects, private keys, and
+    well-known token formats.
     """
     if isinstance(value, dict):
         fields = cast("dict[Any, Any]", value)
         masked = {key: mask_secrets(item, str(key)) for key, item in fields.items()}
         named = fields.get("name")
         if isinstance(named, str) and _is_secret(named):
-            # the name is in one field; the value, or the values by experiment, in another
+            # one field holds the name, and another the value or the values by experiment
             masked |= {key: _mask_all(fields[key]) for key in ("value", "values") if key in fields}
         return masked
     if isinstance(value, list):
@@ -103,12 +104,12 @@ def mask_secrets(value: Any, name: str = "") -> Any:
 
 
 def may_hold_secret(text: str) -> bool:
-    """Return False for a text, or the JSON of a value, that `mask_secrets` does not change for sure."""
+    """Return False only if `mask_secrets` certainly leaves a text, or a value given as JSON, unchanged."""
     return _ANY.search(text.casefold()) is not None
 
 
 def mask_exactly(value: Any, secrets: Iterable[str]) -> Any:
-    """Return a JSON value with these texts (of at least 6 characters) masked everywhere, including keys."""
+    """Mask the given texts (of at least 6 characters) everywhere in a JSON value, including its keys."""
     return make_value_mask(secrets)(value)
 
 
@@ -129,7 +130,7 @@ def make_value_mask(secrets: Iterable[str]) -> Callable[[Any], Any]:
 
 
 def make_mask(secrets: Iterable[str]) -> Callable[[str], str]:
-    """Return a function that masks these texts in a text, as `mask_exactly` does."""
+    """Return a function that masks these texts in a string, as `mask_exactly` does."""
     longest_first = sorted((re.escape(one) for one in secrets if len(one) >= _SHORTEST), key=len, reverse=True)
     if not longest_first:
         return str
@@ -151,7 +152,7 @@ def _is_secret(name: str) -> bool:
 
 @lru_cache(4096)
 def _judge_name(name: str) -> bool:
-    """Judge the end of a name; cached because many rows share names."""
+    """Return whether a name ends like the name of a secret. Cached, because many rows share names."""
     # a config key that contains a dot may be quoted: config."hub.api_key"
     name = name.replace('"', "")
     return bool(_NAME.search(name) or _CAMEL.search(name))

@@ -1,4 +1,4 @@
-"""ServerInfo: what the administrator of a self-hosted SwanLab may know."""
+"""The record that describes a self-hosted SwanLab to its administrator."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ServerRows = Literal["users", "projects", "workspaces"]
 
 
 class ServerInfo(Record):
-    """A self-hosted SwanLab (wire page, section 6)."""
+    """The plan, seats and usage of a self-hosted SwanLab."""
 
     plan: Text = Field("", description="free or commercial")
     expired: bool = False

@@ -1,4 +1,4 @@
-"""Make recorded text safe to show: characters that control a terminal, hide or reorder text become visible."""
+"""Make recorded text safe to show: spell out characters that control a terminal, or hide or reorder text."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ _ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 def parse_json(content: bytes | str, hook: Callable[[dict[str, Any]], Any] | None = None) -> Any:
-    """Parse JSON in UTF-8; spell out lone surrogates in hexadecimal because a reply cannot contain them.
+    """Parse UTF-8 JSON, spelling out lone surrogates in hexadecimal because a reply cannot contain them.
 
     Integers of more than 4,300 digits are returned as text. `hook` receives each object, as in `json.loads`. Raises
-    ValueError for invalid JSON, RecursionError for nesting beyond Python's limit.
+    ValueError for invalid JSON, and RecursionError for nesting beyond Python's limit.
     """
     if hook is None:
         try:
@@ -57,12 +57,12 @@ def parse_json(content: bytes | str, hook: Callable[[dict[str, Any]], Any] | Non
 
 
 def _read_int(digits: str) -> int | str:
-    """Return an integer; return more digits than Python converts (in quadratic time) as text."""
+    """Return an integer, or the text itself if it has more digits than Python converts."""
     return int(digits) if len(digits) <= _MOST_DIGITS else digits
 
 
 def limit_value(value: Any, depth: int = DEEPEST) -> Any:
-    """Return a JSON value with a note in place of levels deeper than `depth`; integers beyond any float are texts."""
+    """Replace levels of a JSON value deeper than `depth` with a note, and integers too large for a float with text."""
     if not isinstance(value, (dict, list)):
         return str(value) if isinstance(value, int) and abs(value) > _LARGEST else value
     if not depth:
@@ -83,13 +83,13 @@ def _is_safe(text: str) -> bool:
 
 
 def is_plain(text: str) -> bool:
-    """Return True for the JSON of a value that `neutralise_value` does not change for sure."""
+    """Return True only if `neutralise_value` certainly leaves the value given as JSON unchanged."""
     # a backslash may escape a line break
     return "\\" not in text and _is_safe(text) and not _may_hold_link(text)
 
 
 def neutralise_value(value: Any) -> Any:
-    """Neutralise every text in a JSON value, including keys, so that its Markdown links and images do not render."""
+    """Neutralise every text in a JSON value, including its keys, and keep Markdown links and images from rendering."""
     if isinstance(value, str):
         return neutralise(_break_links(value))
     if isinstance(value, dict):
@@ -108,18 +108,18 @@ def _may_hold_link(text: str) -> bool:
 
 
 def shorten(text: str, length: int = 80) -> str:
-    """Return `text` on one line, neutralised and without links, at most `length` characters."""
-    # the start of a text of megabytes is enough
+    """Return `text` on one line, neutralised, without links, and cut to at most `length` characters."""
+    # the start is enough, even if the text has megabytes
     begun = text[: 16 * length]
     line = neutralise(_break_links(" ".join(begun.split())))
     return line if len(line) <= length and begun == text else line[: length - 1] + "…"
 
 
 def quote(name: object, length: int = 80) -> str:
-    """Return a recorded name for a message: shortened, in quotation marks that the name cannot close.
+    """Return a recorded name for a message: shortened, and in quotation marks that the name cannot close.
 
-    A name of ASCII letters, digits and `_.-/+@*%=#` cannot be read as a sentence and is not quoted. `{name!r}` in a
-    message quotes every name.
+    A name that consists of ASCII letters, digits and `_.-/+@*%=#` is not quoted, because it cannot be mistaken for a
+    sentence. `{name!r}` in a message quotes every name.
     """
     line = shorten(str(name), length)
     return line if _ONE_WORD.fullmatch(line) else repr(line)

@@ -1,4 +1,4 @@
-"""Read arguments in the forms that assistants send, and describe invalid values in this package's words."""
+"""Accept arguments in the forms that assistants send, and describe invalid values in this package's words."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ __all__ = [
 
 _LARGEST_STEP = 10**18
 
-# in an Annotated type: 0 means that the argument is left out
+# in an Annotated type: 0 means that the argument is omitted
 ZERO_IS_ABSENT = object()
 
 
 class Inlined:
     """In an Annotated type: publish the record's fields in place, because many hosts cannot follow a `$ref`.
 
-    `is_brief` leaves out the descriptions of the fields, where another tool's schema has them.
+    `is_brief` omits the descriptions of the fields, because another tool's schema contains them.
     """
 
     def __init__(self, *, is_brief: bool = False) -> None:
@@ -47,12 +47,12 @@ class Inlined:
 
 
 def read_words(value: Any) -> Any:
-    """Read a bare text or number as a list of one, and the JSON text of a list as that list, also inside a list."""
+    """Accept a bare text or number as a list of one item, and a list written as JSON text, also inside a list."""
     return _read_list(value, "[")
 
 
 def read_objects(value: Any) -> Any:
-    """Read as `read_words` does, also the JSON text of an object as that object, and number lists inside the list."""
+    """Accept what `read_words` accepts and objects written as JSON text, and number the lists inside the list."""
     read = _read_list(value, "[{")
     if not isinstance(read, list):
         return read
@@ -67,7 +67,7 @@ def read_objects(value: Any) -> Any:
 
 
 def read_bound(value: Any) -> Any:
-    """Return a step as int and a text unchanged: `read_selection` validates texts."""
+    """Return a step as an int, and a text unchanged because `read_selection` validates it."""
     if value is None or isinstance(value, str):
         return value
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
@@ -78,7 +78,7 @@ def read_bound(value: Any) -> Any:
 
 
 def read_config(value: Any) -> Any:
-    """Read a config from an object, the JSON text of one, or a text such as "lr=0.01, optimizer=adam"."""
+    """Read a config from an object, from its JSON text, or from a text such as "lr=0.01, optimizer=adam"."""
     if isinstance(value, str) and value.strip():
         parsed = _parse(value, "{")
         if isinstance(parsed, str):
@@ -98,7 +98,7 @@ def _parse_word(text: str) -> Any:
 
 
 def read_filter_value(value: Any, validate: Any, *, needs_value: bool) -> Any:
-    """Validate a value of several types, with one error instead of one for each type."""
+    """Validate a value that may have several types, and raise one error instead of one for each type."""
     if not needs_value:
         if value in (None, ""):
             return ""
@@ -135,7 +135,7 @@ def _parse(value: Any, brackets: str) -> Any:
 
 
 def describe_fault(fault: ErrorDetails) -> str:
-    """Return what is wrong with a value, to follow its name, without a full stop."""
+    """Return what is wrong with a value, as a phrase to put after its name."""
     given = {name: _simplify(value) for name, value in fault.get("ctx", {}).items()}
     kind = fault["type"]
     if kind in _BOUNDS:
@@ -163,13 +163,13 @@ def describe_fault(fault: ErrorDetails) -> str:
         case "config":
             return say("must be JSON or text like lr=0.01, optimizer=adam")
         case "no_filter_value":
-            return say("must be left out with is-null and not-null")
+            return say("must be omitted with is-null and not-null")
         case "no_alternatives":
             return say("must not contain an empty list; [[a, b], c] means (a or b) and c")
         case "filter_value":
             return say("must be text, a number, true, false, or a list of such values")
         case _:
-            return say("has a wrong form")
+            return say("has an invalid form")
 
 
 _BOUNDS = {

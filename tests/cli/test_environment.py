@@ -40,7 +40,7 @@ def test_placeholder_key_is_reported_and_never_sent(
 ) -> None:
     monkeypatch.setenv("SWANLAB_API_KEY", value)
     shown = check(capsys, "--host", host)
-    assert f"problem: SWANLAB_API_KEY={value!r} is a placeholder that was not filled in" in shown
+    assert f"problem: SWANLAB_API_KEY={value!r} is an unfilled placeholder" in shown
     assert "API key: none found" in shown
 
 
@@ -86,7 +86,7 @@ def test_other_host_variable_is_reported_and_the_key_is_not_sent(
     monkeypatch.setenv("SWANLAB_API_KEY", "key-canary")
     monkeypatch.setenv(name, value)
     shown = check(capsys)
-    assert f"login: failed. {name}={value} does not choose the API host, and the server sends no requests to " in shown
+    assert f"login: failed. {name}={value} does not set the API host, so the server sends no requests to " in shown
     assert f"set SWANLAB_API_HOST, or unset {name}." in shown
     assert "login: works" not in shown
     monkeypatch.setenv("SWANLAB_API_HOST", "https://swan.example.com")
@@ -103,7 +103,7 @@ async def test_first_answer_names_the_variable_of_an_ignored_host(monkeypatch: p
     async with session(load_settings()) as client:
         answer = await client.call_tool("list_workspaces", {})
     assert answer.is_error
-    assert "SWANLAB_WEB_HOST=https://swan.example.com does not choose the API host" in text_of(answer)
+    assert "SWANLAB_WEB_HOST=https://swan.example.com does not set the API host" in text_of(answer)
 
 
 @pytest.mark.parametrize("name", ["SWANLAB_BOARD_HOST", "SWANLAB_DASHBOARD_HOST"])
@@ -121,7 +121,7 @@ def test_pages_of_a_self_hosted_login_may_be_elsewhere(tmp_path: Path) -> None:
 def test_ignored_path_prefix_is_reported_with_the_used_address(host: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert "The path /swan/lab of" not in check(capsys, "--host", f"{host}/api")
     shown = check(capsys, "--host", f"{host}/swan/lab/")
-    assert f"The path /swan/lab of the host {host}/swan/lab/ is not used: requests go to {host}/api." in shown
+    assert f"The path /swan/lab in the host {host}/swan/lab/ is ignored: requests go to {host}/api." in shown
 
 
 @pytest.mark.parametrize(("status", "body"), [(404, b"<html>Not Found</html>"), (200, b"<html>Welcome</html>")])
@@ -140,7 +140,7 @@ def test_failed_login_names_an_ignored_path_prefix(
         main(["call", "list_projects", "--host", f"{host}/swan/lab"])
     shown = capsys.readouterr().err
     assert f"{host}/api/login/api_key" in shown
-    assert f"The path /swan/lab of the host {host}/swan/lab is not used: requests go to {host}/api." in shown
+    assert f"The path /swan/lab in the host {host}/swan/lab is ignored: requests go to {host}/api." in shown
 
 
 def run(code: str, folder: Path) -> str:
@@ -163,7 +163,7 @@ def test_deleted_working_directory_is_reported(tmp_path: Path) -> None:
     code = "place = tempfile.mkdtemp(); os.chdir(place); os.rmdir(place)\n"
     shown = run(f"{code}from swanlab_mcp.cli.main import main; main({words})", tmp_path)
     assert "problem: The working directory cannot be read" in shown
-    assert "problem: relative is not used" in shown
+    assert "problem: relative is ignored" in shown
     assert "runs found: 6 experiments" in shown
 
 
@@ -173,7 +173,7 @@ def test_unknown_user_without_home_can_load_settings(tmp_path: Path) -> None:
     code = "from swanlab_mcp.settings import load_settings; import pwd; os.setgid(54321); os.setuid(54321)\n"
     shown = run(f"{code}found = load_settings(log_dirs=['~/x']); print(found.problems, found.key_source)", tmp_path)
     assert "The working directory cannot be read" in shown
-    assert "~/x is not used" in shown
+    assert "~/x is ignored" in shown
 
 
 @pytest.mark.parametrize(

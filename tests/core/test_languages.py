@@ -80,7 +80,7 @@ def test_argument_overrides_setting_and_setting_overrides_locale() -> None:
 def test_unsupported_language_is_reported() -> None:
     found = load_settings(environ={"SWANLAB_MCP_LANG": "fr", "LANG": "en_US"})
     assert found.language == "en"
-    assert found.problems == ("SWANLAB_MCP_LANG='fr' is not auto, en or zh; auto is used.",)
+    assert found.problems == ("SWANLAB_MCP_LANG='fr' is not auto, en or zh; using auto.",)
 
 
 def find_english(text: str) -> list[str]:
@@ -104,7 +104,7 @@ def chinese(settings: Settings) -> Settings:
 @pytest.mark.parametrize(
     ("tool", "arguments", "expected"),
     [
-        ("get_experiment", {"project": "p", "exp_cuid": "x", "exp_id": 1}, "没有参数 'exp_id'（是指 'exp_cuid' 吗？）"),
+        ("get_experiment", {"project": "p", "exp_cuid": "x", "exp_id": 1}, "未知参数 'exp_id'（是指 'exp_cuid' 吗？）"),
         ("get_experiment", {"project": "p"}, "参数不符合要求：'exp_cuid' 缺失。"),
         ("list_projects", {"size": "x"}, "'size' 必须是整数"),
         ("list_projects", {"size": "9" * 5000}, "'size' 必须是整数"),
@@ -279,9 +279,9 @@ async def test_resources_prompts_and_completion_are_in_chinese(chinese: Settings
             (
                 "weekly_report",
                 {"projekt": "p"},
-                "没有参数 'projekt'（是指 'project' 吗？）。weekly_report 的参数：project,",
+                "未知参数 'projekt'（是指 'project' 吗？）。weekly_report 的参数：project,",
             ),
-            ("weekly_report", {"odd": "p"}, "没有参数 'odd'。"),
+            ("weekly_report", {"odd": "p"}, "未知参数 'odd'。"),
             ("weekly_report", {"language": "fr"}, "不支持 language='fr'。请填 en 或 zh。"),
             ("explain_crash", {"project": "p"}, "缺少 'exp_cuid'。"),
             ("explain_crash", {}, "缺少 'project' 和 'exp_cuid'。"),
@@ -330,7 +330,7 @@ async def test_parallel_languages_do_not_mix(settings: Settings, chinese: Settin
 
         answers = await asyncio.gather(*(call(client) for _ in range(10) for client in (english, other)))
     assert len(set(answers[::2])) == len(set(answers[1::2])) == 1
-    assert answers[0].startswith("project='https://swanlab.cn/@a' is the address of a workspace, not of a project.")
+    assert answers[0].startswith("project='https://swanlab.cn/@a' is the URL of a workspace, not of a project.")
     assert answers[1].startswith("project='https://swanlab.cn/@a' 是工作空间的网址，不是项目的网址。")
 
 
@@ -394,7 +394,7 @@ def ended(code: int) -> Generator[None, None, None]:
         (["--demo", "call", "nothing"], 2, "没有工具 'nothing'。可用的有：list_workspaces,"),
         (["--demo", "call", "list_projects", "x"], 2, "参数要写成 name=value 的形式，'x' 不是。"),
         (["--demo", "call", "list_projects", "-o", "x.png"], 1, "这个回答中没有图片。"),
-        (["--demo", "call", "list_projects", "nope=1"], 1, "参数不符合要求：没有参数 'nope'。"),
+        (["--demo", "call", "list_projects", "nope=1"], 1, "参数不符合要求：未知参数 'nope'。"),
         (
             ["--demo", "call", "--json", "plot_metrics", "project=digits-mlp", "exp_cuids=lr-1", "keys=lr"],
             2,

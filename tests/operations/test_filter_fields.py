@@ -97,7 +97,7 @@ async def test_condition_chooses_experiments(
         (("labels", "<", "b"), "compares different kinds of values"),
         (("config.lr", "=", "high"), "Its values are like 0.3"),
         (("learning_rate", "=", 0.1), "Did you mean config.lr?"),
-        (("config.lr", "is-null", 3), "'filters.0.value' must be left out with is-null and not-null"),
+        (("config.lr", "is-null", 3), "'filters.0.value' must be omitted with is-null and not-null"),
         (("config.lr", "=", None), "'filters.0.value' is missing"),
     ],
 )

@@ -209,7 +209,7 @@ async def test_pasted_urls_and_paths_are_valid_arguments(settings: Settings, sta
             400,
             "belongs to elsewhere.example.com",
         ),
-        ("list_project_exps", {"project": "https://swanlab.cn/about"}, 400, "not the address of a SwanLab page"),
+        ("list_project_exps", {"project": "https://swanlab.cn/about"}, 400, "not the URL of a SwanLab page"),
         ("list_projects", {"username": "kites-tst2"}, 404, "Did you mean kites-test2 or kites-test3?"),
         (
             "get_experiment",

@@ -102,7 +102,7 @@ def test_web_host_is_configurable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SWANLAB_WEB_HOST", "pages.example.com/")
     assert load_settings().web_host == "https://pages.example.com"
     monkeypatch.setenv("SWANLAB_WEB_HOST", "ftp://x")
-    assert "SWANLAB_WEB_HOST is not used" in load_settings().problems[0]
+    assert "SWANLAB_WEB_HOST is ignored" in load_settings().problems[0]
 
 
 @pytest.mark.parametrize(
