@@ -136,7 +136,7 @@ def chinese(settings: Settings) -> Settings:
             {"project": "a\nb"},
             "不是合法的 SwanLab 名称。请给出名称、形如 'workspace/project/exp",
         ),
-        ("list_project_exps", {"project": "https://x.cn/a"}, "不是 SwanLab 页面的网址"),
+        ("list_project_exps", {"project": "https://x.cn/a"}, "不是 SwanLab 页面的 URL"),
         (
             "list_project_exps",
             {"project": "https://swanlab.cn/@a/b", "username": "c"},
