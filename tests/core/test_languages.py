@@ -140,7 +140,7 @@ def chinese(settings: Settings) -> Settings:
         (
             "list_project_exps",
             {"project": "https://swanlab.cn/@a/b", "username": "c"},
-            "网址指向工作空间 'a'，其他参数却是",
+            "URL 指向工作空间 'a'，其他参数却是",
         ),
         (
             "get_experiment",
@@ -331,7 +331,7 @@ async def test_parallel_languages_do_not_mix(settings: Settings, chinese: Settin
         answers = await asyncio.gather(*(call(client) for _ in range(10) for client in (english, other)))
     assert len(set(answers[::2])) == len(set(answers[1::2])) == 1
     assert answers[0].startswith("project='https://swanlab.cn/@a' is the URL of a workspace, not of a project.")
-    assert answers[1].startswith("project='https://swanlab.cn/@a' 是工作空间的网址，不是项目的网址。")
+    assert answers[1].startswith("project='https://swanlab.cn/@a' 是工作空间的 URL，不是项目的 URL。")
 
 
 @pytest.mark.anyio
