@@ -29,21 +29,21 @@ __all__ = ["FIRST", "Backend", "FurtherKeys"]
 
 T = TypeVar("T")
 
-# experiments of a list whose logged keys stand for those of all
+# the logged keys of this many experiments represent those of the full list
 FIRST = 3
 
 
 class FurtherKeys(NamedTuple):
-    """Further metric keys whose summaries a question needs: `choose` selects them among the logged keys.
+    """Additional metric keys whose summaries a question needs: `choose` selects them from the logged keys.
 
-    `likely` keys are requested before the logged keys are known.
+    The `likely` keys are requested before the logged keys are known.
     """
 
     choose: Callable[[Sequence[str]], Sequence[str]]
     likely: Sequence[str]
 
     def add(self, keys: Sequence[str], first: Mapping[str, Summary]) -> list[str]:
-        """Return the keys with those chosen for the whole summaries of the first few experiments."""
+        """Return the keys, and those that `choose` adds from the full summaries of the `first` few experiments."""
         logged = list(dict.fromkeys(key for summary in first.values() for key in summary))
         return list(dict.fromkeys([*keys, *self.choose(logged)]))
 
@@ -51,13 +51,13 @@ class FurtherKeys(NamedTuple):
 class Backend(Protocol):
     """Read access to workspaces, projects, experiments and metrics, and some writes.
 
-    Every method raises SwanLabError on failure. A list is complete, or it starts at `offset` with at most `limit` items
-    (`None`: all), and `page.total` counts the complete list. `notes` mention guesses and repairs.
+    Every method raises SwanLabError on failure. A list is complete, or contains at most `limit` items (`None`: all)
+    from `offset` on. `page.total` counts the complete list. `notes` mention guesses and repairs.
     """
 
     @property
     def writes(self) -> int:
-        """Return the number of changes that this client has requested; a change may remove names listed earlier."""
+        """Return how many changes this client has requested. A change may remove names that were listed earlier."""
         ...
 
     def get_secrets(self) -> tuple[str, ...]:
@@ -103,12 +103,12 @@ class Backend(Protocol):
         further: FurtherKeys | None = None,
         known: Sequence[Experiment] = (),
     ) -> ApiResponse[Narrowed]:
-        """Return part of a project's experiments, with configs, that includes every match of the filters.
+        """Return a project's experiments, with configs, or only a part that includes every match of the filters.
 
         The caller must apply the filters again, because the result may include other experiments and SwanLab compares
-        differently. The summaries of the metrics `keys` are included: for thousands of experiments, this is faster than
-        two requests in turn. The backend may add `further` keys, among those that the first experiments logged. Configs
-        of `known` experiments are not read again.
+        differently. The result includes summaries of the metrics `keys`, which is faster than a second request if there
+        are thousands of experiments. The backend may add `further` keys that the first experiments logged. It does not
+        read the configs of `known` experiments again.
         """
         ...
 
@@ -117,7 +117,7 @@ class Backend(Protocol):
         ...
 
     async def get_experiment(self, ref: ExperimentRef) -> ApiResponse[Experiment]:
-        """Return an experiment by its cuid or slug, with its whole profile."""
+        """Return an experiment by its cuid or slug, with its full profile."""
         ...
 
     async def get_summary(self, ref: ExperimentRef) -> ApiResponse[Summary]:
@@ -127,50 +127,50 @@ class Backend(Protocol):
     async def get_summaries(
         self, ref: ProjectRef, experiments: Sequence[Experiment], keys: Sequence[str] = ()
     ) -> ApiResponse[dict[str, Summary]]:
-        """Return the summaries of experiments by cuid, fetched in batches and restricted to `keys` if given."""
+        """Return the summaries of experiments by cuid, fetched in batches. If `keys` are given, return only these."""
         ...
 
     async def read_points(
         self, ref: ExperimentRef, keys: Sequence[str], *, exact: bool
     ) -> ApiResponse[dict[str, Points]]:
-        """Return the points of metric keys in the given order; keys that were never logged are missing.
+        """Return the points of the metric keys in the given order, without keys that were never logged.
 
         With `exact`, every point is returned; otherwise SwanLab may send a sample of up to 1,500.
         """
         ...
 
     async def get_experiments(self, refs: Sequence[ExperimentRef]) -> list[Experiment]:
-        """Return listed experiments with their whole profiles, in order."""
+        """Return the experiments with their full profiles, in order."""
         ...
 
     async def read_series(
         self, refs: Sequence[ExperimentRef], keys: Sequence[str], *, exact: bool
     ) -> list[dict[str, Points]]:
-        """Return what `read_points` returns for each of several listed experiments, without notes."""
+        """Call `read_points` for each of several listed experiments, and return the results without notes."""
         ...
 
     async def list_keys(self, ref: ExperimentRef, *, with_media: bool = True) -> ApiResponse[LoggedKeys]:
         """Return the keys of an experiment's scalar metrics, including system metrics, and of its media.
 
-        Without `with_media`, media may be missing.
+        Without `with_media`, the media keys may be missing.
         """
         ...
 
     async def read_logs(self, ref: ExperimentRef, *, start: int | None, count: int) -> ApiResponse[LogPart]:
-        """Return at most `count` log lines from line `start` on; if `start` is `None`, the last lines."""
+        """Return at most `count` log lines from line `start` on, or the last lines if `start` is `None`."""
         ...
 
     async def list_media(self, ref: ExperimentRef, key: str, *, step: int | None = None) -> ApiResponse[MediaPart]:
         """Return the steps at which a key has media, and the items at `step` (`None`: at the last step).
 
-        There are no items if the key has no media, or none at `step`.
+        The items are empty if the key has no media at `step`, or none at all.
         """
         ...
 
     async def read_media(
         self, ref: ExperimentRef, items: Sequence[MediaItem], *, limit: int
     ) -> ApiResponse[list[MediaFile]]:
-        """Return the files of listed items in their order, without the content of files above `limit` bytes."""
+        """Return the files of the listed items in order. Files of more than `limit` bytes have no content."""
         ...
 
     async def keep(
@@ -180,9 +180,9 @@ class Backend(Protocol):
         question: Callable[[], Coroutine[Any, Any, ApiResponse[T]]],
         weigh: Callable[[T], int],
     ) -> ApiResponse[T]:
-        """Return what `question` derives from an experiment that ended; cached until the experiment changes, or not.
+        """Return the answer that `question` derives from an experiment, which may be cached until it changes.
 
-        `name` is unique among the derived answers about an experiment; `weigh` returns the bytes to cache.
+        `name` is unique among the derived answers about an experiment. `weigh` returns the answer's size in bytes.
         """
         ...
 
@@ -191,25 +191,25 @@ class Backend(Protocol):
         ...
 
     async def delete_experiment(self, ref: ExperimentRef) -> None:
-        """Delete an experiment by its cuid; never repeats a request that may have arrived."""
+        """Delete an experiment by its cuid. A request that may have arrived is never repeated."""
         ...
 
     async def delete_project(self, ref: ProjectRef) -> None:
-        """Delete a project with all its experiments; never repeats a request that may have arrived."""
+        """Delete a project with all its experiments. A request that may have arrived is never repeated."""
         ...
 
     async def create_project(self, ref: ProjectRef, *, visibility: str, description: str) -> ApiResponse[Project]:
-        """Create an empty project; never repeats a request that may have arrived."""
+        """Create an empty project. A request that may have arrived is never repeated."""
         ...
 
     async def get_server_info(self) -> ApiResponse[ServerInfo]:
-        """Return the plan and the figures of a self-hosted server. Raises PermissionDenied without a root key."""
+        """Return the plan and usage of a self-hosted server. Raises PermissionDenied without a root key."""
         ...
 
     async def list_on_server(
         self, rows: ServerRows, *, offset: int = 0, limit: int | None = None
     ) -> ApiResponse[list[Any]]:
-        """Return users, projects or workspaces of the whole server. Raises the errors of `get_server_info`."""
+        """Return all users, projects or workspaces on the server. Raises the same errors as `get_server_info`."""
         ...
 
     async def aclose(self) -> None: ...

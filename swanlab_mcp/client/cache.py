@@ -1,8 +1,8 @@
-"""AnswerCache: cache the responses of an account, and merge equal concurrent requests.
+"""Cache the responses for one account, and merge equal concurrent requests.
 
-Lists, and responses about a running or unknown experiment, are kept for 15 seconds. Responses about an
-experiment that ended are kept for 10 minutes, or until another response shows that it changed. A response requested
-before a change was seen is never kept.
+Lists, and responses about a running or unknown experiment, are cached for 15 seconds. Responses about an experiment
+that ended are cached for 10 minutes, or until another response shows that it changed. A response that was requested
+before a change was seen is never cached.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ _SMALLEST = 3200  # limits the cache to 20,000 responses
 _MOST_PROJECTS = 100
 _WEIGHED = 64
 _DEEPEST = 12
-# what SwanLab never changes after the end, and what depends on the request; any other field can change
+# fields that SwanLab never changes after the end, and fields that depend on the request; all others can change
 _FIXED = {"cuid", "slug", "createdAt", "user", "profile", "error", "metrics", "facts", "rootProId", "rootExpId"}
 _CHANGEABLE = [name for name in Experiment.model_fields if name not in _FIXED]
 
 
 class _Sighting(NamedTuple):
-    """The newest known state of an experiment; `requested` numbers its request, `ended` is in Unix seconds."""
+    """The newest known state of an experiment. `requested` is the number of its request, `ended` is in Unix seconds."""
 
     name: str
     look: Hashable
@@ -57,14 +57,14 @@ class _Sighting(NamedTuple):
 
 @dataclass
 class _Project:
-    """The experiments of a project by id and slug; `is_whole`: the list is complete."""
+    """The experiments of a project by id and slug. `is_whole` means that the list is complete."""
 
     sightings: dict[str, _Sighting] = field(default_factory=dict[str, _Sighting])
     is_whole: bool = False
 
 
 class Start(NamedTuple):
-    """The state of knowledge when a request started."""
+    """What the cache knew when a request started."""
 
     look: Hashable
     at: float
@@ -73,7 +73,7 @@ class Start(NamedTuple):
 
 
 class Part(NamedTuple):
-    """A part of a response to cache under a name; `size` is in bytes, or `None` to estimate it."""
+    """A part of a response that is cached under its own name. `size` is in bytes, or `None` to estimate it."""
 
     name: Hashable
     ref: Ref | None
@@ -88,9 +88,9 @@ class _Entry(NamedTuple):
 
 
 class AnswerCache:
-    """Hold the responses of an account; accounts never share a cache.
+    """A cache of the responses for one account. Accounts never share a cache.
 
-    `clock` returns Unix seconds (a monotonic clock would stop while a laptop sleeps); `capacity` is in bytes.
+    `clock` returns Unix seconds, because a monotonic clock would stop while a laptop sleeps. `capacity` is in bytes.
     """
 
     def __init__(self, clock: Callable[[], float] = time.time, capacity: int = CAPACITY) -> None:
@@ -105,7 +105,7 @@ class AnswerCache:
 
     @property
     def size(self) -> float:
-        """Return the estimated bytes of all responses."""
+        """Return the estimated size of all responses in bytes."""
         return self._entries.currsize
 
     def knows(self, ref: ProjectRef) -> bool:
@@ -129,8 +129,8 @@ class AnswerCache:
     ) -> ApiResponse[T]:
         """Return the response cached under `name`, or await `question` and cache its response.
 
-        `see` records the states in the response and returns False if another response is newer, which prevents caching.
-        If the response contains several cacheable parts, `take_apart` returns these instead.
+        `see` records the states in the response. It returns False if another response is newer, and then nothing is
+        cached. `take_apart` splits a response into the parts to cache.
         """
         if isinstance(ref, ExperimentRef):
             self._refuse_name(ref)
@@ -154,11 +154,11 @@ class AnswerCache:
                     self.keep(part.name, part.answer, self.begin(part.ref)._replace(at=begun.at), part.size)
             return answer
 
-        # a request made after a change was seen must not share the response to an earlier request
+        # a request made after a change must not share the response to an earlier request
         return _copy(await self.share((name, begun.look), fetch))
 
     async def share(self, name: Hashable, question: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Merge equal concurrent calls into a single request; each caller receives its progress."""
+        """Merge equal concurrent calls into a single request, and report its progress to every caller."""
         mine = progress.listener.get()
         waiting = self._listeners.setdefault(name, [])
 
@@ -181,14 +181,14 @@ class AnswerCache:
                 self._listeners.pop(name, None)
 
     def begin(self, ref: Ref | None) -> Start:
-        """Return the current state of knowledge about the subject of a request."""
+        """Return what the cache currently knows about the subject of a request."""
         if isinstance(ref, ExperimentRef):
             return self.begin_all(ref.parent, (ref.cuid,))[ref.cuid]
         self._requested += 1
         return Start(self._changes, self._clock(), LIST_LIFETIME, self._requested)
 
     def begin_all(self, ref: ProjectRef, cuids: Iterable[str]) -> dict[str, Start]:
-        """Return the current state of knowledge about experiments of a project."""
+        """Return what the cache currently knows about each of several experiments in a project."""
         self._requested += 1
         now, seen = self._clock(), self._get_sightings(ref)
         return {cuid: self._start(seen.get(cuid), now) for cuid in cuids}
@@ -207,7 +207,7 @@ class AnswerCache:
         return self._find(name, now.look, now.at, now.lifetime)
 
     def find_all(self, ref: ProjectRef, names: Mapping[str, Hashable]) -> dict[str, ApiResponse[Any]]:
-        """Return the cached responses about experiments of a project by cuid, which the caller must not change."""
+        """Return the cached responses about several experiments by cuid. The caller must not change them."""
         now, seen = self._clock(), self._get_sightings(ref)
         found: dict[str, ApiResponse[Any]] = {}
         for cuid, name in names.items():
@@ -231,7 +231,7 @@ class AnswerCache:
         return answer
 
     def keep(self, name: Hashable, answer: ApiResponse[Any], start: Start, size: int | None = None) -> None:
-        """Cache a response that no caller holds."""
+        """Cache a response that no caller can change."""
         entry = _Entry(answer, start, max(_SMALLEST, _weigh(answer) + _ENTRY if size is None else size))
         # replaced, not updated, so that the newest entry is evicted last
         self._entries.pop(name, None)
@@ -264,7 +264,7 @@ class AnswerCache:
         return project.sightings if project else {}
 
     def _refuse_name(self, ref: ExperimentRef) -> None:
-        """Raise NotFound if a listed experiment has this name: it is not an id, so no request is needed."""
+        """Raise NotFound without a request if the given id is the name of a listed experiment."""
         project = self._projects.get(ref.parent)
         if not project or not project.is_whole or ref.cuid in project.sightings:
             return
@@ -289,7 +289,7 @@ def weigh_parts(parts: Sequence[Any] | dict[Any, Any]) -> int:
 
 
 def _get_lifetime(seen: _Sighting | None, now: float) -> float:
-    # the last points of an experiment may arrive after its end
+    # an experiment's last points may arrive after its end
     is_settled = seen is not None and seen.ended is not None and now - seen.ended >= _SETTLING
     return _LONG if is_settled else LIST_LIFETIME
 

@@ -1,4 +1,4 @@
-"""Facts about run folders on this machine that SwanLab's cloud does not know."""
+"""Facts about run folders on this machine that SwanLab's cloud lacks."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ __all__ = ["FailedRank", "LocalCopy"]
 
 
 class LocalCopy(NamedTuple):
-    """The cheap facts about a run's folder; `last_step` is `None` if the run has no points or is too large to read.
+    """The facts about a run folder that are cheap to read.
 
-    `run_id` is the recorded id; `workspace` is the SwanLab workspace it was recorded for, or "". `folder` is the path
-    relative to the parent of the log folder; `is_fresh`: its file was written within the last 10 minutes;
-    `may_be_seeded`: another training may have the same id.
+    `last_step` is `None` if the run has no points or is too large to read. `run_id` is the recorded id, and `workspace`
+    the SwanLab workspace it was recorded for, or "". `folder` is the path relative to the parent of the log folder.
+    `is_fresh` means that the file was written within the last 10 minutes. `may_be_seeded` means that another training
+    run may have the same id.
     """
 
     ref: ExperimentRef
@@ -31,7 +32,7 @@ class LocalCopy(NamedTuple):
 
 
 class FailedRank(NamedTuple):
-    """The rank whose end decides the state of an experiment, with the last step and value of each of its metrics."""
+    """The rank whose end determines the experiment's state, with the last step and value of each of its metrics."""
 
     folder: str
     last: Mapping[str, tuple[int, float]]

@@ -25,10 +25,10 @@ _PAUSE = 300.0
 
 
 class SwanLabClient:
-    """Hold the backends of an account; `local` is the workspace on this machine, all others are in the cloud.
+    """The backends of an account: this machine for the workspace `local`, and the cloud for all others.
 
-    Without an API key (`signed_in` is False), the runs on this machine are the default, if there are any.
-    `stopped_clock` (Unix milliseconds) is the time of recorded backends.
+    Without an API key (`signed_in` is False), the default is the runs on this machine, if there are any.
+    `stopped_clock` (in Unix milliseconds) is the current time for recorded runs.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class SwanLabClient:
         self._listed: Sequence[WorkspaceRef] = ()
 
     def at(self, ref: Ref) -> Backend:
-        """Return the backend of a workspace and everything in it."""
+        """Return the backend for a workspace and everything in it."""
         return self._local if ref.workspace == LOCAL else self._others
 
     @property
@@ -61,25 +61,25 @@ class SwanLabClient:
         return self._others if self._signed_in else self._local
 
     def now(self) -> int:
-        """Return the time in Unix milliseconds; the demo's clock is stopped."""
+        """Return the current time in Unix milliseconds. The demo's clock is stopped."""
         return int(time.time() * 1000) if self.stopped_clock is None else self.stopped_clock
 
     @property
     def is_cloud_silent(self) -> bool:
-        """Return whether the cloud recently did not answer, so that answers about runs on disk do not query it."""
+        """Return whether the cloud recently failed to respond, so that answers about runs on disk do not query it."""
         return time.monotonic() < self._silent_until
 
     def note_silence(self) -> None:
-        """Remember for 5 minutes that the cloud did not answer."""
+        """Remember for 5 minutes that the cloud did not respond."""
         self._silent_until = time.monotonic() + _PAUSE
 
     @property
     def may_have_copies(self) -> bool:
-        """Return whether a run may be both in the cloud and on this machine."""
+        """Return whether the same run may be in the cloud and on this machine."""
         return self._offline is not None and self._can_compare
 
     async def find_copies(self, run_ids: Collection[str], *, with_steps: bool) -> dict[str, list[LocalCopy]]:
-        """Return the runs with these ids on this machine, if there is a cloud to compare them with."""
+        """Return the copies of these runs on this machine, if there is a cloud to compare them with."""
         if self._offline and self._can_compare:
             return await self._offline.find_copies(run_ids, with_steps=with_steps)
         return {}
@@ -105,7 +105,7 @@ class SwanLabClient:
         )
 
     async def guess_workspaces(self) -> Sequence[WorkspaceRef]:
-        """Return the workspaces listed last, before the first list the default workspace."""
+        """Return the workspaces that were listed last, or the default workspace if none have been listed."""
         return self._listed or [WorkspaceRef(await self.default.get_username())]
 
     def get_secrets(self) -> tuple[str, ...]:
@@ -114,7 +114,7 @@ class SwanLabClient:
 
     @property
     def cached_bytes(self) -> float:
-        """Estimated bytes of the cached responses."""
+        """The estimated size of the cached responses in bytes."""
         return self._cache.size if self._cache else 0
 
     def forget(self) -> None:
@@ -128,9 +128,9 @@ class SwanLabClient:
 
 
 def open_client(settings: Settings, *, is_cached: bool = False) -> SwanLabClient:
-    """Return the client of an account; with `is_cached`, SwanLab's responses are cached for a while.
+    """Return a client for an account. With `is_cached`, SwanLab's responses are cached for a while.
 
-    This only imports modules; the first request opens files and connections.
+    This only imports modules. The first request opens files and connections.
     """
     # imported here to keep the server's start fast
     from swanlab_mcp.client.local import OfflineClient

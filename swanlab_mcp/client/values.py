@@ -1,4 +1,4 @@
-"""Values in the JSON of SwanLab's API and run files. Pure."""
+"""Read values from the JSON of SwanLab's API and run files. Pure functions."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ def is_object(value: Any) -> TypeGuard[dict[str, Any]]:
 def unwrap_config(config: Any, depth: int = DEEPEST) -> Any:
     """Unwrap each config value in SwanLab's `{"value", "desc", "sort"}` objects, at any depth.
 
-    Only an object that consists of `value` and at least one of `desc` and `sort` is a wrapping. Values that are too
-    deep are limited (see `limit_value`) in the same walk.
+    Only an object that consists of `value` and at least one of `desc` and `sort` is a wrapper. Values nested too deeply
+    are cut in the same pass (see `limit_value`).
     """
     if type(config) in _PLAIN or (type(config) is int and -_SMALL < config < _SMALL):
         return config
     if not depth or type(config) is int:
         return limit_value(config, depth)
     if is_object(config):
-        # no call for a plain value, because the configs of a project have hundreds of thousands
+        # plain values need no call, because the configs of a project contain hundreds of thousands of them
         if "value" in config and len(config) > 1 and config.keys() <= _WRAPPING:
             value = config["value"]
             return value if type(value) in _PLAIN else unwrap_config(value, depth - 1)
@@ -51,7 +51,7 @@ def unwrap_config(config: Any, depth: int = DEEPEST) -> Any:
 
 
 def restore_none(config: dict[str, Any]) -> dict[str, Any]:
-    """Return an unwrapped config of SDK 0.8 or later, which stores a setting of None as {}; nested values it keeps."""
+    """Restore None in an unwrapped config of SDK 0.8 or later, which stores a top-level None as {}."""
     if {} not in config.values():
         return config
     return {key: None if value == {} else value for key, value in config.items()}

@@ -35,9 +35,9 @@ _PAGE = re.compile(rb"\s*(?:<!doctype html|<html|<head|<body)\b", re.IGNORECASE)
 
 
 class Answer(NamedTuple):
-    """A response; `headers` ignore case, and `opened` is a download whose body is not yet read.
+    """A response to a request for the URL `address`.
 
-    `address` is the requested URL.
+    `headers` are case-insensitive. `opened` is a download whose body has not been read yet.
     """
 
     status: int
@@ -116,7 +116,7 @@ async def read_json(answer: Answer, what: str) -> Any:
 
 
 def name_page(message: str, answer: Answer) -> str:
-    """Add the address of a web page: a proxy, a login page or another path may have answered."""
+    """Add the URL to a message if a web page answered: a proxy, a login page or another path."""
     kind = answer.headers.get("content-type", "").lower()
     if kind.startswith(("text/html", "application/xhtml")) or _PAGE.match(answer.content):
         return _add_address(message, answer, lambda address: say("A web page at {address} answered.", address=address))
@@ -144,7 +144,7 @@ def _name_target(answer: Answer) -> str:
 async def _parse(content: bytes, what: str) -> Any:
     if len(content) < _LARGE:
         return parse_json(content)
-    # upper bound: an object, a list, or a value with its place in them
+    # an upper bound: an object, a list, or a value with its place in them
     size = 200 * content.count(b"{") + 90 * content.count(b"[") + 60 * content.count(b",")
     if size > _MOST_MEMORY:
         raise UnexpectedResponse(
@@ -152,7 +152,7 @@ async def _parse(content: bytes, what: str) -> Any:
             hint=say("Request less data at once."),
         )
     postpone()
-    # the C parser blocks the event loop even in a thread, except when it calls Python, as this hook makes it do
+    # even in a thread, the C parser blocks the event loop, unless a hook makes it call Python
     return await asyncio.to_thread(parse_json, content, lambda item: item)
 
 
@@ -173,7 +173,7 @@ def read_trace_id(answer: Answer) -> str:
 
 
 def read_retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds that SwanLab requests to wait, given as seconds or as an HTTP date (RFC 9110, 10.2.3)."""
+    """Return the delay in seconds that SwanLab requests, given in seconds or as an HTTP date (RFC 9110, 10.2.3)."""
     text = headers.get("retry-after", "").strip()
     if text.isdecimal():
         return float(text)

@@ -1,4 +1,4 @@
-"""CloudClient: the client for SwanLab's HTTP API (wire page, sections 1 to 5)."""
+"""The client for SwanLab's HTTP API."""
 
 from __future__ import annotations
 
@@ -51,14 +51,14 @@ T = TypeVar("T")
 
 _PROFILES_AT_ONCE = 20
 _EXPERIMENTS_AT_ONCE = 32
-# a longer response is read in pages instead, which hold up other calls less
+# longer lists are read in pages instead, which delay other calls less
 _MOST_SHOWN = 50_000
 # projects of a workspace whose experiments may be requested next
 _MOST_REMEMBERED = 100
 
 
 class CloudClient(MetricQueries):
-    """Client for the SwanLab server that `transport` connects to; links lead to `web_host`."""
+    """A client for the SwanLab server that `transport` connects to. Links lead to `web_host`."""
 
     def __init__(self, transport: Transport, web_host: str) -> None:
         super().__init__(transport)
@@ -89,7 +89,7 @@ class CloudClient(MetricQueries):
         return ApiResponse(data=read_project(await self._transport.get("project", ref.workspace, ref.project)))
 
     async def list_workspaces(self) -> ApiResponse[list[Workspace]]:
-        """Merge the legacy and the current list by username, and always include the personal workspace (section 2)."""
+        """Merge the legacy list and the current list by username, and always include the personal workspace."""
         session = await self._transport.sign_in()
         answers = await gather(
             self._try_list("group", ""),
@@ -140,7 +140,7 @@ class CloudClient(MetricQueries):
         further: FurtherKeys | None = None,
         known: Sequence[Experiment] = (),
     ) -> ApiResponse[Narrowed]:
-        """Let SwanLab apply the filters that it supports; read missing configs only if the whole list costs more."""
+        """Let SwanLab apply the filters that it supports. Read missing configs only if the full list costs more."""
         items = {id(one): item for one in filters if (item := write_filter(one))}
         if items and not self._lacks_shows:
             shown = await self._show_experiments(ref, list(items.values()))
@@ -154,7 +154,7 @@ class CloudClient(MetricQueries):
         return ApiResponse(data=await self._list_summarised(ref, keys, further))
 
     async def list_members(self, ref: ProjectRef, condition: Filter) -> Members | None:
-        """Compare the answers to a condition, to its opposite and to a contradiction (wire page, section 4)."""
+        """Compare SwanLab's answers to the condition, its opposite, and a condition that no experiment can meet."""
         first, second = write_opposites(condition)
 
         async def ask(*filters: dict[str, Any]) -> set[str]:
@@ -179,7 +179,7 @@ class CloudClient(MetricQueries):
         return Members(accepted - pinned, refused - pinned, pinned)
 
     async def _list_summarised(self, ref: ProjectRef, keys: Sequence[str], further: FurtherKeys | None) -> Narrowed:
-        """Return all experiments of a project; fetch summaries while further pages are pending."""
+        """Return all experiments in a project, and fetch summaries while more pages are pending."""
         collected = ListedSummaries(self._references, self._summaries, ref, keys, further)
         experiments: list[Experiment] = []
 
@@ -192,7 +192,7 @@ class CloudClient(MetricQueries):
 
         await gather(read_list_of_all(), look_up())
         await collected.finish()
-        # a second reading may lack some experiments of the first
+        # a second reading may lack experiments that were in the first
         found = {one.cuid: collected.found[one.cuid] for one in experiments}
         return Narrowed(experiments, found, keys=collected.keys, first=collected.first)
 
@@ -206,14 +206,14 @@ class CloudClient(MetricQueries):
     async def _show_experiments(
         self, ref: ProjectRef, filters: Sequence[dict[str, Any]]
     ) -> dict[str, dict[str, Any]] | None:
-        """Return the matches from `runs/shows`, or `None` if it is unsupported or the whole list is cheaper."""
+        """Return the matches from `runs/shows`, or `None` if it is unsupported or the full list is cheaper."""
         body: dict[str, Any] = {"filters": filters, "groups": [], "sorts": []}
         try:
             answer = await self._transport.query("project", ref.workspace, ref.project, "runs", "shows", body=body)
         except SwanLabError as error:
             if error.status not in NOT_OFFERED:
                 raise
-            # a 404 may also mean that the project does not exist: this then raises NotFound
+            # a 404 may also mean that the project does not exist, in which case this raises NotFound
             self._references.forget(ref)
             await self._references.find_project_id(ref)
             self._lacks_shows = True
@@ -229,7 +229,7 @@ class CloudClient(MetricQueries):
         keys: Sequence[str],
         known: Sequence[Experiment],
     ) -> tuple[list[Experiment], dict[str, Summary]]:
-        """Return matches from `runs/shows` with configs that it left out, and their summaries of the keys."""
+        """Add missing configs to the matches from `runs/shows`, and return them with their summaries of the keys."""
         found = {cuid: read_experiment(item) async for cuid, item in yield_often(shown.items())}
         lacking = [cuid for cuid, item in shown.items() if "profile" not in item]
         whole = {one.cuid: one for one in known if one.cuid in lacking}
@@ -274,7 +274,7 @@ class CloudClient(MetricQueries):
     async def get_summaries(
         self, ref: ProjectRef, experiments: Sequence[Experiment], keys: Sequence[str] = ()
     ) -> ApiResponse[dict[str, Summary]]:
-        """Fetch 300 experiments per request, in parallel; drop metrics other than the keys."""
+        """Fetch the summaries of 300 experiments per request, in parallel, and drop all metrics except the keys."""
         project_id = await self._references.find_project_id(ref)
         references = [read_reference(experiment, project_id) for experiment in experiments]
         self._references.remember(ref, references)
@@ -309,7 +309,7 @@ class CloudClient(MetricQueries):
         return await question()
 
     def require_writable(self, ref: WorkspaceRef) -> None:
-        """Accept every workspace: SwanLab checks the permission."""
+        """Accept every workspace, because SwanLab checks the permission."""
 
     async def delete_experiment(self, ref: ExperimentRef) -> None:
         try:
@@ -332,14 +332,14 @@ class CloudClient(MetricQueries):
             self._note_write(ref)
 
     def _note_write(self, ref: ProjectRef | ExperimentRef) -> None:
-        """Drop the ids that the write may have changed, even if its success is unknown."""
+        """Forget the ids that a write may have changed, even if it is unknown whether the write succeeded."""
         self._writes += 1
         self._references.forget(ref)
 
     async def get_server_info(self) -> ApiResponse[ServerInfo]:
         info = await self._require_root()
         if info.expired:
-            # SwanLab's own client requests nothing else then
+            # SwanLab's own client requests nothing else in this case
             note = say("The licence has expired: users, projects and usage are unknown.")
             return ApiResponse(data=info, notes=[note])
         kinds: tuple[ServerRows, ...] = ("users", "projects", "workspaces")
@@ -365,7 +365,7 @@ class CloudClient(MetricQueries):
         return await self._lists.read(("self_hosted", path), {}, read, offset, limit, what)
 
     async def _require_root(self) -> ServerInfo:
-        """Return the licence. Raises NotFound if not self-hosted, PermissionDenied without a root key."""
+        """Return the licence. Raises NotFound if not self-hosted, and PermissionDenied without a root key."""
         try:
             about = get_object(await self._transport.get("self_hosted", "info"))
         except SwanLabError as error:

@@ -1,4 +1,4 @@
-"""Read bodies of HTTP responses in bounded memory, with decompression."""
+"""Read and decompress the bodies of HTTP responses in bounded memory."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PIECE = 2**16
 
 
 class Response(Protocol):
-    """An HTTP response whose body is not yet read."""
+    """An HTTP response whose body has not been read yet."""
 
     status_code: int
 
@@ -30,7 +30,7 @@ class Response(Protocol):
 
 
 async def read_whole(response: Response, what: str) -> Answer:
-    """Return a response with its whole body, at most 64 MB decompressed. Raises UnexpectedResponse."""
+    """Return a response with its full body, at most 64 MB after decompression. Raises UnexpectedResponse."""
     content = bytearray()
     async with aclosing(read_body(response, _LARGEST_ANSWER, what)) as pieces:
         async for piece in pieces:
@@ -39,7 +39,7 @@ async def read_whole(response: Response, what: str) -> Answer:
 
 
 async def read_body(response: Response, limit: int, what: str = "") -> AsyncGenerator[bytes, None]:
-    """Yield a body in small pieces; decompresses them here because httpx would decompress all received data at once.
+    """Yield a body in small decompressed pieces; httpx would decompress all received data at once.
 
     Raises UnexpectedResponse if the body has more than `limit` bytes or is not valid gzip as declared.
     """
@@ -78,7 +78,7 @@ async def read_body(response: Response, limit: int, what: str = "") -> AsyncGene
 
 
 class _Gzip:
-    """Decompress data in pieces of at most 64 kB; raises zlib.error for invalid data, or at a premature end."""
+    """Decompress data in pieces of at most 64 kB. Raises zlib.error for invalid or incomplete data."""
 
     def __init__(self) -> None:
         self._decoder = zlib.decompressobj(wbits=31)

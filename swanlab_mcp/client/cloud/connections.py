@@ -1,4 +1,4 @@
-"""Connections: send HTTP requests to one server, at most 64 at once; `network` chooses the route."""
+"""Send HTTP requests to one server, at most 64 at once. `network` chooses the route."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _sending: ContextVar[bool] = ContextVar("sending", default=False)
 
 
 class _Silence(logging.Filter):
-    """Hide our requests from httpx's logs: URLs contain signatures, and headers the session."""
+    """Hide our requests from httpx's logs, because URLs contain signatures and headers contain the session."""
 
     def filter(self, record: logging.LogRecord) -> bool:  # noqa: ARG002 all records are hidden
         return not _sending.get()
@@ -48,7 +48,7 @@ for _name in ("httpx", "httpcore.connection", "httpcore.http11", "httpcore.proxy
 
 
 class BrokenConnection(Exception):
-    """A request without a complete response; `kind` names the error, and `is_unsent` means it was never delivered."""
+    """A request without a complete response. `kind` names the error, and `is_unsent` means it was never delivered."""
 
     def __init__(self, error: httpx.TransportError) -> None:
         super().__init__(str(error))
@@ -58,12 +58,12 @@ class BrokenConnection(Exception):
 
 
 class Connections:
-    """A pool of at most 64 transports, each with one request at a time.
+    """A pool of at most 64 transports, each of which handles one request at a time.
 
-    httpx's own pool checks all its connections for each request, which made a ranking of 3,000 cost 1.3 times as much
-    processor time (benchmarks/RESULTS.md). It also never closes the connection of a cancelled request. The first free
-    transport is used, so sequential requests share one connection. There is no httpx client, whose cookies, redirects
-    and authentication are not used.
+    httpx's own pool checks all its connections for each request, which increased the processor time of a ranking of
+    3,000 experiments by a factor of 1.3 (benchmarks/RESULTS.md). It also never closes the connection of a cancelled
+    request. A request takes the first free transport, so sequential requests share one connection. There is no httpx
+    client, because its cookies, redirects and authentication are not needed.
     """
 
     def __init__(self, base_url: str = "") -> None:
@@ -85,9 +85,9 @@ class Connections:
 
     @asynccontextmanager
     async def send(self, request: httpx.Request) -> AsyncGenerator[httpx.Response, None]:
-        """Wait for a free transport, send the request, yield the response and close it afterwards.
+        """Wait for a free transport, send the request, yield the response, and close it afterwards.
 
-        Raises BrokenConnection, also for an incomplete body.
+        Raises BrokenConnection, including for an incomplete body.
         """
         shared = _get_shared()
         async with self._slots, shared.slots:
@@ -127,7 +127,7 @@ class Connections:
         await asyncio.gather(*self._closing)
 
     async def _close_idle(self) -> None:
-        """Close connections after 5 idle seconds until all are closed; httpx only does this during requests."""
+        """Close connections that were idle for 5 seconds until all are closed. httpx does this only during requests."""
         while self._used:
             await asyncio.sleep(_IDLE / 5)
             for number in [one for one in self._free if time.monotonic() - self._used.get(one, math.inf) > _IDLE]:
@@ -153,7 +153,7 @@ class Connections:
 
 
 class _Shared:
-    """The limit on concurrent requests of all accounts, and their idle connections, the longest idle first."""
+    """The limit on concurrent requests from all accounts, and their idle connections, with the longest idle first."""
 
     def __init__(self) -> None:
         self.slots = asyncio.Semaphore(_AT_ONCE_IN_ALL)

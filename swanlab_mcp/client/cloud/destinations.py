@@ -1,4 +1,4 @@
-"""Check the addresses of downloads: they must be public or belong to the API host."""
+"""Check download addresses: they must be public or belong to the API host."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ __all__ = ["resolve_destination"]
 async def resolve_destination(host: str, port: int, own_host: str) -> list[str]:
     """Return the addresses to connect to for a download from `host`, or [] if the connection may resolve the name.
 
-    A server or a forged response must not make this process read from its private network. Therefore, private,
-    link-local and loopback addresses are accepted only if the API host has them. Raises UnexpectedResponse.
+    A server or a forged response must not be able to make this process read from its private network. Therefore
+    private, link-local and loopback addresses are accepted only if the API host has them. Raises UnexpectedResponse.
     """
     if host == own_host:
         return []
@@ -38,7 +38,7 @@ async def resolve_destination(host: str, port: int, own_host: str) -> list[str]:
 
 
 async def _resolve(host: str, port: int) -> list[str]:
-    """Return the addresses of a name, or [] if it is unknown: connecting then fails with its own error."""
+    """Return the addresses of a name, or [] if it is unknown, in which case connecting fails with its own error."""
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):

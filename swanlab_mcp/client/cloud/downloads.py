@@ -1,4 +1,4 @@
-"""Storage: presigned files, fetched without the session."""
+"""Download presigned files from SwanLab's storage, without the session."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _LONGEST_LINE = 2**20
 
 
 class Storage:
-    """Download files from the URLs that the server at `settings.api_host` provides.
+    """Downloads from the URLs that the server at `settings.api_host` provides.
 
-    It has separate connections because the storage must not receive the session or its cookies.
+    They use separate connections, because the storage must not receive the session or its cookies.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -34,7 +34,7 @@ class Storage:
         self._connections = Connections()
 
     async def read_lines(self, url: str) -> AsyncGenerator[str, None]:
-        """Yield the lines of a presigned text file, at most 1 GB, fetched without our session; raises SwanLabError."""
+        """Yield the lines of a presigned text file of at most 1 GB, without the session. Raises SwanLabError."""
         async with self._open(url) as response, aclosing(read_body(response, _LARGEST_DOWNLOAD)) as pieces:
             headers = response.headers
             if headers.get("content-type", "").lower().startswith("text/html"):
@@ -58,7 +58,7 @@ class Storage:
                 yield rest.decode(errors="replace")
 
     async def fetch(self, url: str, limit: int) -> MediaFile:
-        """Return a presigned file, without its content if it has more than `limit` bytes; raises SwanLabError."""
+        """Return a presigned file, without content if it has more than `limit` bytes. Raises SwanLabError."""
         async with self._open(url) as response:
             reported = response.headers.get("content-length", "")
             size = int(reported) if reported.isdecimal() and "content-encoding" not in response.headers else None
@@ -85,7 +85,7 @@ class Storage:
         request = connections.build_request("GET", place.url)
         addresses = await resolve_destination(place.host, place.port, place.own_host)
         if addresses:
-            # connect to the checked address: the name may resolve differently the next time
+            # connect to the checked address, because the name may resolve differently next time
             request.extensions = {**request.extensions, "sni_hostname": place.host}
         turns = cycle(addresses)
 
@@ -96,7 +96,7 @@ class Storage:
                 response = await sending.enter_async_context(connections.send(request))
                 if not response.is_success:
                     answer = await read_whole(response, what)
-                    # without the path, because a download's address is secret
+                    # omit the path, because a download's URL is secret
                     return answer._replace(
                         address=f"{place.url.scheme}://{place.url.netloc.decode('ascii', 'replace')}"
                     )
@@ -112,7 +112,7 @@ class Storage:
                     raise AssertionError("unreachable: an answer without success raises")
                 yield answer.opened
         except ServerUnavailable as error:
-            # the name is unknown here; a proxy would resolve it
+            # this machine does not know the name; a proxy would resolve it
             if not error.status and not addresses and place.host != place.own_host:
                 fix = say("If the name is internal to that server, set the storage's public address there.")
                 error.hint = join_sentences(error.hint, fix)

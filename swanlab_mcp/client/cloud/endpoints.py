@@ -1,4 +1,4 @@
-"""Endpoints of SwanLab's API without the names and ids in their paths, for metrics and traces."""
+"""Name the endpoints of SwanLab's API in metrics and traces, without the names and ids in their paths."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _WORDS = {
 
 
 def name_endpoint(path: str, prefix: str = "") -> str:
-    """Return the path of an API request below the host's `prefix`, with `{}` for every part that is a name or an id.
+    """Return the path of an API request below the host's `prefix`, with `{}` for every name or id.
 
-    Other paths are downloads from the storage: their parts are names of workspaces and files.
+    Other paths are downloads from the storage, whose parts are the names of workspaces and files.
     """
     api = f"{prefix}/api"
     if not path.startswith(f"{api}/"):

@@ -1,4 +1,4 @@
-"""Fields of SwanLab's JSON, read with their types checked; unknown forms raise UnexpectedResponse. Pure."""
+"""Read fields of SwanLab's JSON and check their types. Unknown forms raise UnexpectedResponse. Pure functions."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LARGEST_STEP = 2**63
 
 
 def read_list(answer: Any, what: str) -> list[dict[str, Any]]:
-    """Return the objects of a bare list or of a page's `list`; raises UnexpectedResponse."""
+    """Return the objects in a bare list or in a page's `list`. Raises UnexpectedResponse."""
     items: Any = answer.get("list") if is_object(answer) else answer
     if not isinstance(items, list):
         raise UnexpectedResponse(
@@ -60,8 +60,8 @@ def get_text(value: Any) -> str:
 
 
 def get_optional_text(value: Any) -> str | None:
-    """Return a text, or `None` for null and empty texts; raises UnexpectedResponse for any other type."""
-    # faster than isinstance with a union, which would be built for each text of thousands of experiments
+    """Return a text, or `None` for null and empty texts. Raises UnexpectedResponse for any other type."""
+    # faster than isinstance with a union, which would be built for every text in thousands of experiments
     if value is not None and not isinstance(value, str):
         raise refuse(value, say("a text"))
     return value or None

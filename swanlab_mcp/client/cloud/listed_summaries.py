@@ -1,4 +1,4 @@
-"""ListedSummaries: the summaries of a list of experiments, requested while further pages are on their way."""
+"""Request the summaries of listed experiments while more pages of the list are pending."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ SUMMARIES_AT_ONCE = 300
 
 
 class ListedSummaries:
-    """Collects the summaries of the metrics `keys`, by cuid in `found`.
+    """Collects summaries of the metrics `keys` by cuid, in `found`.
 
-    `further` keys are added among those that the first experiments of the list logged, whose summaries are in `first`.
+    `further` chooses additional keys from those that the first experiments logged. `first` contains the full summaries
+    of these experiments.
     """
 
     def __init__(
@@ -46,7 +47,7 @@ class ListedSummaries:
         self.first: dict[str, Summary] = {}
 
     async def take(self, items: list[dict[str, Any]], total: int, *, is_last: bool) -> None:
-        """Take a page; request the summaries of 300 experiments at a time."""
+        """Take the experiments on a page, and request the summaries of 300 experiments at a time."""
         own = self._stage = self._stage or progress.Stage("summaries", total)
         self._waiting.extend(items)
         is_first, self._has_first = not self._has_first, True
@@ -60,9 +61,9 @@ class ListedSummaries:
             await own.advance(len(batch))
 
     async def finish(self) -> None:
-        """Read the chosen keys that were not likely, drop the likely keys that were not chosen, and keep the ids.
+        """Read the chosen keys that were not likely, drop the likely keys that were not chosen, and remember the ids.
 
-        With the ids of the list, questions about its experiments need no lookup.
+        With these ids, questions about the listed experiments need no lookup.
         """
         references = list(self._listed.values())
         self._references.remember(self._ref, references)

@@ -1,4 +1,4 @@
-"""MetricQueries: requests for an experiment's metrics, logs and media in SwanLab's HTTP API (section 5)."""
+"""Requests for an experiment's metrics, logs and media in SwanLab's HTTP API."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class MetricQueries:
         self._series_slots = asyncio.Semaphore(_REQUESTS_AT_ONCE)
 
     async def read_logs(self, ref: ExperimentRef, *, start: int | None, count: int) -> ApiResponse[LogPart]:
-        """Find the length of the log, then fetch each required shard of 1,000 lines once."""
+        """Find the log's length, then fetch each required shard of 1,000 lines once."""
         known: dict[int, list[dict[str, Any]]] = {}
         total = await self._references.ask(ref, lambda one: self._count_log_lines(one, known))
         reference = await self._references.refer(ref)
@@ -106,7 +106,7 @@ class MetricQueries:
             raise _describe_old(error, say("log lines")) from error
 
     async def _count_log_lines(self, reference: dict[str, Any], known: dict[int, list[dict[str, Any]]]) -> int:
-        """Return the log's length; some servers report it, others only the lines of each shard (section 8).
+        """Return the log's length. Some servers report it; others report only the number of lines in each shard.
 
         `known` receives the shards read in the process.
         """
@@ -142,7 +142,7 @@ class MetricQueries:
         return ApiResponse(data=LoggedKeys(*(await self._references.ask(ref, ask) or [()])))
 
     async def _list_keys(self, reference: dict[str, Any], kind: str) -> list[str]:
-        """Return the keys of a kind; servers without the current format list their columns from then on (section 5)."""
+        """Return the keys of one kind. After a server lacks the current format, the older list of columns is used."""
         refused: SwanLabError | None = None
         if not self._legacy_series:
             try:
@@ -175,7 +175,7 @@ class MetricQueries:
     async def read_points(
         self, ref: ExperimentRef, keys: Sequence[str], *, exact: bool
     ) -> ApiResponse[dict[str, Points]]:
-        """Fetch 16 keys per request; check keys without points against the logged keys."""
+        """Fetch 16 keys per request, and check keys without points against the logged keys."""
 
         async def read(reference: dict[str, Any], part: Sequence[str]) -> dict[str, Points]:
             async with self._series_slots:
@@ -213,7 +213,7 @@ class MetricQueries:
         return await progress.follow("experiments", *map(read, refs))
 
     async def _read_whole(self, reference: dict[str, Any], keys: Sequence[str]) -> dict[str, Points]:
-        """Read every point; if a table ends before the summary's last step, retry once, then raise an error."""
+        """Read every point. If a table ends before the summary's last step, retry once and then raise an error."""
         answers: list[Any] = await gather(
             self._read_part(reference, keys, exact=True), self._summaries.find_last_steps(reference, keys)
         )
@@ -236,7 +236,7 @@ class MetricQueries:
     async def _read_part(
         self, reference: dict[str, Any], keys: Sequence[str], *, exact: bool = False
     ) -> dict[str, Points]:
-        """Read in the current format; servers without it export one key at a time."""
+        """Read an export in the current format, or one key at a time from servers without that format."""
         if not self._legacy_series:
             try:
                 return await (self._export_points if exact else self._sample_points)(reference, keys)
@@ -247,7 +247,7 @@ class MetricQueries:
         return {key: points for column in columns for key, points in column.items()}
 
     async def _read_column(self, reference: dict[str, Any], key: str) -> dict[str, Points]:
-        """Return all points of a key in the export of old servers, or an empty dict if the key does not exist."""
+        """Return all points of a key from an old server's export, or an empty dict if the key does not exist."""
         try:
             path = ("experiment", _as_root(reference)["experimentId"], "column", "csv")
             url = read_text_field(await self._transport.get(*path, params={"key": key}), "url")
@@ -299,7 +299,7 @@ class MetricQueries:
     async def read_media(
         self, ref: ExperimentRef, items: Sequence[MediaItem], *, limit: int
     ) -> ApiResponse[list[MediaFile]]:
-        """Request all URLs at once; the files of a clone belong to its root's ids.
+        """Request all URLs at once. The files of a clone are stored under the ids of its root.
 
         A missing file has neither content nor size, and is mentioned in a note.
         """
@@ -331,7 +331,7 @@ class MetricQueries:
 
 
 def _find_short(points: Mapping[str, Points], ends: Mapping[str, int]) -> list[str]:
-    """Return the keys whose points end before the expected step; points logged in the meantime are allowed."""
+    """Return the keys whose points end before the expected step. Points logged in the meantime are allowed."""
     return [key for key, end in ends.items() if key in points and max(points[key].steps, default=-1) < end]
 
 
@@ -349,7 +349,7 @@ def _describe_old(error: SwanLabError, what: str) -> SwanLabError:
 
 
 def _as_root(reference: dict[str, Any]) -> dict[str, Any]:
-    """Return a reference with the ids of a clone's root instead of its own, as some calls require."""
+    """Replace a clone's ids in a reference with those of its root, as some calls require."""
     root = {"projectId": reference.get("rootProId"), "experimentId": reference.get("rootExpId")}
     return {**reference, **{name: value for name, value in root.items() if value}}
 

@@ -36,17 +36,17 @@ __all__ = [
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _LAST_PORT = 65535
-# an address without a scheme: a name and a port, or an IPv6 address in brackets
+# an address without a scheme: a name and a port, or a bracketed IPv6 address
 _HOST_AND_PORT = re.compile(r"(?:[\w.-]+:\d+|\[[\da-fA-F:.%]+\](?::\d+)?)(?:[/?#]|$)")
-# OpenSSL's codes for a certificate that no known authority signed
+# OpenSSL's codes for a certificate that was not signed by a known CA
 _UNKNOWN_AUTHORITY = {2, 18, 19, 20, 21}
 _OTHER_NAME = {62, 63, 64}
 
 
 class Network(httpx.AsyncBaseTransport):
-    """Send each request directly, or through the environment's proxy for its host.
+    """The route of each request: direct, or through the environment's proxy for its host.
 
-    Certificates and proxies are loaded on demand; a plain HTTP request needs no certificates. After
+    Certificates and proxies are loaded on demand, because a plain HTTP request needs no certificates. After
     `reload_certificates`, the next request opens a new connection.
     """
 
@@ -97,14 +97,14 @@ class Network(httpx.AsyncBaseTransport):
 
 
 class Failure(NamedTuple):
-    """The reason for a failed connection: `message` is set if retrying cannot help, `hint` says what to do."""
+    """The reason for a failed connection. `message` is set if retrying cannot help, and `hint` says what to do."""
 
     message: str
     hint: str
 
 
 def explain(error: httpx.TransportError) -> Failure:
-    """Return the explanation of a failed connection for the user."""
+    """Explain a failed connection to the user."""
     request = getattr(error, "_request", None)
     url = request.url if request else httpx.URL("")
     proxy = _choose_proxy(read_network_variables(), url) if request else None
@@ -166,9 +166,9 @@ class Place(NamedTuple):
 
 
 def place_download(address: str, api_host: str) -> Place:
-    """Return the location of a download; a URL without scheme or host is relative to the API host.
+    """Return the location of a download. A URL without a scheme or host is relative to the API host.
 
-    Raises UnexpectedResponse for an invalid URL, and for plain HTTP unless the API host itself uses it.
+    Raises UnexpectedResponse for an invalid URL, and for plain HTTP unless the API host uses it too.
     """
     own = httpx.URL(api_host)
     if _HOST_AND_PORT.match(address):
@@ -246,7 +246,7 @@ def _find_causes(error: BaseException) -> Iterator[BaseException]:
             continue
         seen.add(id(one))
         yield one
-        # attempts with several addresses are grouped
+        # errors from several addresses are grouped
         grouped: Iterable[BaseException] = getattr(one, "exceptions", ())
         pending += [cause for cause in (one.__cause__, one.__context__, *grouped) if cause is not None]
 
@@ -260,8 +260,8 @@ def _choose_proxy(variables: NetworkVariables, url: httpx.URL) -> Variable | Non
 def is_exempt(entry: str, scheme: str, host: str, port: int | None) -> bool:
     """Return whether an entry of NO_PROXY covers a host.
 
-    An entry is `*`, a name (including its subdomains), or an IPv4 or IPv6 address or network, with or without brackets,
-    a scheme and a port. Any other entry covers no host.
+    An entry is `*`, a name (including its subdomains), or an IPv4 or IPv6 address or network. Brackets, a scheme and a
+    port are optional. Any other entry covers no host.
     """
     entry = entry.strip().lower()
     before, separator, after = entry.partition("://")
@@ -316,7 +316,7 @@ def _parse_proxy(proxy: Variable) -> httpx.Proxy:
 
 @lru_cache(maxsize=4)
 def _load_certificates(variables: tuple[Variable, ...]) -> ssl.SSLContext:
-    """Return a context that trusts the variables' certificates, or certifi's by default. Raises ServerUnavailable."""
+    """Return a TLS context that trusts the variables' certificates, by default certifi's. Raises ServerUnavailable."""
     for variable in variables:
         _check_file(variable)
     where = {one.name: one for one in variables}
@@ -333,14 +333,14 @@ def _load_certificates(variables: tuple[Variable, ...]) -> ssl.SSLContext:
 
 
 def reload_certificates() -> None:
-    """Read the certificates' files again. Raises ServerUnavailable if they cannot be used; the old ones are kept."""
+    """Reload the certificate files. If they cannot be used, keep the old certificates and raise ServerUnavailable."""
     _load_certificates.__wrapped__(read_network_variables().certificates)
     _load_certificates.cache_clear()
     Network.generation += 1
 
 
 def _check_file(variable: Variable) -> None:
-    """Raise ServerUnavailable if the path in a variable cannot be used."""
+    """Raise ServerUnavailable if the path in the variable cannot be used."""
     wants_folder, may_be_new = variable.name == "SSL_CERT_DIR", variable.name == "SSLKEYLOGFILE"
     paths = variable.value.split(os.pathsep) if wants_folder else [variable.value]
     problems = [_find_problem(Path(path), variable.name, may_be_new=may_be_new) for path in paths if path]

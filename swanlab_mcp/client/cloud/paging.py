@@ -1,4 +1,4 @@
-"""PagedLists: read SwanLab's paged lists completely or not at all (wire page, sections 3 to 5)."""
+"""Read SwanLab's paged lists completely or not at all."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ T = TypeVar("T")
 LARGEST_PAGE = 100
 _SIZES = (10, 12, 15, 20, 24, 27, 50, 100)
 _READINGS = 3
-# pages; more than there are connections, and few if the reported total is absurd
+# pages: more than there are connections, but few enough if the reported total is absurd
 _AT_ONCE = 128
 
 
 class HandOn(Protocol):
-    """Receive the items of a page of a list with `total` items; `is_last`: no page follows."""
+    """Receive the items on one page of a list with `total` items. `is_last` means that no page follows."""
 
     def __call__(self, items: list[dict[str, Any]], total: int, *, is_last: bool) -> Coroutine[Any, Any, None]: ...
 
 
 class PagedLists:
-    """The lists of the server that `transport` connects to."""
+    """The paged lists of the server that `transport` connects to."""
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
@@ -49,11 +49,11 @@ class PagedLists:
         hand_on: HandOn | None = None,
         expected: int = 0,
     ) -> tuple[list[T], int]:
-        """Return the items from `offset` on, at most `limit`, each converted by `read`, and the number of all items.
+        """Return at most `limit` items from `offset` on, each converted by `read`, and the total number of items.
 
-        `hand_on` receives the items of each page as soon as it arrives. If the list changes while its pages are read,
-        it would contain gaps or repetitions, so it is read again. Raises UnexpectedResponse after 3 inconsistent
-        readings. If the list has `expected` items, all pages are requested at once.
+        `hand_on` receives the items on each page as soon as it arrives. A list that changes while its pages are read
+        would contain gaps or repetitions, so it is read again. Raises UnexpectedResponse after 3 inconsistent attempts.
+        If the number of `expected` items is right, all pages are requested at once.
         """
         size = limit if limit in _SIZES and offset % limit == 0 else LARGEST_PAGE
         first = offset // size + 1
@@ -67,7 +67,7 @@ class PagedLists:
         for _ in range(_READINGS):
             reading = _Reading(read_page, read, size, first, stop, what, hand_on)
             rows = await reading.read_all(expected)
-            # a further reading trusts only the list itself
+            # another attempt trusts only the list itself
             total, expected = reading.total, 0
             whole = max(0, min(total, _count_pages(stop, size) * size if stop else total) - (first - 1) * size)
             if reading.is_steady and len(rows) == len(dict(rows)) == whole:
@@ -85,9 +85,10 @@ class PagedLists:
 
 
 class _Reading(Generic[T]):
-    """A reading of the pages from `first` to the page with item `stop`; pages are parsed while others are pending.
+    """One attempt to read the pages from `first` to the page with item `stop`.
 
-    `is_steady`: all pages report the same `total`, and none lacks items. Otherwise the other pages are not read.
+    Pages are parsed while others are pending. `is_steady` means that all pages report the same `total` and none lacks
+    items. Otherwise the remaining pages are not read.
     """
 
     def __init__(
@@ -117,7 +118,7 @@ class _Reading(Generic[T]):
         return [row for number in sorted(self._pages) for row in self._pages[number]]
 
     def _find_last(self, total: int) -> int:
-        """Return the number of the last page of a list, at least the first requested page."""
+        """Return the number of the last page to read, which is at least the first requested page."""
         return max(self._first, _count_pages(total if self._stop is None else min(total, self._stop), self._size))
 
     async def _read_first(self, early: int) -> None:
@@ -127,7 +128,7 @@ class _Reading(Generic[T]):
         except SwanLabError as error:
             if self._first == 1 or error.status not in NOT_OFFERED:
                 raise
-            # some servers reject a page beyond the last; the first page contains the number of items
+            # some servers reject a page beyond the last, but the first page contains the number of items
             self.total = _require_total(await self._read_page(1), self._what)
             if self.total > (self._first - 1) * self._size:
                 raise
@@ -149,7 +150,7 @@ class _Reading(Generic[T]):
             await self._take(number, await self._read_page(number))
 
     async def _read_early(self, number: int) -> None:
-        """Read a page before the number of pages is known; it may not exist."""
+        """Read a page before the number of pages is known, so it may not exist."""
         try:
             answer = await self._read_page(number)
         except SwanLabError as error:
@@ -184,7 +185,7 @@ class _Reading(Generic[T]):
 
 
 def _identify(item: dict[str, Any]) -> str:
-    # of a whole server, users have equal names, and projects of several workspaces too
+    # on a full server, several users may have the same name, and so may projects in different workspaces
     return str(item.get("cuid") or item.get("path") or item.get("username") or item.get("name"))
 
 

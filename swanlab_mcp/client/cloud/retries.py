@@ -1,4 +1,4 @@
-"""Retry requests: at most 5 tries, with the delays that SwanLab requests."""
+"""Retry requests up to 4 times, with the delays that SwanLab requests."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _RETRIED = {429, 500, 502, 503, 504}
 async def exchange(
     send: Callable[[], Awaitable[Answer]], what: str, place: str, *, backoff: float, is_repeatable: bool = True
 ) -> Answer:
-    """Send until a response is final: at most 5 tries, and at most 20 s of delays that SwanLab requests."""
+    """Send until a response is final: in at most 5 tries, with at most 20 s of delays that SwanLab requests."""
     waited = 0.0
     for attempt in range(1, _TRIES + 1):
         try:

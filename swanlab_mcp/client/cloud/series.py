@@ -1,4 +1,4 @@
-"""Points of metrics in SwanLab's API: JSON series and exported tables. Pure."""
+"""Parse metric points from SwanLab's JSON series and exported tables. Pure functions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _BATCH = 4096  # cells, which are parsed in a few milliseconds
 
 
 def read_series(answer: Any, limit: int) -> dict[str, Points]:
-    """Return the points of each key; `limit` points or more may be a sample. Keys come in any order."""
+    """Return the points of each key, in any order of keys. `limit` points or more may be a sample."""
     series: dict[str, Points] = {}
     for item in read_list(answer, say("series")):
         metrics: Any = item.get("metrics") or []
@@ -33,7 +33,7 @@ def read_series(answer: Any, limit: int) -> dict[str, Points]:
 
 
 def _read_plain(points: Sequence[Mapping[str, Any]]) -> Points | None:
-    """Return points in order whose fields have their usual types, several times as fast; `None` for any others."""
+    """Return points several times as fast if they are in order and have the usual types, otherwise `None`."""
     try:
         steps, values, times = map(list, zip(*map(_FIELDS, points), strict=True))
         values = list(map(float, values)) if set(map(type, values)) == {float, int} else values
@@ -57,7 +57,7 @@ def _read_points(points: Sequence[Mapping[str, Any]]) -> Points:
 
 
 def count_points(answer: Any) -> int:
-    """Return the number of points in a response about series, or 0 for a response of another form."""
+    """Return the number of points in a response about series, or 0 for any other response."""
     items: Any = answer.get("list") if is_object(answer) else answer
     series = [one for one in cast("list[Any]", items) if is_object(one)] if isinstance(items, list) else []
     points: list[Any] = [one.get("metrics") for one in series]
@@ -69,10 +69,10 @@ def read_text_field(answer: Any, field: str) -> str:
 
 
 class PointsTable:
-    """Parse an exported CSV line by line: `step`, then a value and a time column for each key (section 5).
+    """Parse an exported CSV line by line: `step`, then a value column and a time column for each key.
 
-    The value's column is named `<experiment>-<key>_step`, the time's `…_timestamp` (Unix milliseconds). Old servers
-    export one key at a time with an arbitrary experiment name: `experiment` is `None`.
+    The value column is named `<experiment>-<key>_step`, and the time column `…_timestamp` (in Unix milliseconds). Old
+    servers export one key at a time with an arbitrary experiment name, in which case `experiment` is `None`.
     """
 
     def __init__(self, experiment: str | None, keys: Sequence[str]) -> None:
@@ -84,7 +84,7 @@ class PointsTable:
         self._series = {key: (array("q"), array("d"), array("q")) for key in keys}
 
     def add(self, line: str) -> None:
-        """Parse the next line; raises UnexpectedResponse if the table does not match the export's format."""
+        """Parse the next line. Raises UnexpectedResponse if the table does not match the export format."""
         if not line:
             return
         cells = _split(line)
@@ -106,7 +106,7 @@ class PointsTable:
             self._take_rows()
 
     def _take_rows(self) -> None:
-        """Parse the collected rows by columns, which is several times as fast as by cells."""
+        """Parse the collected rows column by column, which is several times as fast as cell by cell."""
         columns = list(zip(*self._rows, strict=True))
         self._rows.clear()
         steps = [get_integer(step) for step in _to_floats(columns[0])] if columns else []
@@ -121,7 +121,7 @@ class PointsTable:
     def _add_points(self, key: str, rows: Sequence[tuple[Any, str, str]]) -> None:
         values = _to_floats([cell for _, cell, _ in rows])
         if None in values:
-            # texts that are no numbers
+            # texts that are not numbers
             rows = [row for row, value in zip(rows, values, strict=True) if value is not None]
         steps, numbers, moments = self._series[key]
         steps.extend([step for step, _, _ in rows])
@@ -143,7 +143,7 @@ class PointsTable:
 
 
 def _split(line: str) -> list[str]:
-    # ten times as fast, and equal if nothing is quoted
+    # ten times as fast, with the same result if no cell is quoted
     if '"' not in line and "\r" not in line and len(line) < csv.field_size_limit():
         return line.split(",")
     try:
@@ -155,7 +155,7 @@ def _split(line: str) -> list[str]:
 
 
 def _to_floats(cells: Sequence[str]) -> Sequence[float | None]:
-    """Return the cells' numbers, including every spelling of NaN and infinity, and `None` for empty cells."""
+    """Convert cells to numbers, including every spelling of NaN and infinity. Empty cells become `None`."""
     try:
         return list(map(float, cells))
     except ValueError:

@@ -1,4 +1,4 @@
-"""Summaries: the last, smallest and largest values of metrics, for many experiments (wire page, section 5)."""
+"""Read the last, smallest and largest values of metrics, for many experiments at once."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Summaries:
         self._is_legacy = False
 
     async def read(self, references: list[dict[str, Any]], keys: Sequence[str] = ()) -> dict[str, Summary]:
-        """Return the summaries by cuid, restricted to `keys` if given. Raises SwanLabError."""
+        """Return the summaries by cuid. If `keys` are given, return only these. Raises SwanLabError."""
         answer = await self._query(references, keys)
         if not is_object(answer):
             raise UnexpectedResponse(
@@ -60,7 +60,7 @@ class Summaries:
         return {key: one.step for key, one in summary.items() if one.step is not None}
 
     async def _query(self, references: list[dict[str, Any]], keys: Sequence[str]) -> Any:
-        """Request the current format; servers without it switch permanently to the legacy format (section 5)."""
+        """Request the current format. After a server lacks it, always request the legacy format."""
         path = ("house", "metrics", "summaries")
         if self._is_legacy:
             return await self._transport.query(*path, body=references)

@@ -1,4 +1,4 @@
-"""Transport: HTTP requests to one SwanLab server with login, session, and errors for statuses."""
+"""Send HTTP requests to one SwanLab server: log in, renew the session, and turn statuses into errors."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _PROBE = 4.0
 
 
 async def probe(settings: Settings) -> None:
-    """Send SwanLab a request without a key; every response below 500 is good. Raises ServerUnavailable."""
+    """Send SwanLab a request without a key. Any status below 500 is fine. Raises ServerUnavailable."""
     transport = Transport(replace(settings, backoff=0.1))
     try:
         await asyncio.wait_for(transport.reach(), _PROBE)
@@ -51,7 +51,7 @@ async def probe(settings: Settings) -> None:
 
 
 class Transport:
-    """Send requests to `settings.api_host`, at most 64 at once; the first request opens the connections."""
+    """Sends requests to `settings.api_host`, at most 64 at once. The first request opens the connections."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -66,17 +66,17 @@ class Transport:
         return tuple(one for one in (self._settings.api_key, self._session and self._session.sid) if one)
 
     async def get(self, *path: str, params: Mapping[str, str | int] | None = None) -> Any:
-        """Read the resource at the path segments (each is percent-encoded); raises SwanLabError."""
+        """Read the resource at a path given as segments, which are percent-encoded here. Raises SwanLabError."""
         return await self._ask("GET", path, params=params)
 
     async def query(self, *path: str, body: Any) -> Any:
-        """Read by POST, as SwanLab's metric queries do; safe to repeat; raises SwanLabError."""
+        """Read by POST, as SwanLab's metric queries require. Safe to repeat. Raises SwanLabError."""
         return await self._ask("POST", path, body=body)
 
     async def change(self, method: str, *path: str, body: Any = None) -> Any:
-        """Request a change at SwanLab; return the response's JSON, or `None` if it is empty. Raises SwanLabError.
+        """Request a change from SwanLab. Return the response's JSON, or `None` if it is empty. Raises SwanLabError.
 
-        The request is retried only if it was never delivered. If the result is unknown, the error says so.
+        The request is retried only if it was never delivered. If the outcome is unknown, the error says so.
         """
         what, request = self._build(method, path, body=body)
         session: Session | None = None
@@ -102,15 +102,15 @@ class Transport:
             return await read_json(answer, what)
 
     def download(self, url: str) -> AsyncGenerator[str, None]:
-        """Yield the lines of a presigned text file, at most 1 GB; raises SwanLabError."""
+        """Yield the lines of a presigned text file of at most 1 GB. Raises SwanLabError."""
         return self._storage.read_lines(url)
 
     async def fetch(self, url: str, limit: int) -> MediaFile:
-        """Return a presigned file, without content if it is larger than `limit` bytes; raises SwanLabError."""
+        """Return a presigned file, without content if it is larger than `limit` bytes. Raises SwanLabError."""
         return await self._storage.fetch(url, limit)
 
     async def sign_in(self, *, refused: Session | None = None) -> Session:
-        """Return a session that was not `refused`; concurrent callers share one login. Raises SwanLabError."""
+        """Return a session other than the `refused` one. Concurrent callers share one login. Raises SwanLabError."""
         session = self._session
         if session and session is not refused and (session.renew_at is None or time.time() < session.renew_at):
             return session
@@ -221,7 +221,7 @@ class Transport:
 
 @contextmanager
 def _doubt() -> Generator[None, None, None]:
-    """Add to errors of a change that its result is unknown."""
+    """Add to a change's errors that its outcome is unknown."""
     try:
         yield
     except (ServerUnavailable, UnexpectedResponse) as error:

@@ -1,4 +1,4 @@
-"""Convert SwanLab's JSON to models: accept all known forms and refuse others. Pure functions."""
+"""Convert SwanLab's JSON to models: accept all known forms and reject others. Pure functions."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ _FILTERED_TIMES = {"created": "createdAt", "finished": "finishedAt"}
 
 
 def read_total(answer: Any) -> int | None:
-    """Return the number of all items in a paged list, or `None` if the page does not contain it."""
+    """Return the total number of items in a paged list, or `None` if the page does not contain it."""
     total = answer.get("total") if is_object(answer) else None
     return total if isinstance(total, int) and not isinstance(total, bool) and total >= 0 else None
 
@@ -150,15 +150,15 @@ def read_experiment(item: Any) -> Experiment:
 
 
 def _is_early_sdk(metadata: Any) -> bool:
-    """Return whether an SDK before 0.8 recorded these metadata; lists have none, and other SDKs rarely store {}."""
+    """Return whether an SDK before 0.8 recorded this metadata. Lists contain none, and other SDKs rarely store {}."""
     about: Any = metadata.get("swanlab") if is_object(metadata) else None
     return is_object(about) and _EARLY_SDK.match(str(about.get("version"))) is not None
 
 
 def read_reference(item: Any, project_id: str) -> dict[str, Any]:
-    """Return the ids for metric queries about an experiment: ids, creation time, and a clone's root (section 5).
+    """Return the reference for metric queries about an experiment: its ids, creation time, and a clone's root.
 
-    `item` is an Experiment, or SwanLab's JSON of an experiment.
+    `item` is an Experiment, or SwanLab's JSON for an experiment.
     """
     if not isinstance(item, (dict, Experiment)):
         raise UnexpectedResponse(say("SwanLab's response about an experiment is not an object."))
@@ -176,9 +176,9 @@ def read_reference(item: Any, project_id: str) -> dict[str, Any]:
 def write_filter(condition: Filter) -> dict[str, Any] | None:
     """Return a `runs/shows` filter that accepts at least every match of the condition, or `None` if no filter is safe.
 
-    A filter is unsafe if it has alternatives, or if the server may apply it more strictly: nested keys, `contains`
-    (case), equality of numbers (1 and 1.0, "1"), fields that may be missing with `!=`. The server's times are UTC+8; it
-    has no strict order (section 4).
+    A filter is unsafe if it has alternatives, or if the server may apply it more strictly. That concerns nested keys,
+    `contains` (case), equality of numbers (1, 1.0 and "1"), and `!=` for fields that may be missing. The server uses
+    UTC+8 times and has no strict comparisons.
     """
     if condition.either:
         return None
@@ -193,7 +193,7 @@ def write_filter(condition: Filter) -> dict[str, Any] | None:
         moment = read_time(str(value))
         if moment is None:
             return None
-        # whole seconds, rounded outward; the caller drops the surplus
+        # rounded outward to whole seconds; the caller drops the surplus
         try:
             local = moment.astimezone(_SERVER_ZONE) + timedelta(seconds=0 if _BOUNDS[op] == "GTE" else 1)
         except OverflowError:
@@ -209,11 +209,11 @@ def write_filter(condition: Filter) -> dict[str, Any] | None:
 
 
 def write_opposites(condition: Filter) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the `runs/shows` filters that accept a condition on pin, baseline or updated, and its opposite.
+    """Return `runs/shows` filters for a condition on pin, baseline or updated, and for its opposite.
 
-    Both accept a time that equals the condition's, because SwanLab has no strict order. The wire page lists `pin` and
-    `baseline` among the keys of filters ("value":[…]), but not the spelling of a truth. This sends JSON's true and
-    false; a server that expects another spelling accepts an experiment both times or never, which the caller refuses.
+    Both accept a time equal to the condition's, because SwanLab has no strict comparisons. `pin` and `baseline` are
+    known filter keys ("value":[…]), but the spelling of their booleans is not. This sends JSON's true and false. A
+    server that expects another spelling accepts an experiment both times or never, which the caller detects.
     """
     if condition.field != "updated":
         yes, no = (
@@ -229,7 +229,7 @@ def write_opposites(condition: Filter) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def write_contradiction() -> list[dict[str, Any]]:
-    """Return `runs/shows` filters that no experiment meets, for which SwanLab returns the pinned ones."""
+    """Return `runs/shows` filters that no experiment meets. For these, SwanLab returns only the pinned experiments."""
     return [_write_item("state", "STABLE", "EQ", [state]) for state in ("FINISHED", "RUNNING")]
 
 
@@ -238,10 +238,7 @@ def _write_item(key: str, kind: str, op: str, values: Sequence[Any]) -> dict[str
 
 
 def read_summary(metrics: Any, keys: Sequence[str] = ()) -> Summary:
-    """Return an experiment's summary, restricted to `keys` if given; null means no metrics.
-
-    Raises UnexpectedResponse.
-    """
+    """Return an experiment's summary of all metrics, or of `keys`. Null means no metrics. Raises UnexpectedResponse."""
     if metrics is None:
         return {}
     if not is_object(metrics):
@@ -251,7 +248,7 @@ def read_summary(metrics: Any, keys: Sequence[str] = ()) -> Summary:
 
 
 def read_log(answer: Any) -> tuple[list[dict[str, Any]], int]:
-    """Return a shard's lines (unparsed) and their count, either of the whole log or of the shard."""
+    """Return a shard's unparsed lines, and a line count for the full log or for the shard."""
     items: Any = answer.get("logs") if is_object(answer) else None
     lines = read_list(items, say("log lines"))
     count: Any = answer.get("count")
@@ -269,7 +266,7 @@ def read_log_line(item: dict[str, Any], number: int) -> LogLine:
 
 
 def read_keys(answer: Any) -> tuple[list[str], str]:
-    """Return a page of metric keys and the cursor of the next page, or "" at the end."""
+    """Return a page of metric keys and the next page's cursor, which is "" at the end."""
     keys: Any = answer.get("keys") if is_object(answer) else None
     if not isinstance(keys, list):
         raise UnexpectedResponse(
@@ -280,12 +277,12 @@ def read_keys(answer: Any) -> tuple[list[str], str]:
 
 
 def read_columns(items: Sequence[dict[str, Any]]) -> dict[str, bool]:
-    """Return the keys that an old server lists, and whether each is a scalar (section 5, legacy)."""
+    """Return the keys that an old server lists, and whether each is a scalar."""
     return {require(item, "key", say("a metric key")): item.get("type") in _SCALAR_TYPES for item in items}
 
 
 def read_media(answer: Any, key: str) -> MediaPart:
-    """Return a key's steps and the items of one step, with or without captions; raises UnexpectedResponse."""
+    """Return a key's steps and the items at one step, with or without captions. Raises UnexpectedResponse."""
     steps: Any = answer.get("steps") if is_object(answer) else None
     if not isinstance(steps, list):
         raise UnexpectedResponse(
@@ -308,7 +305,7 @@ def read_media(answer: Any, key: str) -> MediaPart:
 
 
 def read_urls(answer: Any, count: int) -> list[str]:
-    """Return the URLs of downloads, as many as requested. Raises UnexpectedResponse."""
+    """Return the download URLs, as many as requested. Raises UnexpectedResponse."""
     urls: Any = answer.get("urls") if is_object(answer) else None
     found = cast("list[Any]", urls) if isinstance(urls, list) else []
     if len(found) != count or not all(isinstance(one, str) for one in found):
@@ -317,7 +314,7 @@ def read_urls(answer: Any, count: int) -> list[str]:
 
 
 def _read_seconds(moment: str) -> int | None:
-    """Return the whole Unix seconds of an ISO 8601 time (UTC by default), or `None` if the text is invalid."""
+    """Convert an ISO 8601 time (UTC by default) to whole Unix seconds. Return `None` if the text is invalid."""
     parsed = read_time(moment)
     return None if parsed is None else int(parsed.timestamp())
 
@@ -329,7 +326,7 @@ def _read_metric(entry: Any) -> MetricSummary:
     low, high = (
         cast("list[Any]", bounds) if isinstance(bounds, list) and len(cast("list[Any]", bounds)) == 2 else (None, None)
     )
-    # one validation in place of three, because rankings read thousands
+    # one validation instead of three, because rankings read thousands of summaries
     return MetricSummary.model_validate(
         {
             "step": get_integer(entry.get("step", entry.get("index"))),
