@@ -50,9 +50,9 @@ def test_placeholder_host_prevents_every_request(
 ) -> None:
     monkeypatch.setenv("SWANLAB_API_KEY", "key")
     monkeypatch.setenv("SWANLAB_API_HOST", value)
-    assert f"login: failed. SWANLAB_API_HOST={value!r} is a placeholder" in check(capsys)
+    assert f"login: failed. SWANLAB_API_HOST={value!r} is an unfilled placeholder" in check(capsys)
     monkeypatch.delenv("SWANLAB_API_HOST")
-    assert f"login: failed. --host={value!r} is a placeholder" in check(capsys, "--host", value)
+    assert f"login: failed. --host={value!r} is an unfilled placeholder" in check(capsys, "--host", value)
 
 
 @pytest.mark.parametrize("value", ["${workspaceFolder}/swanlog", "$HOME/swanlog", "%USERPROFILE%/swanlog"])
@@ -60,9 +60,9 @@ def test_placeholder_log_folder_is_reported_unless_it_exists(
     value: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("SWANLAB_LOG_DIR", value)
-    assert f"problem: SWANLAB_LOG_DIR={value!r} is a placeholder" in check(capsys)
+    assert f"problem: SWANLAB_LOG_DIR={value!r} is an unfilled placeholder" in check(capsys)
     Path(value).mkdir(parents=True)
-    assert "is a placeholder" not in check(capsys)
+    assert "is an unfilled placeholder" not in check(capsys)
 
 
 def test_unusual_key_and_host_are_kept() -> None:

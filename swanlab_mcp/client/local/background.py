@@ -21,17 +21,17 @@ _TICK = 0.5
 
 
 class Stopped(Exception):
-    """The caller no longer waits for the work."""
+    """Raised when the caller no longer waits for the work."""
 
 
 class Overdue(Exception):
-    """One of several parts exceeded its share of the time."""
+    """Raised when one of several parts exceeds its share of the time."""
 
 
 class Work:
-    """The progress of long work: `done` of `total` (`what`: bytes, runs), and whether the caller still waits.
+    """The progress of long work: `done` of `total` bytes or runs (`what`), and whether the caller still waits.
 
-    Work for one of several parts reports to the `whole` and raises Overdue after `seconds`.
+    If this is one of several parts, it reports to the `whole` and raises Overdue after `seconds`.
     """
 
     def __init__(self, whole: Work | None = None, seconds: float = math.inf) -> None:
@@ -46,7 +46,7 @@ class Work:
         self._is_stopped = True
 
     def advance(self, size: int) -> None:
-        """Count `size` more as done; raises Stopped if the caller no longer waits."""
+        """Count `size` more units as done. Raises Stopped if the caller no longer waits."""
         self.done += size
         if self._whole:
             self._whole.total = max(self._whole.total, self._whole.done + size)
@@ -84,12 +84,12 @@ async def run_in_thread(do: Callable[..., T], *given: Any) -> T:
 
 
 async def find_and_answer(find: Callable[..., F], answer: Callable[..., T]) -> tuple[F, T]:
-    """Return `find(work=Work())` and `answer(found, work=Work())`, from one thread unless finding took long."""
+    """Return the results of `find` and then of `answer`, in one thread unless finding took long."""
 
     def find_first(*, work: Work) -> tuple[F, list[T]]:
         found = find(work=work)
         if work.done:
-            # progress in runs is complete; progress in bytes needs its own work
+            # the progress in runs is complete, and progress in bytes needs its own Work
             return found, []
         work.what, work.total = "bytes", 0
         return found, [answer(found, work=work)]
@@ -99,7 +99,7 @@ async def find_and_answer(find: Callable[..., F], answer: Callable[..., T]) -> t
 
 
 class Batch(Generic[Question, T]):
-    """Answer concurrent questions with one call of `answer` in a thread, because changing threads costs more."""
+    """Answer concurrent questions with one call of `answer` in a thread, because switching threads would cost more."""
 
     def __init__(self, answer: Callable[..., Sequence[T | SwanLabError]]) -> None:
         self._answer = answer

@@ -1,9 +1,9 @@
-"""Read the database of SDK 0.2 to 0.6.1 in local mode (`runs.swanlab`): names, states and metrics of nearby runs.
+"""Read `runs.swanlab`, the database of SDK 0.2 to 0.6.1 in local mode: names, states and metrics of the runs next to it.
 
-A copy in a private temporary folder is opened with `mode=ro&immutable=1`. It includes the committed pages of the
-write-ahead log, which `immutable` ignores, because a killed run exists only there. The user's folder is neither locked
-nor changed, and a link or pipe in place of the file is refused. The size, time, rows and text lengths of a hostile
-database are limited.
+A copy in a private temporary folder is opened with `mode=ro&immutable=1`. `immutable` ignores the write-ahead log, so
+the copy includes its committed pages: a killed run exists only there. The user's folder is neither locked nor changed,
+and a link or pipe in place of the file is refused. Limits on size, time, rows and text lengths protect against a
+hostile database.
 """
 
 from __future__ import annotations
@@ -45,14 +45,14 @@ _WAL_MAGIC = (0x377F0682, 0x377F0683)
 
 
 class Tag(NamedTuple):
-    """A metric: its key, and its type in the database's terms."""
+    """A metric's key, and its type as named in the database."""
 
     key: str
     type: str
 
 
 class BoardEntry(NamedTuple):
-    """The database's record of a run; `tags` are keyed by their folder's name below logs/."""
+    """The database's record of a run. `tags` are keyed by the name of their folder below logs/."""
 
     project: str
     name: str
@@ -64,7 +64,7 @@ class BoardEntry(NamedTuple):
 
 
 class Board:
-    """The database in `folder`; `problem` says why it cannot be read, or is "" if it is readable or missing."""
+    """The database in `folder`. `problem` says why it cannot be read, and is "" if it is readable or missing."""
 
     def __init__(self, folder: Path, root: Path) -> None:
         self._files = RunFiles(folder, root)
@@ -77,7 +77,7 @@ class Board:
         return self._stamp is not None and self._stamp == self._look()
 
     def read(self) -> dict[str, BoardEntry]:
-        """Return the runs by their folder's name."""
+        """Return the runs by folder name."""
         with self._lock:
             stamp = self._look()
             if stamp != self._stamp:
@@ -124,7 +124,7 @@ class Board:
 
 
 class _NotCopied(Exception):
-    """The temporary folder is missing, full or not writable."""
+    """Raised when the temporary folder is missing, full or not writable."""
 
 
 @contextmanager
@@ -194,12 +194,12 @@ def _read_entries(connection: sqlite3.Connection) -> dict[str, BoardEntry]:
 
 
 def _restrict(connection: sqlite3.Connection) -> None:
-    """Limit the cost of reading, and allow only reads of the three tables."""
+    """Limit the cost of reading, and allow reading only the three tables."""
     connection.execute("PRAGMA trusted_schema=OFF")
     set_limit: Any = getattr(connection, "setlimit", None)  # since Python 3.11
     if set_limit is not None:
         set_limit(_LIMIT_LENGTH, _LONGEST_VALUE)
-    # processor time, because a busy machine must not make an honest database unreadable
+    # processor time, so that a busy machine does not make a normal database unreadable
     deadline = time.thread_time() + _SECONDS
     connection.set_progress_handler(lambda: time.thread_time() > deadline, _STEPS_PER_CHECK)
 
@@ -214,7 +214,7 @@ def _restrict(connection: sqlite3.Connection) -> None:
 
 
 def _select(connection: sqlite3.Connection, table: str) -> Iterator[dict[str, Any]]:
-    """Yield the rows of a table with its known columns; old versions lack some."""
+    """Yield a table's rows with the known columns, some of which are missing from old versions."""
     there = {column[0] for column in connection.execute(f"SELECT * FROM {table} LIMIT 0").description}  # noqa: S608 our own names
     columns = [column for column in _COLUMNS[table] if column in there]
     cut = ", ".join(column if column in _NUMBERS else f"substr({column}, 1, {_LONGEST_TEXT})" for column in columns)

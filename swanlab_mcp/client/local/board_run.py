@@ -1,4 +1,4 @@
-"""A run of SDK 0.2 to 0.6.1 in local mode: metrics as JSON lines below logs/, printed lines in console/, media/."""
+"""A run of SDK 0.2 to 0.6.1 in local mode: metrics as JSON lines in logs/, printed lines in console/, and media/."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _MOMENT = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)?")
 
 
 class _Read(NamedTuple):
-    """The name and files of a metric when they were read, with counts of readable and unreadable records."""
+    """The name and files of a metric as they were last read, with the numbers of readable and unreadable records."""
 
     tag: Tag
     files: tuple[Entry, ...]
@@ -62,7 +62,7 @@ class BoardRun(RunBase):
         self._console: tuple[Entry, ...] = ()
         self._wanted: Collection[str] = ()
         self._latest = 0
-        # why a file of a folder below logs/, or of console/ (""), could not be read
+        # why a file in a folder below logs/, or in console/ (key ""), could not be read
         self._faults: dict[str, str] = {}
         self.remark = ""
 
@@ -80,14 +80,14 @@ class BoardRun(RunBase):
 
     @property
     def is_empty(self) -> bool:
-        # a database that cannot be read hides the start, but not the records in logs/ and console/
+        # an unreadable database hides the start, but not the records in logs/ and console/
         return not (self._entry or self.size)
 
     def is_current(self) -> bool:
         return self._is_known and self.finish is not None and not self.problem and self._board.is_current()
 
     def identify(self, size: int | None = None) -> tuple[Any, ...] | None:  # noqa: ARG002 copies share the start
-        """Return values that only a copy of the folder shares, or `None` if the database does not list it."""
+        """Return values that only a copy of the folder would have, or `None` if the database does not list it."""
         entry = self._entry
         return (self.folder.name, entry.project, entry.name, entry.created) if entry else None
 
@@ -121,7 +121,7 @@ class BoardRun(RunBase):
             self._latest = self._read_latest(files)
 
     def _describe(self) -> str:
-        """Return the first problem of the database or of a file, or ""."""
+        """Return the first problem with the database or a file, or ""."""
         if self._board.problem or self._entry:
             return self._board.problem or next(iter(self._faults.values()), "")
         return say("its database {name} does not list it, so its name is missing", name=BOARD)
@@ -138,7 +138,7 @@ class BoardRun(RunBase):
         return max((one.last_time for one in self._read_tags.values()), default=self._latest)
 
     def _read_latest(self, folders: Collection[tuple[str, tuple[Entry, ...]]]) -> int:
-        """Return the time of the last record in the newest file: a copy of an old folder has new file times."""
+        """Return the time of the last record in the newest file, because a copy of an old folder has new file times."""
         newest = max(
             ((one.changed, len(one.name), one.name, folder) for folder, files in folders if folder for one in files),
             default=None,
@@ -155,7 +155,7 @@ class BoardRun(RunBase):
         self._wanted = ()
 
     def _list_files(self, part: str) -> list[tuple[str, tuple[Entry, ...]]]:
-        """Return the metrics' folders below logs/ with their files, or the files of console/ as one folder."""
+        """Return the metric folders below logs/ with their files, or the files in console/ as one folder."""
         entries = self.files.list(part)
         if part == "console":
             return [
@@ -204,7 +204,7 @@ class BoardRun(RunBase):
         self.remark = self._describe()
 
     def _name_tags(self, folders: Collection[str]) -> dict[str, Tag]:
-        """Return the metric of each folder; without the database, from the folder's name: its key (0.2) or a number."""
+        """Return each folder's metric. Without the database, name it by its folder: the key (SDK 0.2) or a number."""
         known = self._entry.tags if self._entry else {}
         return {folder: known.get(folder) or Tag(unquote(folder), "") for folder in folders}
 
@@ -240,7 +240,7 @@ class BoardRun(RunBase):
             media[step] = _list_items(data, more, folder, stored, is_file=tag.type in _FILES)
         self.series.pop(key, None)
         self.media.pop(key, None)
-        # a metric has a single type; records of another type do not come from the SDK
+        # a metric has a single type, so records of another type do not come from the SDK
         if len(media) > len(series):
             self.media[key] = media
             unreadable += len(series)
@@ -284,7 +284,7 @@ class BoardRun(RunBase):
                     yield _parse(line)
 
     def _read_slice(self, folder: str, name: str) -> list[Any]:
-        """Return the records in a file of SDK 0.2, which contains a single JSON object."""
+        """Return the records in an SDK 0.2 file, which contains a single JSON object."""
         content, _ = self.files.read("logs", folder, name, limit=_LARGEST_JSON)
         whole = _parse(content)
         data: Any = whole.get("data") if is_object(whole) else whole
@@ -343,7 +343,7 @@ def _parse(content: bytes | None) -> Any:
 
 
 def _read_record(record: Any) -> tuple[int, Any, int, list[Any]] | None:
-    """Return step, data, time and captions of a record, or `None` if it is invalid."""
+    """Return a record's step, data, time and captions, or `None` if it is invalid."""
     if not is_object(record) or record.get("data") is None:
         return None
     try:
@@ -362,7 +362,7 @@ def _list(value: Any) -> list[Any]:
 def _list_items(
     data: Any, more: list[Any], folder: str, stored: Collection[str], *, is_file: bool
 ) -> tuple[MediaEntry, ...]:
-    """Return the items of a step; with `is_file`, their names are those of files, which may be missing."""
+    """Return the items at a step. With `is_file`, their names are file names, and the files may be missing."""
     entries: list[MediaEntry] = []
     for place, item in enumerate(_list(data)):
         about = more[place] if place < len(more) else None

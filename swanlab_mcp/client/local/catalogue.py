@@ -1,4 +1,4 @@
-"""Find the runs on this machine, outline them, group them into experiments, and limit their memory."""
+"""Find and outline the runs on this machine, group them into experiments, and limit the memory they use."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Catalogue:
         self._finder = RunFinder(log_dirs)
         self._runs: dict[Path, RunBase] = {}
         self._boards: dict[Path, Board] = {}
-        # the runs by the ids in their names, for the last search
+        # the runs found by the last search, by the ids in their names
         self._named: tuple[Discovery | None, dict[str, list[Path]]] = (None, {})
         self._lock = threading.Lock()
 
@@ -57,7 +57,7 @@ class Catalogue:
             self._runs.clear()
 
     def list_projects(self, *, work: Work) -> tuple[dict[str, list[LocalExperiment]], list[str]]:
-        """Return the experiments of each project, and notes about runs left out."""
+        """Return the experiments in each project, and notes about omitted runs."""
         opened = self._open_runs("", work)
         ordered = {
             project: [LocalExperiment(group) for group in groups] for project, groups in _group_all(opened.runs).items()
@@ -67,7 +67,7 @@ class Catalogue:
     def find_experiment(self, project: str, exp_cuid: str, *, work: Work) -> LocalExperiment:
         """Return the experiment with this id, recorded id or folder name.
 
-        Raises NotFound, InvalidArgument if several match, and NotAvailableOffline if its files cannot be read.
+        Raises NotFound, InvalidArgument if there are several, and NotAvailableOffline if its files cannot be read.
         """
         opened = self._open_runs(exp_cuid, work)
         groups = _group(_sort_by_project(opened.runs).get(project, {}))
@@ -93,7 +93,7 @@ class Catalogue:
         )
 
     def find_experiments(self, refs: Sequence[ExperimentRef], *, work: Work) -> list[LocalExperiment]:
-        """Return several experiments as `find_experiment` does, after a single look at the folders."""
+        """Return several experiments as `find_experiment` does, but check the folders only once."""
         projects = {ref.project for ref in refs}
         opened = self._open_runs("", work)
         known = {
@@ -109,7 +109,7 @@ class Catalogue:
         ]
 
     def find_recorded(self, run_ids: Collection[str]) -> dict[str, list[LocalExperiment]]:
-        """Return the experiments with each recorded id. Only folders named after these ids are opened."""
+        """Return the experiments with each of these recorded ids, opening only folders whose names contain one of them."""
         wanted = set(run_ids)
         with self._lock:
             found = self._finder.find()
@@ -130,7 +130,7 @@ class Catalogue:
     def answer_each(
         self, experiments: Sequence[LocalExperiment], question: Callable[[LocalExperiment, Work], T], *, work: Work
     ) -> list[T]:
-        """Return the answers in order, and release points in between."""
+        """Answer for each experiment in order, and release points between the answers."""
         answers: list[T] = []
         used: list[RunBase] = []
         for experiment in experiments:
@@ -156,7 +156,7 @@ class Catalogue:
             kept -= run.release()
 
     def holds_much(self, used: Sequence[RunBase]) -> bool:
-        """Return whether these runs use over half of the memory for points."""
+        """Return whether these runs use more than half of the memory for points."""
         return sum(run.kept for run in used) > _KEPT_POINTS // 2
 
     def _create(self, path: Path, about: Found) -> RunBase:
@@ -173,12 +173,12 @@ class Catalogue:
         return BoardRun(path, about.root, board)
 
     def _open_runs(self, exp_cuid: str, work: Work) -> _Opened:
-        """Find and outline the runs; if `exp_cuid` is given, only those of the known runs that it may refer to."""
+        """Find and outline the runs, or only the known runs that `exp_cuid` may refer to."""
         work.what = "runs"
         with self._lock:
             found = self._finder.find()
             if self._runs.keys() != found.runs.keys():
-                # in order of use, because the least recently used points are released first
+                # in order of use, because points that were not used recently are released first
                 kept = {file: run for file, run in self._runs.items() if file in found.runs}
                 self._runs = kept | {
                     path: self._create(path, about) for path, about in found.runs.items() if path not in kept
@@ -196,7 +196,7 @@ class Catalogue:
             for run in stale:
                 run.outline()
             return _Opened(drop_copies(runs), found.notes)
-        # these threads need the language of this call for messages about a run
+        # these threads need the call's language for their messages
         with ThreadPoolExecutor(_READERS, initializer=language.set, initargs=(language.get(),)) as pool:
             try:
                 for _ in pool.map(_outline, stale):
@@ -247,7 +247,7 @@ def _index_names(found: Discovery) -> dict[str, list[Path]]:
 
 
 def _list_ids(path: Path) -> Iterator[str]:
-    """Yield the ids that the names of a record file and its folder may contain, between or after hyphens."""
+    """Yield the ids that the names of a record file and its folder may contain, separated by hyphens."""
     for name in (path.stem, path.name, path.parent.name):
         parts = name.split("-", _MOST_HYPHENS)
         for start in range(1, len(parts)):
@@ -271,7 +271,7 @@ def _group(same: Mapping[str, Sequence[RunBase]]) -> list[Group]:
 def _sort_by_project(runs: Sequence[RunBase]) -> dict[str, dict[str, list[RunBase]]]:
     """Return the readable runs by project and recorded id.
 
-    A folder without records, such as a rank that was killed at once, belongs to the run that its file is named after.
+    A folder without records, such as that of a rank killed at once, belongs to the run that its file is named after.
     """
     found: dict[str, dict[str, list[RunBase]]] = {}
     empty: list[RunBase] = []
@@ -288,7 +288,7 @@ def _sort_by_project(runs: Sequence[RunBase]) -> dict[str, dict[str, list[RunBas
 
 
 def _find_by_rank(groups: Sequence[Group], name: str) -> list[Group]:
-    """Return the only experiment in which a rank has this name; an experiment shows the name of its latest rank."""
+    """Return the only experiment that has a rank with this name; its own name is that of its latest rank."""
     named = [group for group in groups if any(run.start.name == name for run in group.runs)]
     return [group for group in named if len(named) == 1 and any(run.is_rank for run in group.runs)]
 

@@ -1,4 +1,4 @@
-"""Find runs in log folders, and folders that look like runs but cannot be read."""
+"""Find runs in log folders, and folders that look like runs but are unreadable."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _RUN_FOLDER = re.compile(r"run-\d{8}_\d{6}-.")
 
 
 class Found(NamedTuple):
-    """The log folder of a run, and whether its path is a folder recorded before SDK 0.6.2."""
+    """A run's log folder, and whether its path is a folder recorded by an SDK before 0.6.2."""
 
     root: Path
     is_board: bool = False
 
 
 class Discovery(NamedTuple):
-    """The runs by the path of their record file or folder, and notes about folders that were skipped."""
+    """The runs by the path of their record file or folder, and notes about skipped folders."""
 
     runs: dict[Path, Found]
     notes: list[str]
@@ -38,7 +38,7 @@ class Discovery(NamedTuple):
 class RunFinder:
     """Find run files by their names in log folders and up to three levels below, without following links.
 
-    The folders are searched again only after a change in a folder that could contain further runs.
+    The folders are searched again only after a change in a folder that could contain more runs.
     """
 
     def __init__(self, log_dirs: Sequence[Path]) -> None:
@@ -63,7 +63,7 @@ class RunFinder:
                 notes.append(
                     say("The log folder {name!r} does not exist or is not a folder.", name=shorten(folder.name))
                 )
-        # a folder that just changed may change again within the resolution of its timestamp
+        # a folder that has just changed may change again within the resolution of its timestamp
         is_settled = all(stamp is None or stamp[0] < began - _SETTLED for stamp in seen.values())
         self._seen = seen if is_settled else {}
         self._found = Discovery(runs, notes)
@@ -71,7 +71,7 @@ class RunFinder:
 
 
 def _stamp_of(folder: Path) -> _STAMP:
-    """Return when a folder's entries and permissions last changed (ns), or `None` if it is not accessible."""
+    """Return when a folder's entries and permissions last changed (in ns), or `None` if it is not accessible."""
     try:
         about = folder.stat()
     except OSError:

@@ -1,4 +1,4 @@
-"""Open files below a folder one step at a time, so that no link, pipe or race can lead outside."""
+"""Open files below a folder one path component at a time, so that no link, pipe or race can lead outside."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from swanlab_mcp.core.untrusted import quote
 
 __all__ = ["Entry", "Refused", "is_plain_name", "list_inside", "open_inside", "read_inside", "read_lines", "refuse"]
 
-# refuse links, and do not block on named pipes
+# refuse links, and never block on named pipes
 _FLAGS = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 _FOLDER_FLAGS = _FLAGS | getattr(os, "O_DIRECTORY", 0)
 _CHUNK = 1 << 18
@@ -23,12 +23,12 @@ _MOST_ENTRIES = 100_000
 _BY_STEPS = os.open in os.supports_dir_fd and hasattr(os, "O_NOFOLLOW") and hasattr(os, "O_DIRECTORY")
 
 
-# errors for a link (EMLINK on some systems), for a path component that is not a folder, and for a socket
+# the errors for a link (EMLINK on some systems), a path component that is not a folder, and a socket
 _REFUSALS = (errno.ELOOP, errno.EMLINK, errno.ENOTDIR, errno.ENXIO)
 
 
 class Entry(NamedTuple):
-    """A plain file, a folder or a link, with its size in bytes and the time of its last change (ns)."""
+    """A plain file, folder or link, with its size in bytes and the time of its last change in nanoseconds."""
 
     name: str
     is_folder: bool
@@ -39,11 +39,11 @@ class Entry(NamedTuple):
 
 
 class Refused(ValueError):
-    """The path is not a plain file inside the folder."""
+    """Raised when the path is not a plain file inside the folder."""
 
 
 def is_plain_name(name: str) -> bool:
-    """Return whether a recorded name can only mean an entry of its own folder."""
+    """Return whether a recorded name can only refer to an entry in its own folder."""
     return bool(name) and name not in (".", "..") and not any(character in name for character in "/\\\0")
 
 
@@ -68,7 +68,7 @@ def open_inside(root: Path, *parts: str) -> BinaryIO:
 
 
 def read_inside(root: Path, *parts: str, limit: int) -> tuple[bytes | None, int]:
-    """Return the content and size in bytes of `root/parts…`; the content is `None` if it is larger than `limit`."""
+    """Return the content and size in bytes of `root/parts…`. The content is `None` if it is larger than `limit`."""
     with open_inside(root, *parts) as file:
         size = os.fstat(file.fileno()).st_size
         if size > limit:
@@ -81,11 +81,11 @@ def read_inside(root: Path, *parts: str, limit: int) -> tuple[bytes | None, int]
 
 
 def list_inside(root: Path, *parts: str) -> list[Entry]:
-    """Return up to 100,000 plain files, folders and links in `root/parts…`; raises the errors of `open_inside`."""
+    """Return up to 100,000 plain files, folders and links in `root/parts…`. Raises the same errors as `open_inside`."""
     refused = refuse(*parts)
     if not all(map(is_plain_name, parts)):
         raise refused
-    # systems that open files one step at a time can also list a folder's descriptor
+    # systems that can open files one component at a time can also list a folder by its descriptor
     descriptor = _open_by_steps(root, parts, refused, _FOLDER_FLAGS) if _BY_STEPS else None
     found: list[Entry] = []
     try:
@@ -105,7 +105,7 @@ def list_inside(root: Path, *parts: str) -> list[Entry]:
 
 
 def read_lines(file: BinaryIO, longest: int) -> Iterator[bytes | None]:
-    """Yield the lines of a file without line ends, or `None` for a line of more than `longest` bytes."""
+    """Yield a file's lines without line ends, or `None` for a line of more than `longest` bytes."""
     rest = b""
     is_skipped = False
     while chunk := file.read(_CHUNK):
@@ -135,7 +135,7 @@ def _open_by_steps(root: Path, parts: tuple[str, ...], refused: Refused, last: i
 
 
 def _open_checked(path: Path, refused: Refused) -> int:
-    """Open a file on systems that cannot open it one step at a time (Windows)."""
+    """Open a file on systems that cannot open it one path component at a time (Windows)."""
     if not stat.S_ISREG(path.lstat().st_mode) or path.resolve() != path.parent.resolve() / path.name:
         raise refused
     return os.open(path, _FLAGS)

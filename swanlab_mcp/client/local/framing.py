@@ -1,10 +1,14 @@
-"""Read record payloads from a run file, even after a crash or two unlocked writers damaged it.
+"""Read record payloads from a run file, even if it was damaged by a crash or by two writers without a lock.
 
-A run file uses LevelDB's log format with its own header: `:SWL`, u16 0xE1D6, u8 version; then fragments of u32 CRC-32
-of type and data, u16 length, u8 type (1 whole, 2 first, 3 middle, 4 last), data; up to 6 zero bytes pad a block of
-32768 (all little-endian; measured on SDK 0.6.5 to 0.10.3). Header and data of a fragment are two writes, and two
-threads write without a lock, so data may be far from its header. The bytes between intact fragments are called a hole;
-headers found in holes are paired with data in holes by their CRC.
+A run file uses LevelDB's log format (little-endian; measured on SDK 0.6.5 to 0.10.3):
+
+- the file header: `:SWL`, u16 0xE1D6, u8 version
+- fragments: u32 CRC-32 of type and data, u16 length, u8 type (1 whole, 2 first, 3 middle, 4 last), data
+- up to 6 zero bytes to pad a block of 32768 bytes
+
+The SDK writes a fragment's header and its data separately, and two threads write without a lock, so the data may be far
+from its header. Here, the bytes between intact fragments are called a hole. Headers found in holes are paired with data
+found in holes by their CRC.
 """
 
 from __future__ import annotations
@@ -37,7 +41,7 @@ _EFFORT = 1 << 28
 
 
 class _Header(NamedTuple):
-    """A fragment's header whose data has not been found yet."""
+    """The header of a fragment whose data has not been found yet."""
 
     crc: int
     length: int
@@ -45,15 +49,20 @@ class _Header(NamedTuple):
 
 
 class FragmentReader:
-    """Read the record payloads of a growing file, in the order of their data.
+    """A reader for the record payloads of a growing file, in the order of their data.
 
     `is_record` decides whether assembled bytes are a record, to separate two records that were split at the same time.
     With `at_start` False, reading starts anywhere in a file, without its header. `is_marked` is False if the file does
-    not start with a run file's mark: it is another file, or its start is damaged.
+    not start with a run file's signature: either it is another file, or its start is damaged.
 
-    Counts: `records` read, `repaired` fragments whose data was apart from their header, `damaged` holes that remain
-    unexplained with `unexplained` bytes in total, `unpaired` headers whose data is not found yet, `lost` parts of split
-    records, `oversized` records too large to read.
+    The counters are:
+
+    - `records`: records read
+    - `repaired`: fragments whose data was separated from their header
+    - `damaged`: holes that remain unexplained, with `unexplained` bytes in total
+    - `unpaired`: headers whose data has not been found yet
+    - `lost`: parts of split records
+    - `oversized`: records too large to read
     """
 
     def __init__(self, is_record: Callable[[bytes], bool], *, at_start: bool = True) -> None:
@@ -81,13 +90,13 @@ class FragmentReader:
 
     @property
     def torn(self) -> int:
-        """Return the number of bytes at the end that may be an incomplete fragment."""
+        """Return how many bytes at the end may belong to an incomplete fragment."""
         return len(self._data)
 
     def feed(self, chunk: bytes, *, at_end: bool = False) -> list[bytes]:
         """Process the file's next bytes and return the payloads completed so far.
 
-        With `at_end`, the file currently has no more data, so everything except an incomplete fragment is settled.
+        `at_end` means that the file currently has no more data, so everything except an incomplete fragment is final.
         """
         self._data += chunk
         payloads: list[bytes] = []
@@ -132,7 +141,7 @@ class FragmentReader:
                         continue
                 is_torn = stop > end and 1 <= kind <= 4 and length <= _LONGEST
             self._place = self.consumed + position
-            # only between fragments: otherwise every pending header would be tried at every fragment
+            # only between fragments, otherwise every pending header would be tried at every fragment
             if self._pending and (length := self._take_pending(data, position, payloads)):
                 position += length
                 continue
@@ -148,7 +157,7 @@ class FragmentReader:
         return position
 
     def _find_fragment(self, data: bytes, position: int, *, at_end: bool) -> int | None:
-        """Return the start of the next intact fragment after `position`; remembers the range already searched."""
+        """Return the start of the next intact fragment after `position`, and remember the range already searched."""
         end = len(data)
         for match in _TYPE.finditer(data, max(position + 1, self._scanned) + 6):
             start = match.start() - 6
@@ -170,7 +179,7 @@ class FragmentReader:
         return None
 
     def _take_pending(self, data: bytes, position: int, payloads: list[bytes]) -> int:
-        """Read the data of a pending header at `position`; return its length, or 0 if no header matches."""
+        """Read the data of a pending header at `position`, and return its length, or 0 if no header matches."""
         for index, header in enumerate(self._pending):
             if header.length and _matches(header, data, position):
                 del self._pending[index]
@@ -180,7 +189,7 @@ class FragmentReader:
         return 0
 
     def _explain(self, hole: bytes, payloads: list[bytes]) -> None:
-        """Account for the bytes between intact fragments: padding, headers apart from their data, data, damage."""
+        """Explain the bytes between intact fragments as padding, separated headers, separated data, or damage."""
         tokens = _split_hole(hole, 0, self._pending, [_TOKENS])
         if tokens is not None:
             for token in tokens:
@@ -196,7 +205,7 @@ class FragmentReader:
         self.unexplained += len(hole) - found
 
     def _search(self, hole: bytes, start: int, payloads: list[bytes]) -> int:
-        """Search for pending data anywhere in a damaged hole (in a wide hole, at its ends); return the bytes found."""
+        """Search a damaged hole, or the ends of a wide hole, for pending data, and return the number of bytes found."""
         found = 0
         for header in list(self._pending):
             places = range(start, len(hole) - header.length + 1)
@@ -215,7 +224,7 @@ class FragmentReader:
         return found
 
     def _settle_tail(self, data: bytes, position: int, payloads: list[bytes]) -> int:
-        """Read the data at the end that pending headers prove; return the position up to which it is settled."""
+        """Read the data of pending headers at the end of the file, and return the position up to which all is final."""
         tokens = _split_hole(data[position:], 0, self._pending, [_TOKENS], partly=True) or []
         last = max((index for index, token in enumerate(tokens) if token.header and not token.is_header), default=-1)
         for token in tokens[: last + 1]:
@@ -243,7 +252,7 @@ class FragmentReader:
             payloads.append(part)
             self.records += 1
             return
-        # the parts of a record are close together; distant parts belong to two damaged records
+        # the parts of a record are close together, so distant parts belong to two damaged records
         near = [one for one in self._open if self._place - one.end <= _NEAR]
         self.lost += len(self._open) - len(near)
         self._open = near
@@ -269,7 +278,7 @@ class FragmentReader:
     def _complete(self, near: list[_Parts], part: bytes) -> bytes | None:
         """Return the record that this last part completes, or `None` if it completes none of the open records.
 
-        Checking takes time, so each open record is checked only a few times; after that, its end is lost.
+        Checking takes time, so each open record is checked only a few times. After that, its end counts as lost.
         """
         for index in reversed(range(len(near))):
             begun = near[index]
@@ -285,7 +294,7 @@ class FragmentReader:
 
 
 class _Parts:
-    """The first parts of a split record, and the position in the file at which they end."""
+    """The first parts of a split record, and the position in the file where they end."""
 
     def __init__(self, part: bytes, end: int) -> None:
         self.data = [part]
@@ -325,7 +334,7 @@ def _split_hole(
 ) -> list[_Token] | None:
     """Return the tokens that make up the hole from `position` on, or `None` if they cannot be determined.
 
-    `partly` accepts an unexplained end of the hole; `effort` is the remaining number of tokens to try.
+    `partly` accepts an unexplained end of the hole. `effort` is the number of tokens that may still be tried.
     """
     if position == len(hole):
         return []

@@ -1,7 +1,7 @@
 """Group run folders with the same recorded id into experiments, and name the experiments.
 
-SDK 0.6 and 0.7 draw run ids from `random`, which training scripts seed, so different trainings share an id. Folders are
-joined only if the SDK could have resumed the run, and no recorded fact shows that they are different trainings.
+SDK 0.6 and 0.7 draw run ids from `random`, which training scripts seed, so different training runs may share an id.
+Folders are joined only if the SDK could have resumed the run and no recorded fact shows that they are different runs.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ __all__ = ["Group", "drop_copies", "group_runs", "is_named", "name_groups", "spl
 _PAUSE = 60_000
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|\d+")
 _PER_RANK = {"rank", "device", "devices", "gpu", "gpus", "host", "hostname", "pid", "port", "seed"}
-# words of settings of a whole job, such as a size per device or the rank of a matrix
+# words in settings of the full job, such as a size per device or the rank of a matrix
 _PER_JOB = {"per", "num", "n", "count", "lora", "dora", "peft", "adapter", "low"}
 _DIGITS = 8
 _WITH_PATH = re.compile(rf".+-[0-9a-f]{{{_DIGITS}}}")
 
 
 class Group(NamedTuple):
-    """The folders of one experiment, in order of their start.
+    """The folders of one experiment, in the order in which they were started.
 
     `reason` says why other folders with the same recorded id are excluded: `seeded`, `workspace`, `address`, `name`,
-    `config`, `command`, `metrics` or `steps`; it is "" if there are none.
+    `config`, `command`, `metrics` or `steps`. It is "" if there are no others.
     """
 
     cuid: str
@@ -48,7 +48,7 @@ def group_runs(runs: Sequence[RunBase]) -> list[Group]:
     reasons: list[str] = []
     joinable: list[list[RunBase]] = []
     for run in sorted(runs, key=_order):
-        # before the comparisons, because a seeded script may record one id a thousand times
+        # before the comparisons, because a script that sets a seed may record the same id a thousand times
         if not run.can_resume:
             groups.append([run])
             reasons.append("seeded")
@@ -72,9 +72,9 @@ def group_runs(runs: Sequence[RunBase]) -> list[Group]:
 
 
 def name_groups(groups: Iterable[Group]) -> list[Group]:
-    """Return the groups of a project with unique ids that can be given as an argument.
+    """Give each group in a project a unique id that can be passed as an argument.
 
-    An id that several groups would have gets the hash of each folder's path, so it does not depend on their order.
+    If several groups would have the same id, a hash of the folder's path is added, so ids do not depend on the order.
     """
     chosen = [
         group if _can_be_given(group.cuid) else group._replace(cuid=group.runs[0].folder.name) for group in groups
@@ -89,9 +89,9 @@ def name_groups(groups: Iterable[Group]) -> list[Group]:
 
 
 def is_named(run: RunBase, name: str) -> bool:
-    """Return whether users may give this name for a folder.
+    """Return whether users may refer to a folder by this name.
 
-    These are its recorded id, its name with and without `run-`, and its name with the hash of its path.
+    They may use its recorded id, its name with or without `run-`, and its name with the hash of its path.
     """
     folder = run.folder.name
     if name in (run.run_id, folder, folder.removeprefix("run-")):
@@ -102,7 +102,7 @@ def is_named(run: RunBase, name: str) -> bool:
 def drop_copies(runs: Sequence[RunBase]) -> list[RunBase]:
     """Return the runs without copies of another run with the same recorded id.
 
-    A copy made while the run grew contains the start of the other record, and has the same folder name.
+    A copy that was made during the run contains the start of the other record, and has the same folder name.
     """
     counts = Counter(run.run_id for run in runs)
     if len(counts) == len(runs):
@@ -110,7 +110,7 @@ def drop_copies(runs: Sequence[RunBase]) -> list[RunBase]:
     seen: set[tuple[object, ...]] = set()
     kept: dict[tuple[str, str], list[RunBase]] = {}
     dropped: set[int] = set()
-    # the record with the most data first; else the order of the log folders decides
+    # the record with the most data comes first; if equal, the order of the log folders decides
     for run in sorted(runs, key=lambda one: (one.finish is None, -one.size)):
         if counts[run.run_id] == 1 or run.problem or (identity := run.identify()) is None:
             continue
@@ -125,7 +125,7 @@ def drop_copies(runs: Sequence[RunBase]) -> list[RunBase]:
 
 
 def split_sessions(runs: Sequence[RunBase]) -> list[list[RunBase]]:
-    """Return the folders of each start of a run: the ranks of one job belong together, later starts do not."""
+    """Group a run's folders by start: the ranks of one job belong together, while later starts are separate."""
     sessions: list[list[RunBase]] = []
     for run in runs:
         if sessions and run.is_rank and sessions[-1][0].is_rank and not _is_later(sessions[-1], run):
@@ -156,15 +156,15 @@ def _name_by_path(run: RunBase) -> str:
 
 
 def _is_later(parts: Sequence[RunBase], run: RunBase) -> bool:
-    """Return whether the run started over a minute after the last record of all parts: ranks may start in turn."""
+    """Return whether the run started over a minute after the last record in all parts; ranks may start in turn."""
     ended = max(max(one.started_at, one.ending.last_time) for one in parts)
     return run.started_at > ended + _PAUSE
 
 
 def _is_new_start(earlier: Sequence[RunBase], later: Sequence[RunBase]) -> bool:
-    """Return whether later ranks are a new start of the whole job, so the end of the earlier ranks no longer counts.
+    """Return whether the later ranks are a new start of the full job, so that the earlier ranks' end no longer counts.
 
-    A single rank may fail while the others are still starting; then no later rank continues its metrics.
+    A single rank may fail while the others are still starting. In that case no later rank continues its metrics.
     """
     return 2 <= len(earlier) <= len(later) or any(
         key in before.first and step > before.first[key].step
@@ -182,11 +182,11 @@ def _find_difference(parts: Sequence[RunBase], run: RunBase) -> str:
         "config": lambda one: _read_config(one, is_rank=ranks),
     }
     if not ranks:
-        # the SDK records which folders are ranks; each may have its own name and command
+        # the SDK records which folders are ranks, and each rank may have its own name and command
         facts |= {"name": lambda one: one.start.name, "command": _read_command}
     for reason, read in facts.items():
         own = read(run)
-        # a folder without the fact, such as one whose run was killed at once, joins any other
+        # a folder that lacks the fact, for example because its run was killed at once, joins any other
         known = own and next((fact for part in reversed(parts) if (fact := read(part))), None)
         if known and own != known:
             return reason
@@ -204,7 +204,7 @@ def _read_config(run: RunBase, *, is_rank: bool) -> Any:
 
 
 def _drop_per_rank(config: Any, parents: frozenset[str] = frozenset()) -> Any:
-    """Return a config without the settings that each rank may have for itself."""
+    """Return a config without the settings that may differ between ranks."""
     if not is_object(config):
         return config
     kept: dict[Any, Any] = {}
@@ -225,7 +225,7 @@ def _read_command(run: RunBase) -> Any:
 
 
 def _compare_metrics(parts: Sequence[RunBase], run: RunBase, *, is_rank: bool) -> str:
-    """Return why the run does not continue the metrics of the parts (`metrics`, `steps`), or ""."""
+    """Return why the run does not continue the metrics of the parts (`metrics` or `steps`), or "" if it does."""
     before, after = [_read_extremes(part) for part in parts], _read_extremes(run)
     counts: Counter[str] = Counter()
     first: dict[str, int] = {}
@@ -240,16 +240,16 @@ def _compare_metrics(parts: Sequence[RunBase], run: RunBase, *, is_rank: bool) -
         return "metrics"
     again = {key: opening for key, opening in after.first.items() if key in first}
     repeated = [key for key, opening in again.items() if opening.points > 1] or list(again)
-    # the densest metrics decide: an evaluation is often repeated after a resume, a constant logged at each start
+    # the densest metrics decide: evaluations are often repeated after a resume, and constants logged at each start
     dense = [key for key in repeated if 2 * counts[key] >= max(counts[one] for one in repeated)]
-    # a finished run is resumed after its last step; another may restart at an earlier checkpoint
+    # a finished run is resumed after its last step; any other run may restart at an earlier checkpoint
     latest = before[-1].last if parts[-1].state == "FINISHED" else {}
     restarted = [key for key in dense if again[key].step <= max(first[key], latest.get(key, first[key]))]
     return "steps" if 2 * len(restarted) > len(dense) else ""
 
 
 def _runs_parallel(parts: Sequence[RunBase], run: RunBase) -> bool:
-    """Return whether another process of SDK 0.6 or 0.7 recorded to the same page in the cloud at the same time."""
+    """Return whether another process with SDK 0.6 or 0.7 recorded to the same cloud page at the same time."""
     return bool(run.address) and any(
         one.address == run.address and one.started_at < run.started_at < one.ending.last_time for one in parts
     )

@@ -1,4 +1,4 @@
-"""Estimate whether a run without a recorded end is still running: hints with their reasons, never facts."""
+"""Estimate whether a run without a recorded end is still running. The results are hints with reasons, never facts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PROC = Path("/proc")
 
 
 class Process:
-    """A process of this machine: whether it `exists`, and its start (Unix seconds, or `None` if unknown)."""
+    """A process on this machine: whether it `exists`, and its start in Unix seconds (`None` if unknown)."""
 
     def __init__(self, *, exists: bool, began: float | None = None) -> None:
         self.exists = exists
@@ -27,7 +27,7 @@ class Process:
 
 
 def look_up_process(pid: int) -> Process | None:
-    """Return the process with an id on this machine, or `None` if it cannot be checked."""
+    """Return the process with this id on this machine, or `None` if it cannot be checked."""
     if os.name != "posix" or pid <= 0:
         return None  # on Windows, signal 0 would end the process
     try:
@@ -40,7 +40,7 @@ def look_up_process(pid: int) -> Process | None:
 
 
 def _read_start(pid: int) -> float | None:
-    """Return the start of a process from proc(5): field 22 of stat in clock ticks since btime."""
+    """Return when a process started, according to proc(5): field 22 of stat, in clock ticks since btime."""
     try:
         fields = (_PROC / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()
         boot = next(line for line in (_PROC / "stat").read_text().splitlines() if line.startswith("btime "))
@@ -52,8 +52,8 @@ def _read_start(pid: int) -> float | None:
 def guess_fate(hostname: object, pid: object, *, started_at: int, written: float, logged: float | None) -> str:
     """Return whether the run is probably still running, and why.
 
-    `started_at` is in Unix ms; `written` and `logged` are the seconds since the last write of its file and since its
-    last record (`None`: no record). The SDK writes with a delay of up to half an hour, and a copied file looks fresh.
+    `started_at` is in Unix milliseconds. `written` and `logged` are the seconds since the file was last written and
+    since the last record (`None`: no record). The SDK may delay writes by half an hour, and a copied file looks fresh.
     """
     if logged is not None and logged > 2 * max(written, _FRESH):
         seen = say(

@@ -16,7 +16,7 @@ _LONGEST = 1 << 16
 
 
 class LogLines:
-    """Lines in the order of recording; `count` includes dropped lines."""
+    """Log lines in the order in which they were recorded. `count` includes dropped lines."""
 
     def __init__(self) -> None:
         self.count = 0

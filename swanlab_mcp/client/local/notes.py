@@ -1,4 +1,4 @@
-"""Notes about an experiment on disk: its possible end, its damage, its omissions."""
+"""Notes about an experiment on disk: its unknown end, damaged data, and skipped folders."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _NAMED = 5
 
 
 def cap_notes(notes: Sequence[str]) -> list[str]:
-    """Return the first notes, and the number of omitted notes."""
+    """Return the first notes, and how many notes are omitted."""
     if len(notes) <= _NAMED:
         return list(notes)
     return [
@@ -40,7 +40,7 @@ def cap_notes(notes: Sequence[str]) -> list[str]:
 
 
 def note_open(name: str, run: RunBase) -> list[str]:
-    """Return notes on an unknown end: its reason, the evidence, and the time of the last data."""
+    """Return notes about an unknown end: the probable reason, the evidence, and the time of the last data."""
     fate = _guess_fate(run)
     if run.is_empty:
         return [
@@ -65,7 +65,7 @@ def note_open(name: str, run: RunBase) -> list[str]:
 
 
 def note_ranks(name: str, ranks: Sequence[RunBase]) -> list[str]:
-    """Return notes on the number of ranks that failed or did not end, and on the location of their logs."""
+    """Return notes about how many ranks failed or have no recorded end, and where their logs are."""
     notes: list[str] = []
     for state in ("CRASHED", "ABORTED", "UNKNOWN") if len(ranks) > 1 else ():
         failed = [run for run in ranks if run.state == state]
@@ -95,7 +95,7 @@ def note_ranks(name: str, ranks: Sequence[RunBase]) -> list[str]:
 
 
 def note_earlier(name: str, sessions: Sequence[Sequence[RunBase]]) -> list[str]:
-    """Return notes on the failed ranks of earlier starts, which no longer determine the state."""
+    """Return notes about failed ranks in earlier starts, which no longer determine the state."""
     failed = [run for session in sessions for run in session if run.state in ("CRASHED", "ABORTED")]
     if not failed:
         return []
@@ -111,7 +111,7 @@ def note_earlier(name: str, sessions: Sequence[Sequence[RunBase]]) -> list[str]:
 
 
 def note_shared_ids(groups: Sequence[Group]) -> list[str]:
-    """Return why experiments have their folder's name as id: other folders have the same recorded id."""
+    """Explain why some experiments have a folder name as id: other folders have the same recorded id."""
     split = [one for one in groups if one.reason]
     if not split:
         return []
@@ -165,7 +165,7 @@ def _guess_fate(run: RunBase) -> str:
 
 
 def _count_losses(damage: Damage, run: RunBase) -> list[str]:
-    """Return how much of a run's record is damaged, restored and missing."""
+    """Return how much of a run's record is unreadable, restored or missing."""
     parts: list[str] = []
     if damage.places and not run.is_numbered:
         parts.append(say("{unreadable} more cannot be read", unreadable=damage.places))
@@ -208,12 +208,12 @@ def _count_losses(damage: Damage, run: RunBase) -> list[str]:
 
 
 def note_remarks(name: str, runs: Sequence[RunBase]) -> list[str]:
-    """Return notes on problems of the files next to the record, such as its database."""
+    """Return notes about problems with the files next to the record, such as its database."""
     return [say("{name}: {problem}.", name=name, problem=run.remark) for run in runs if run.remark]
 
 
 def note_damage(name: str, runs: Sequence[RunBase]) -> list[str]:
-    """Return notes on the data lost through damage, and on unknown formats."""
+    """Return notes about data lost through damage, and about unknown formats."""
     notes = note_remarks(name, runs)
     for run in runs:
         damage = run.assess_damage()
@@ -257,7 +257,7 @@ def note_damage(name: str, runs: Sequence[RunBase]) -> list[str]:
 
 
 def note_problems(name: str, every: Sequence[RunBase]) -> list[str]:
-    """Return notes on unreadable folders, with the reasons."""
+    """Return notes about unreadable folders, with the reasons."""
     return [
         say(
             "{name}: of its {count} folders, {folder!r} is skipped: {problem}.",

@@ -1,4 +1,4 @@
-"""Describe and summarise many experiments in bounded time and memory, with notes on each of them."""
+"""Describe and summarise many experiments in bounded time and memory, with notes about each of them."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def note_each(
     about: Mapping[str, Sequence[str]],
     states: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> list[str]:
-    """Return the first of these notes on the experiments, and notes about the runs without a recorded end."""
+    """Return the first of these notes about the experiments, and notes about runs without a recorded end."""
     notes = [note for one in experiments for note in about.get(one.cuid, ())]
     return [*cap_notes(notes), *_note_all_open(experiments, states)]
 
@@ -52,7 +52,7 @@ def note_each(
 def summarise_all(
     catalogue: Catalogue, experiments: Sequence[LocalExperiment], keys: Sequence[str], *, work: Work
 ) -> Summaries:
-    """Return summaries with these keys (all if there are none), without experiments that take too long to read."""
+    """Return summaries of the keys (all if none are given), without experiments that take too long to read."""
     summaries: dict[str, Summary] = {}
     about: dict[str, list[str]] = {}
     expected = sum(run.unread for one in experiments for run in one.runs)
@@ -61,7 +61,7 @@ def summarise_all(
     began = time.monotonic()
     for experiment in experiments:
         work.total = max(work.total, expected)
-        # a huge run, or a run on a slow disk, must not use up the time of the others
+        # a huge run, or a run on a slow disk, must not use up the time for the others
         seconds = max(_LEAST_SHARE, (_FOR_ALL - (time.monotonic() - began)) / 2)
         try:
             summary, notes = experiment.summarise(keys or None, Work(work, seconds), is_listed=True)
@@ -89,13 +89,13 @@ def _note_overdue(names: Sequence[str]) -> list[str]:
 
 
 def note_states(experiments: Sequence[LocalExperiment]) -> dict[str, list[str]]:
-    """Return the notes about the runs without a recorded end by id, unless there are many."""
+    """Return the notes about runs without a recorded end by id, unless there are many such runs."""
     some = [one for one in experiments if one.is_open]
     return {one.cuid: one.note_state() for one in some} if len(some) <= _NAMED else {}
 
 
 def _note_all_open(experiments: Sequence[LocalExperiment], states: Mapping[str, Sequence[str]]) -> list[str]:
-    """Return notes about the runs without a recorded end; reads files unless `states` contains theirs."""
+    """Return notes about the runs without a recorded end, reading their files unless `states` has their notes."""
     some = [experiment for experiment in experiments if experiment.is_open]
     if len(some) <= _NAMED:
         return [note for one in some for note in states.get(one.cuid) or one.note_state()]

@@ -1,6 +1,6 @@
-"""Read plain points from record payloads with one regular expression: they are nine tenths of every run file.
+"""Read plain points, which make up nine tenths of every run file, from record payloads with one regular expression.
 
-All other forms (long or unusual keys, negative steps, unknown fields) are left to `records`.
+`records` decodes all other forms (long or unusual keys, negative steps, unknown fields).
 """
 
 from __future__ import annotations
@@ -18,9 +18,13 @@ __all__ = ["JsonPoints", "PointReader", "ProtobufPoints"]
 _VARINT = rb"[\x80-\xff]{0,4}[\x00-\x7f]"
 _TIME = rb"\x08" + _VARINT + rb"(?:\x10" + _VARINT + rb")?"
 _PROTOBUF = re.compile(
-    rb"\x08" + _VARINT + rb"\x12[\x00-\x0c]" + _TIME + rb"j[\x00-\x7f]"  # record: number, time, scalar and its length
-    rb"\n([\x02-\x7f][^\x00-\x1f]+)"  # key, with its length
-    rb"(?:\x10(" + _VARINT + rb"))?\x18\x01"  # step, type scalar
+    rb"\x08"
+    + _VARINT
+    + rb"\x12[\x00-\x0c]"
+    + _TIME
+    + rb"j[\x00-\x7f]"  # a record's number and time, then its scalar with its length
+    rb"\n([\x02-\x7f][^\x00-\x1f]+)"  # the key with its length
+    rb"(?:\x10(" + _VARINT + rb"))?\x18\x01"  # the step, and the type: scalar
     rb'"[\x02-\x0c](' + _TIME + rb")"
     rb"\*(?:\t\t(.{8})|\x00)",
     re.DOTALL,
@@ -35,7 +39,7 @@ _ZERO = bytes(8)
 
 
 class PointReader(ABC):
-    """Add points to the series that `find_series` returns for a key; `last_time` (Unix milliseconds) is the latest."""
+    """Adds points to the series that `find_series` returns for a key. `last_time` is their latest time in ms."""
 
     def __init__(self, find_series: Callable[[str], Series]) -> None:
         self._find_series = find_series
@@ -44,7 +48,7 @@ class PointReader(ABC):
 
     @abstractmethod
     def take(self, payloads: Sequence[bytes]) -> list[bytes]:
-        """Add the plain points and return the other payloads, in their order."""
+        """Add the plain points, and return the other payloads in order."""
 
 
 class ProtobufPoints(PointReader):
@@ -65,7 +69,7 @@ class ProtobufPoints(PointReader):
                     others.append(payload)
                     continue
                 series = known[name] = self._find_series(name[1:].decode(errors="replace"))
-            # points logged together share step and time
+            # points logged together have the same step and time
             if new_step != step_bytes:
                 step_bytes = new_step
                 step = 0 if new_step is _ZERO else _read_varint(new_step)
@@ -81,7 +85,7 @@ class ProtobufPoints(PointReader):
 
 
 class JsonPoints(PointReader):
-    """Points of SDK 0.6.2 to 0.7.20, which number each key's points as `epoch`."""
+    """The points of SDK 0.6.2 to 0.7.20, which numbers each key's points as `epoch`."""
 
     def take(self, payloads: Sequence[bytes]) -> list[bytes]:
         others: list[bytes] = []
@@ -112,13 +116,13 @@ class JsonPoints(PointReader):
 
 
 def _read_varint(data: bytes) -> int:
-    """Return the number in at most five bytes of seven bits each."""
+    """Decode a number from at most five bytes of seven bits each."""
     bits = int.from_bytes(data, "little")
     return bits & 0x7F | bits >> 1 & 0x3F80 | bits >> 2 & 0x1FC000 | bits >> 3 & 0xFE00000 | bits >> 4 & 0x7F0000000
 
 
 def _read_time(data: bytes) -> int:
-    """Return the Unix milliseconds of seconds (field 1) and nanoseconds (field 2)."""
+    """Convert seconds (field 1) and nanoseconds (field 2) to Unix milliseconds."""
     stop = 1
     while data[stop] >= 0x80:
         stop += 1

@@ -1,4 +1,4 @@
-"""Decode the records of a run file: protobuf since SDK 0.8 (swanlab.record.v1), JSON lines before.
+"""Decode the records in a run file: protobuf (swanlab.record.v1) since SDK 0.8, and JSON lines before.
 
 Field numbers were measured on SDK 0.8.3 to 0.10.3; unknown fields and records are skipped. Protobuf omits 0 and 0.0.
 """
@@ -47,7 +47,7 @@ _STATES = {0: "RUNNING", 1: "FINISHED", 2: "CRASHED", 3: "ABORTED"}
 
 
 class Start(NamedTuple):
-    """The start of a run; in older formats, several records contribute fields, each as a separate Start."""
+    """The start of a run. In older formats, several records contribute fields, each as its own Start."""
 
     project: str = ""
     workspace: str = ""
@@ -61,7 +61,7 @@ class Start(NamedTuple):
 
 
 class Finish(NamedTuple):
-    """The end of a run; times are in Unix milliseconds."""
+    """The end of a run. Times are in Unix milliseconds."""
 
     state: str
     error: str
@@ -69,7 +69,7 @@ class Finish(NamedTuple):
 
 
 class Scalar(NamedTuple):
-    """A point; `number` counts the points of its key from 1, or is 0 if unknown."""
+    """A point. `number` counts the key's points from 1, and is 0 if unknown."""
 
     key: str
     step: int
@@ -79,7 +79,7 @@ class Scalar(NamedTuple):
 
 
 class MediaEntry(NamedTuple):
-    """An item of media: media/`folder`/`filename` of the run; without a filename, its text is in the record."""
+    """A media item, stored in media/`folder`/`filename` of the run. Without a filename, its text is in the record."""
 
     folder: str
     filename: str
@@ -87,7 +87,7 @@ class MediaEntry(NamedTuple):
 
 
 class Media(NamedTuple):
-    """The media of a key at a step; `texts` belong to entries without a file, and are "" for others."""
+    """The media of a key at a step. `texts` are those of entries without a file, and "" for all others."""
 
     key: str
     step: int
@@ -96,7 +96,7 @@ class Media(NamedTuple):
 
 
 class Log(NamedTuple):
-    """A printed line; `number` counts lines from 1, or is 0 if unknown."""
+    """A printed line. `number` counts lines from 1, and is 0 if unknown."""
 
     line: str
     is_error: bool
@@ -108,7 +108,7 @@ Record = Start | Finish | Scalar | Media | Log
 
 
 class _Malformed(ValueError):
-    """The bytes are not a protobuf message."""
+    """Raised when bytes are not a protobuf message."""
 
 
 def _read_varint(data: bytes, position: int) -> tuple[int, int]:
@@ -125,7 +125,7 @@ def _read_varint(data: bytes, position: int) -> tuple[int, int]:
 
 
 def _read_fields(data: Any) -> Iterator[tuple[int, Any]]:
-    """Yield each field's number and value: int for varints, bytes for the rest. Raises _Malformed."""
+    """Yield each field's number and value: an int for varints, otherwise bytes. Raises _Malformed."""
     if not isinstance(data, bytes):
         raise _Malformed
     position, end = 0, len(data)
@@ -158,7 +158,7 @@ def _read_fields(data: Any) -> Iterator[tuple[int, Any]]:
 
 
 def is_protobuf(payload: bytes) -> bool:
-    """Return whether the bytes are one complete message of a type found in run files."""
+    """Return whether the bytes are exactly one message of a type found in run files."""
     try:
         return {number for number, _ in _read_fields(payload)} >= {1}
     except _Malformed:
@@ -174,7 +174,7 @@ def decode_protobuf(payload: bytes) -> Record | None:
         decode = _DECODERS.get(number)
         if decode and isinstance(value, bytes):
             record = decode(value)
-            # as the SDK does for a record without a time
+            # like the SDK for a record without a time
             if isinstance(record, (Scalar, Log)) and not record.time:
                 return record._replace(time=written_at)
             return record
@@ -182,7 +182,7 @@ def decode_protobuf(payload: bytes) -> Record | None:
 
 
 def read_record_number(payload: bytes) -> int:
-    """Return a protobuf record's number: from 1 in the order of recording, negative for the SDK's own records."""
+    """Return a protobuf record's number, which counts from 1 and is negative for the SDK's own records."""
     try:
         return _signed(_read_varint(payload, 1)[0]) if payload.startswith(b"\x08") else 0
     except (IndexError, _Malformed):
@@ -268,7 +268,7 @@ _DECODERS: dict[int, Callable[[bytes], Record]] = {
 
 
 def _read_time(data: Any) -> int:
-    """Return the Unix milliseconds of a google.protobuf.Timestamp, or 0 if it is missing."""
+    """Convert a google.protobuf.Timestamp to Unix milliseconds, or return 0 if it is missing."""
     if not isinstance(data, bytes):
         return 0
     seconds = nanos = 0
@@ -330,7 +330,7 @@ def decode_json(payload: bytes) -> Record | None:
 
 
 def is_json(payload: bytes) -> bool:
-    """Return whether the bytes are one complete JSON value."""
+    """Return whether the bytes are exactly one JSON value."""
     try:
         json.loads(payload, parse_int=str)
     except (ValueError, RecursionError):
@@ -339,7 +339,7 @@ def is_json(payload: bytes) -> bool:
 
 
 def _read_media(data: dict[str, Any]) -> Media:
-    """Return a record of media: texts are in the record; for other types it names a file below media/<kid>/."""
+    """Return a media record. It contains texts itself, and for other types it names a file below media/<kid>/."""
     metric: Any = data.get("metric")
     items, captions = _read_list(metric, "data"), _read_list(metric, "more")
     files = _read_list(data, "buffers_name")

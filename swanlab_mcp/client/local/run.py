@@ -1,4 +1,4 @@
-"""One run folder: read its record file once, then only appended data, and the files in the same folder."""
+"""Read one run folder: its record file once and afterwards only appended data, and the other files."""
 
 from __future__ import annotations
 
@@ -47,13 +47,14 @@ _WIDEST = range(-(1 << 63), 1 << 63)
 
 
 class NotARunFile(ValueError):
-    """The file does not start with a run file's mark, and contains no record."""
+    """Raised when a file does not start with a run file's signature and contains no record."""
 
 
 class Run(RunBase):
     """A run folder with its record file: `run-<id>.swanlab` (SDK 0.8 and later) or `backup.swanlab` (before).
 
-    `outline()` reads the start and end of the file. At most two million points are kept, apart from the wanted keys.
+    `outline()` reads the start and end of the file. Except for the wanted keys, at most two million points stay in
+    memory.
     """
 
     def __init__(self, file: Path, root: Path | None = None) -> None:
@@ -98,7 +99,7 @@ class Run(RunBase):
 
     @property
     def can_resume(self) -> bool:
-        return not self.is_legacy or bool(self.address)  # before 0.8, only a run known to the cloud
+        return not self.is_legacy or bool(self.address)  # before 0.8, this applies only to runs known to the cloud
 
     @property
     def address(self) -> str:
@@ -115,7 +116,7 @@ class Run(RunBase):
         return self.reader.version
 
     def identify(self, size: int | None = None) -> tuple[Any, ...] | None:
-        with suppress(OSError, Refused):  # the reason is reported when it is read
+        with suppress(OSError, Refused):  # the reason is reported when the file is read
             return self.files.sample(self.file.name, size=size)
         return None
 
@@ -151,9 +152,9 @@ class Run(RunBase):
         return not self.problem and stamp in (self._read_stamp, self._outline_stamp)
 
     def outline(self) -> None:
-        """Read project, name, times and end from the start and end of the file, unless they are known.
+        """Read the project, name, times and end from the start and end of the file, unless they are known.
 
-        Known values remain unchanged while another thread reads the file.
+        Known values do not change while another thread reads the file.
         """
         if not self.lock.acquire(blocking=self._outline_stamp is None and self._read_stamp is None):
             return
@@ -164,7 +165,7 @@ class Run(RunBase):
             if self._offset and 0 <= stamp[0] - self._offset <= _CHUNK:
                 self._read_on(stamp, Work())
                 return
-            # in a separate object, because the data already read from the file remains valid
+            # in a separate object, because data that was already read from the file remains valid
             ends = Run(self.file, self.files.root)
             with self.files.open(self.file.name) as file:
                 ends._read_ends(file, stamp[0])
@@ -192,7 +193,7 @@ class Run(RunBase):
                 break
         self._check_mark(reader, payloads)
         for length in _ENDS:
-            # a longer read finds the same lines again
+            # reading more would find the same lines again
             self.error_lines = []
             file.seek(max(0, size - length))
             reader = FragmentReader(self._is_record, at_start=False)
@@ -201,7 +202,7 @@ class Run(RunBase):
                 return
 
     def read_extremes(self) -> Extremes:
-        """Return the metrics at the start and the end of the file; raises OSError."""
+        """Return the metrics at the start and the end of the file. Raises OSError."""
         stamp = self.files.stamp(self.file.name)
         if self._extremes is None or self._extremes[0] != stamp:
             with self.files.open(self.file.name) as file:
@@ -231,7 +232,7 @@ class Run(RunBase):
         self._is_full, self._wanted = True, ()
 
     def _look(self) -> STAMP | None:
-        """Return size, time and inode of the file, or `None` (and set a problem) if it is not accessible."""
+        """Return the file's size, time and inode. If it is not accessible, set a problem and return `None`."""
         try:
             self._stamp = self.files.stamp(self.file.name)
         except (OSError, Refused) as error:
@@ -253,7 +254,7 @@ class Run(RunBase):
             self._read_on(stamp, work)
 
     def _start_anew(self) -> None:
-        """Drop everything read except the outline's facts, which other threads may be using."""
+        """Drop everything that was read, except the outline's facts, which other threads may be using."""
         start, finish, wanted, last_time = self.start, self.finish, self._wanted, self._last_time
         self._clear()
         self.start, self.finish, self._wanted, self._last_time = start, finish, wanted, last_time
@@ -263,10 +264,10 @@ class Run(RunBase):
             self._start_anew()
         work.total = max(work.total, work.done + stamp[0] - self._offset)
         try:
-            # read only the known size: requesting a whole chunk takes most of the time of a poll
+            # read only the known size, because requesting a full chunk would take most of a poll's time
             with self.files.open(self.file.name) as file:
                 if stamp[0] < self._offset or file.read(len(self._head)) != self._head:
-                    # another file replaced it, possibly with the same inode
+                    # the file was replaced by another, possibly with the same inode
                     wanted = self._wanted
                     self._clear()
                     self._wanted = wanted
@@ -287,7 +288,7 @@ class Run(RunBase):
         self._read_stamp, self._outline_stamp, self.problem = stamp, None, ""
 
     def _skip_hole(self, file: BinaryIO, size: int) -> None:
-        """Skip the holes of a sparse file: reading gigabytes of zeros takes minutes."""
+        """Skip the holes in a sparse file, because reading gigabytes of zeros takes minutes."""
         if hasattr(os, "SEEK_DATA"):
             try:
                 start = os.lseek(file.fileno(), self._offset, os.SEEK_DATA)
@@ -312,7 +313,7 @@ class Run(RunBase):
     def _find_series(self, key: str) -> Series:
         series = self.series.get(key)
         if series is None and len(self.series) >= _MOST_KEYS:
-            # their points are dropped, because a file with only new keys would fill the memory
+            # their points are dropped, because a file that contains only new keys would fill the memory
             return Series(is_kept=False)
         if series is None:
             series = self.series[key] = Series(is_kept=not self._is_full or key in self._wanted)
@@ -321,7 +322,7 @@ class Run(RunBase):
     def _take_all(self, payloads: list[bytes]) -> None:
         others = self._points.take(payloads)
         if not self.is_legacy:
-            # numbers rise except for a few records that two threads swapped, so the largest is among the last
+            # numbers increase, except for a few records that two threads swapped, so the largest is among the last
             self._numbered += len(payloads) - sum(read_record_number(payload) <= 0 for payload in others)
             for payload in (*others, *payloads[-_UNORDERED:]):
                 self._last_number = max(self._last_number, read_record_number(payload))
@@ -362,7 +363,7 @@ class Run(RunBase):
             self.finish = record
 
     def _read_again(self, work: Work) -> Iterator[bytes]:
-        """Yield the payloads already read, for data not kept in memory. Raises OSError, Stopped."""
+        """Yield the payloads again, for data that is no longer in memory. Raises OSError and Stopped."""
         reader = FragmentReader(self._is_record)
         left = self._offset
         with self.files.open(self.file.name) as file:
@@ -372,7 +373,7 @@ class Run(RunBase):
                 work.advance(len(chunk))
 
     def _decode_if(self, payload: bytes, kind: type[Log | Media]) -> Record | None:
-        """Return the record if it may be of this kind (logs, or media before SDK 0.8) and is readable, else `None`."""
+        """Return the record if it is readable and may be of this kind (logs, or media before SDK 0.8), else `None`."""
         mark = f'"{kind.__name__}"'.encode() if self.is_legacy else _LOG_TAG
         if mark not in payload:
             return None
@@ -381,7 +382,7 @@ class Run(RunBase):
         return None
 
     def _read_text(self, key: str, step: int, place: int, work: Work) -> str:
-        # texts are stored in their records and not kept in memory
+        # texts are stored in their records, and are not kept in memory
         text = ""
         with self.lock:
             for payload in self._read_again(work):

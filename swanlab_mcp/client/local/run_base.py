@@ -1,4 +1,4 @@
-"""The common base of all generations of run folders: names, times, end, series, media, log lines."""
+"""The common base for all generations of run folders: names, times, end, series, media and log lines."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _FOLDER = re.compile(r"run-(\d{8}_\d{6})-([^/\\]+)")
 
 
 class Ending(NamedTuple):
-    """The end of a run according to its files; `state` is UNKNOWN without a recorded end; times are in Unix ms."""
+    """The end of a run according to its files. `state` is UNKNOWN if none was recorded. Times are in Unix ms."""
 
     state: str
     error: str
@@ -38,10 +38,10 @@ class Ending(NamedTuple):
 
 
 class Damage(NamedTuple):
-    """The cost of unlocked writers, a crash or a bad disk: `places` beyond repair contain `unread` bytes.
+    """Data lost through unlocked writers, a crash or a bad disk: `unread` bytes in `places` that cannot be repaired.
 
-    `missing` counts the records (SDK before 0.8: points and log lines) whose numbers are missing; lost records at the
-    end leave no gap. `oversized` counts records above the size limit.
+    `missing` counts the records (before SDK 0.8: the points and log lines) whose numbers are missing. Records lost at
+    the end leave no gap in the numbers. `oversized` counts records above the size limit.
     """
 
     records: int = 0
@@ -53,20 +53,20 @@ class Damage(NamedTuple):
 
 
 class RunBase(ABC):
-    """A run folder, identified by `file`; each subclass reads one generation of the file format.
+    """A run folder, identified by `file`. Each subclass reads one generation of the file format.
 
-    `outline()` reads little; `refresh()` reads new data. Nothing is written, and only plain files with known names
-    inside the folder are opened. `problem` says why the record cannot be read, or is ""; `kept` is the number of points
-    in memory. Methods that take `work` raise Stopped.
+    `outline()` reads little, and `refresh()` reads new data. They never write, and open only plain files with known
+    names inside the folder. `problem` says why the record cannot be read, or is "". `kept` is the number of points in
+    memory. Methods that take `work` raise Stopped.
     """
 
     is_legacy = False
-    # False: missing records leave no gap in any numbers
+    # False if missing records leave no gap in the numbers
     is_numbered = True
-    # False: the file does not start with its mark
+    # False if the file does not start with the signature
     is_marked = True
     version: int | None = None
-    # a further note about the run
+    # an additional note about the run
     remark = ""
 
     def __init__(self, file: Path, folder: Path, root: Path | None = None) -> None:
@@ -88,7 +88,7 @@ class RunBase(ABC):
 
     @property
     def label(self) -> str:
-        """Return the folder's name without `run-` and the time: the run's id, with host and process for ranks."""
+        """Return the folder's name without `run-` and the time: the run's id, for ranks with the host and process."""
         return self._named[2] if self._named else self.folder.name
 
     @property
@@ -97,7 +97,7 @@ class RunBase(ABC):
 
     @property
     def is_rank(self) -> bool:
-        """Return whether the folder is one process's part of a run recorded by several (`parallel="shared"`)."""
+        """Return whether several processes recorded the run (`parallel="shared"`), each to its own folder."""
         return False
 
     @property
@@ -112,7 +112,7 @@ class RunBase(ABC):
 
     @property
     def address(self) -> str:
-        """Return the page in the cloud of a run of SDK 0.6 and 0.7, or "" if the SDK printed none."""
+        """Return the URL of the run's page in the cloud (SDK 0.6 and 0.7), or "" if the SDK printed none."""
         return ""
 
     @property
@@ -125,7 +125,7 @@ class RunBase(ABC):
 
     @property
     def started_at(self) -> int:
-        """Return the start in Unix milliseconds, from the folder's name (local time) until a record contains it."""
+        """Return the start in Unix milliseconds, from the folder's name (in local time) until a record contains it."""
         if self.start.started_at or not self._named:
             return self.start.started_at
         try:
@@ -147,11 +147,11 @@ class RunBase(ABC):
 
     @property
     def written_at(self) -> float:
-        """Return the time of the record's last write in Unix seconds, or 0 before it was checked."""
+        """Return when the record was last written in Unix seconds, or 0 before it was checked."""
         return self._stamp[1] / 1e9 if self._stamp else 0
 
     def take_moment(self) -> float:
-        """Return the time for ages in notes: the same for 10 s, so that an answer does not hold a note twice."""
+        """Return the current time for ages in notes, updated every 10 s so that an answer contains no note twice."""
         now = time.time()
         if not self.written_at <= self._moment <= now < self._moment + _AGREEING:
             self._moment = now
@@ -164,18 +164,18 @@ class RunBase(ABC):
 
     @property
     def stamp(self) -> STAMP | None:
-        """Return size, time and inode of the record when it was last checked."""
+        """Return the record's size, time and inode when it was last checked."""
         return self._stamp
 
     @property
     def unread(self) -> int:
-        """Return the number of bytes not yet read."""
+        """Return the number of bytes that have not been read yet."""
         return 0
 
     @property
     @abstractmethod
     def is_known(self) -> bool:
-        """Return whether the record was read before."""
+        """Return whether the record has been read before."""
 
     @abstractmethod
     def is_current(self) -> bool:
@@ -183,17 +183,17 @@ class RunBase(ABC):
 
     @abstractmethod
     def identify(self, size: int | None = None) -> tuple[Any, ...] | None:
-        """Return values that only a copy of the run shares, or `None` if they are unknown.
+        """Return values that only a copy of the run would have, or `None` if they are unknown.
 
-        With `size`, return the values that a copy made at this size of the record file has.
+        With `size`, return the values of a copy that was made when the record file had this size.
         """
 
     @abstractmethod
     def outline(self) -> None:
-        """Read project, name, times and end cheaply, unless they are known."""
+        """Read the project, name, times and end cheaply, unless they are known."""
 
     def read_extremes(self) -> Extremes:
-        """Return the metrics at the start and the end of the record; raises OSError."""
+        """Return the metrics at the start and the end of the record. Raises OSError."""
         return Extremes({}, {})
 
     def assess_damage(self) -> Damage:
@@ -214,7 +214,7 @@ class RunBase(ABC):
             return {key: self.series[key].to_points() for key in keys if key in self.series}
 
     def read_tallies(self, keys: Collection[str] | None = None, work: Work | None = None) -> dict[str, Tally]:
-        """Return the tallies of the logged keys (`None`: of all)."""
+        """Return the tallies of the given keys that were logged (`None`: all keys)."""
         with self.lock:
             self._refresh((), work or Work())
             return {key: series.tally() for key, series in self.series.items() if keys is None or key in keys}
@@ -226,7 +226,7 @@ class RunBase(ABC):
             return self._lines.count
 
     def read_lines(self, start: int, count: int, work: Work | None = None) -> list[Log]:
-        """Return log lines from index `start` on; dropped lines are read again."""
+        """Return log lines from index `start` on, reading dropped lines again."""
         with self.lock:
             kept = self._lines.get(start, count)
             return self._read_lines_again(start, count, work or Work()) if kept is None else kept
@@ -237,7 +237,7 @@ class RunBase(ABC):
             return LoggedKeys(list(self.series), [*self.media, *saved])
 
     def list_media(self, key: str) -> dict[int, tuple[MediaEntry, ...]]:
-        """Return the media of a key by step; a saved file is the only item of its own key."""
+        """Return the media of a key by step. A saved file has its own key, with no other items."""
         with self.lock:
             if key in self.media or not key.startswith(PREFIX):
                 return dict(self.media.get(key, {}))
@@ -250,7 +250,7 @@ class RunBase(ABC):
     def read_media(
         self, key: str, step: int, place: int, limit: int, work: Work | None = None
     ) -> tuple[bytes | None, int]:
-        """Return the content and size of a media item; the content is `None` if it is larger than `limit` bytes.
+        """Return the content and size of a media item. The content is `None` if it is larger than `limit` bytes.
 
         Raises OSError or ValueError with the problem, and Stopped.
         """
@@ -269,9 +269,9 @@ class RunBase(ABC):
             return {}  # the folder's problem is reported when its config is read
 
     def release(self) -> int:
-        """Release all points in memory, unless the run is being read, and return their number.
+        """Release all points in memory, unless the run is being read, and return how many were released.
 
-        A later request for them reads the file again.
+        A later request for points reads the file again.
         """
         if not self.lock.acquire(blocking=False):
             return 0
@@ -295,7 +295,7 @@ class RunBase(ABC):
 
     @abstractmethod
     def _read_text(self, key: str, step: int, place: int, work: Work) -> str:
-        """Return a text of media that was recorded without its own file."""
+        """Return a media text that was recorded without its own file."""
 
     @abstractmethod
     def _forget_wanted(self) -> None:

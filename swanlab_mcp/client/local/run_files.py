@@ -1,4 +1,4 @@
-"""The files of a run folder apart from its record: config, metadata, requirements, media."""
+"""The files in a run folder other than its record: config, metadata, requirements and media."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ T = TypeVar("T")
 STAMP = tuple[int, int, int]
 _LARGEST_FILE = 4 << 20
 _SAMPLED = 1 << 16
-_KEPT = 2 << 20  # bytes of files
+_KEPT = 2 << 20  # size limits of files in bytes
 _LARGEST_KEPT = 1 << 16
 
 
@@ -38,13 +38,13 @@ _keeping = threading.Lock()
 
 
 class RunFiles:
-    """Known files below `folder`, which is `root` or inside it; no folder between the two may be a link.
+    """The known files below `folder`, which is `root` or inside it. No folder between the two may be a link.
 
     Every method raises OSError or ValueError with the problem.
     """
 
     def __init__(self, folder: Path, root: Path | None = None) -> None:
-        # SDK 0.8 and later store a setting of None as {}
+        # SDK 0.8 and later store None as {}
         self.stores_none_as_empty = False
         # folders whose files may be read even through a link
         self.link_targets: Sequence[Path] = ()
@@ -58,8 +58,8 @@ class RunFiles:
         return open_inside(self.root, *self._parts, *parts)
 
     def stamp(self, *parts: str) -> STAMP:
-        """Return size, time and inode of a file; only opening it checks the folders on the way."""
-        # paths as text for speed: every call checks every run
+        """Return a file's size, time and inode. The folders above it are checked only when it is opened."""
+        # paths as strings for speed, because every call checks every run
         about = os.lstat("/".join((self._path, *parts)))
         if not stat.S_ISREG(about.st_mode):
             raise refuse(*parts)
@@ -73,11 +73,11 @@ class RunFiles:
             return []
 
     def read(self, *parts: str, limit: int) -> tuple[bytes | None, int]:
-        """Return the content and size of a file; the content is `None` if it is larger than `limit` bytes."""
+        """Return a file's content and size. The content is `None` if it is larger than `limit` bytes."""
         return read_inside(self.root, *self._parts, *parts, limit=limit)
 
     def sample(self, *parts: str, size: int | None = None) -> tuple[int, bytes]:
-        """Return a file's size, and a hash of its start and end; with `size`, of its first `size` bytes."""
+        """Return a file's size, and a hash of its start and end. With `size`, only its first `size` bytes count."""
         with self.open(*parts) as opened:
             whole = opened.seek(0, os.SEEK_END)
             size = whole if size is None else min(size, whole)
@@ -88,7 +88,7 @@ class RunFiles:
         return size, digest.digest()
 
     def read_config(self) -> dict[str, Any]:
-        """Return files/config.yaml unwrapped."""
+        """Return the unwrapped content of files/config.yaml."""
         try:
             stamp = self.stamp("files", "config.yaml")
         except FileNotFoundError:
@@ -111,7 +111,7 @@ class RunFiles:
         return restore_none(fields) if self.stores_none_as_empty else fields
 
     def read_profile(self) -> dict[str, Any]:
-        """Return config, metadata, requirements and conda, if their files exist."""
+        """Return the config, metadata, requirements and conda environment whose files exist."""
         profile: dict[str, Any] = {}
         if config := self.read_config():
             profile["config"] = config
@@ -124,11 +124,11 @@ class RunFiles:
         return profile
 
     def read_metadata(self) -> dict[str, Any]:
-        """Return files/swanlab-metadata.json."""
+        """Return the content of files/swanlab-metadata.json."""
         return self._read_kept("swanlab-metadata.json", _parse_metadata) or {}
 
     def _read_kept(self, name: str, parse: Callable[[str], T]) -> T | None:
-        """Return a parsed file of `files/`, or `None` if it does not exist; unchanged small files are kept."""
+        """Return a parsed file from `files/`, or `None` if it does not exist. Small unchanged files are cached."""
         try:
             stamp = self.stamp("files", name)
         except FileNotFoundError:
@@ -145,7 +145,7 @@ class RunFiles:
         return value
 
     def _read_text(self, name: str) -> str | None:
-        """Return a file of `files/`, or `None` if it does not exist."""
+        """Return the text of a file in `files/`, or `None` if it does not exist."""
         try:
             content, _ = self.read("files", name, limit=_LARGEST_FILE)
         except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""A metric's points as recorded, or only their tally if there are too many to keep."""
+"""A metric's recorded points, or only their tally if there are too many to keep in memory."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _FEW = 10_000
 
 
 class Tally:
-    """Count, first and last step, and smallest and largest finite value of points that arrive in any order.
+    """The count, first and last step, and smallest and largest finite value of points that arrive in any order.
 
-    On ties, the lowest step counts. A repeated step is counted twice: the caller must remove repetitions.
+    On ties, the lowest step counts. The caller must remove repeated steps, which would be counted twice.
     """
 
     def __init__(self) -> None:
@@ -29,7 +29,7 @@ class Tally:
         self.first_non_finite: int | None = None
 
     def add(self, steps: array[int], values: array[float]) -> None:
-        """Add points in order of their steps."""
+        """Add points in step order."""
         if not steps:
             return
         self.count += len(steps)
@@ -37,7 +37,7 @@ class Tally:
         if self.last is None or steps[-1] >= self.last[0]:
             self.last = steps[-1], values[-1]
         finite_steps, finite = steps, values
-        # a finite sum proves that all values are finite, at a tenth of the cost of checking each
+        # a finite sum proves that all values are finite, at a tenth of the cost of checking each value
         if not math.isfinite(sum(values)):
             places = [place for place, value in enumerate(values) if math.isfinite(value)]
             odd = len(values) - len(places)
@@ -53,7 +53,7 @@ class Tally:
             self._compare((low, finite_steps[finite.index(low)]), (high, finite_steps[finite.index(high)]))
 
     def merge(self, later: Tally) -> None:
-        """Merge the tally of other points; the two must not share steps."""
+        """Merge the tally of other points, which must not have any of these steps."""
         self.count += later.count
         if later.first is not None:
             self.first = later.first if self.first is None else min(self.first, later.first)
@@ -83,7 +83,7 @@ class Tally:
 
 
 class Numbering:
-    """The numbers of records in the order of recording; missing numbers are lost records."""
+    """The numbers of records in the order in which they were recorded. Missing numbers indicate lost records."""
 
     def __init__(self) -> None:
         self._count = 0
@@ -91,7 +91,7 @@ class Numbering:
         self._last = 0
 
     def add(self, number: int) -> None:
-        """Count a record; 0 means that the record has no number."""
+        """Count a record with its number, or with 0 if it has none."""
         if number > 0:
             self._count += 1
             self._first = min(number, self._first or number)
@@ -99,14 +99,14 @@ class Numbering:
 
     @property
     def missing(self) -> int:
-        """Return the number of missing records between the first and the last."""
+        """Return how many records are missing between the first and the last."""
         return max(0, self._last - self._first + 1 - self._count) if self._count else 0
 
 
 class Series:
-    """Steps, values and Unix milliseconds in order of the steps; a repeated step replaces the earlier point.
+    """Steps, values and times (Unix milliseconds) in step order. A repeated step replaces the earlier point.
 
-    Late points wait until `settle()`. After `release()`, points are counted and dropped.
+    Late points are inserted by `settle()`. After `release()`, points are counted and dropped.
     """
 
     def __init__(self, *, is_kept: bool = True) -> None:
@@ -118,7 +118,7 @@ class Series:
         self.numbering = Numbering()
         self._late: list[tuple[int, float, int]] = []
         self._let_go = Tally()
-        # of the first points in memory, so that only new points must be counted
+        # the tally of the first points in memory, so that only new points must be counted
         self._counted = Tally()
 
     def __len__(self) -> int:
@@ -126,7 +126,7 @@ class Series:
         return len(self.steps) + self._let_go.count
 
     def add(self, step: int, value: float, time: int) -> None:
-        """Add a point; raises OverflowError for a step beyond 64 bits."""
+        """Add a point. Raises OverflowError for a step beyond 64 bits."""
         if step > self.newest:
             self.steps.append(step)
             self.values.append(value)
@@ -141,14 +141,14 @@ class Series:
         return len(self.steps) + len(self._late)
 
     def tidy(self) -> None:
-        """Settle if that is cheap relative to the points added since."""
+        """Settle if that is cheap relative to the number of points added since."""
         if not self.is_kept or len(self._late) > _FEW + len(self.steps) // 8:
             self.settle()
 
     def settle(self) -> None:
-        """Insert late points in order; of equal steps, the last recorded point counts.
+        """Insert late points in order, where the last recorded point of a step counts.
 
-        Drop points that are not kept.
+        Also drop points that are not kept.
         """
         if self._late:
             self._insert({step: (value, time) for step, value, time in self._late})
@@ -182,7 +182,7 @@ class Series:
         self.settle()
 
     def to_points(self) -> Points:
-        """Return a copy of the points, which must be kept."""
+        """Return a copy of the points. They must not have been released."""
         assert self.is_kept
         self.settle()
         return Points(self.steps[:], self.values[:], self.times[:])

@@ -1,4 +1,4 @@
-"""Parse the YAML of configs: text, numbers, booleans, null and containers, in limited time and memory."""
+"""Parse config YAML: text, numbers, booleans, null and containers, in limited time and memory."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MOST_NODES = 200_000
 _LONGEST_INT = 4300
 _Loader: type[Any] = getattr(yaml, "CLoader", yaml.Loader)
 
-# the texts that PyYAML (used by the SDK) reads as other types; no dates, no sexagesimal 9:9:9
+# the texts that PyYAML (used by the SDK) reads as other types, except dates and sexagesimal numbers such as 9:9:9
 _NULLS = frozenset(("", "~", "null", "Null", "NULL"))
 _BOOLEANS = {
     form: value
@@ -31,11 +31,11 @@ _BASES = {"b": 2, "x": 16}
 
 
 class NotReadable(ValueError):
-    """The text is not YAML, or contains features that configs do not need: tags, aliases, excessive depth or size."""
+    """Raised for invalid YAML, and for features that configs do not need: tags, aliases, excessive depth or size."""
 
 
 def parse_yaml(text: str) -> Any:
-    """Return the value of one YAML document. Raises NotReadable."""
+    """Return the value of a single YAML document. Raises NotReadable."""
     try:
         events = yaml.parse(text, Loader=_Loader)
         return _Builder(events).build()
@@ -44,7 +44,7 @@ def parse_yaml(text: str) -> Any:
 
 
 class _Builder:
-    """Build a value from parser events; counts the nodes and refuses unneeded features."""
+    """Builds a value from parser events, counting the nodes and refusing unneeded features."""
 
     def __init__(self, events: Iterator[Any]) -> None:
         self._events = events
@@ -99,7 +99,7 @@ def _resolve(text: str) -> Any:
         return None
     if text in _BOOLEANS:
         return _BOOLEANS[text]
-    # longer integers cost quadratic time, and no float can hold them
+    # longer integers take quadratic time, and no float can represent them
     if len(text) <= _LONGEST_INT:
         if _INT.fullmatch(text):
             return _read_int(text.replace("_", ""))
