@@ -109,7 +109,7 @@ class Catalogue:
         ]
 
     def find_recorded(self, run_ids: Collection[str]) -> dict[str, list[LocalExperiment]]:
-        """Return the experiments with each of these recorded ids, opening only folders whose names contain one of them."""
+        """Return the experiments with each recorded id, opening only folders whose names contain one of the ids."""
         wanted = set(run_ids)
         with self._lock:
             found = self._finder.find()
