@@ -1,4 +1,4 @@
-"""Read `runs.swanlab`, the database of SDK 0.2 to 0.6.1 in local mode: names, states and metrics of the runs next to it.
+"""Read `runs.swanlab`, the database of SDK 0.2 to 0.6.1 in local mode, with the names, states and metrics of its runs.
 
 A copy in a private temporary folder is opened with `mode=ro&immutable=1`. `immutable` ignores the write-ahead log, so
 the copy includes its committed pages: a killed run exists only there. The user's folder is neither locked nor changed,
