@@ -191,7 +191,7 @@ def _split(runs: Sequence[Run], places: list[int], reader: _NameReader, seeds: S
 def _merge(runs: Sequence[Run], places: Sequence[int], labels: Sequence[str | None]) -> list[list[int]]:
     """Group runs that count as a single repeat: clones of one experiment, equal seeds, or identical series."""
     marks = ([runs[place].root for place in places], labels, [runs[place].series for place in places])
-    repeated = [some for some in marks if len({*(named := [mark for mark in some if mark])}) < len(named)]
+    repeated = [some for some in marks if len({*some}) < len(places)]
     if not repeated:
         return [[place] for place in places]
     # for each run, the first run of its group

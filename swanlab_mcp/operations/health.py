@@ -117,10 +117,11 @@ class HealthReader:
     def _get_losses(self) -> dict[str, tuple[str, ...]]:
         """Return the training losses that each project has."""
         if not self._own:
-            logged: dict[str, set[str]] = {home: set() for home in self._homes}
+            absent = {home: set(self._losses) for home in self._homes}
             for home, one in zip(self._homes, self._experiments, strict=True):
-                logged[home].update(self._summaries[one.cuid])
-            self._own = {home: tuple(key for key in self._losses if key in keys) for home, keys in logged.items()}
+                if absent[home]:
+                    absent[home].difference_update(self._summaries[one.cuid])
+            self._own = {home: tuple(key for key in self._losses if key not in keys) for home, keys in absent.items()}
         return self._own
 
     async def _add_losses(self, ranked: Sequence[int], losses: Sequence[str]) -> None:

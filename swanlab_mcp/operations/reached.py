@@ -57,10 +57,12 @@ class Reached(NamedTuple):
             return _read_decided(read, self.decided[place], self.decided_mode, last)
         return _read_points(read, self.at, last)
 
-    def find_breakage(self, place: int) -> Breakage | None:
-        """Return the first NaN or infinite value of the metric that decides."""
-        decided = self.decided[place] if self.decided_mode else None
-        return find_breakage(self.at, {self.at: decided}, ()) if decided else None
+    def find_breakages(self) -> dict[int, Breakage]:
+        """Return, by index, the first NaN or infinite value of the metric that decides."""
+        if not self.decided_mode:
+            return {}
+        found = {place: find_breakage(self.at, {self.at: one}, ()) for place, one in enumerate(self.decided) if one}
+        return {place: one for place, one in found.items() if one}
 
 
 async def read_reached(

@@ -121,9 +121,9 @@ class Study:
         name = (mode, by_state, by_length, broken)
         if self._apart and self._apart[0] == name:
             return self._apart[1]
-        breakages = self.breakages
+        breakages = {**self.reached.find_breakages(), **dict(broken)}
         results = [
-            self.reached.get_result(place, mode, one.state, breakages.get(place) or self.reached.find_breakage(place))
+            self.reached.get_result(place, mode, one.state, breakages.get(place))
             for place, one in enumerate(self.experiments)
         ]
         is_at_step = self.reached.at.startswith("step:")
