@@ -65,7 +65,7 @@ def measure() -> list[str]:
 def time_from_nothing() -> list[str]:
     """Return a Markdown table of the steps from an empty folder to the first reply."""
     root = Path(__file__).parents[1]
-    rows = ["| from nothing | time |", "|---|---|"]
+    rows = ["| from an empty folder | time |", "|---|---|"]
     with tempfile.TemporaryDirectory() as folder:
         python = Path(folder, "venv", "bin", "python")
         pip = [str(python), "-m", "pip", "--disable-pip-version-check", "-q"]

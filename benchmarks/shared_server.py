@@ -251,7 +251,7 @@ async def compare_rates(worker: Worker, bare: int, rounds: int, seconds: float) 
             f"| warm list_projects, {title} | {middle:.0f} ({low:.0f} to {high:.0f}) requests/s, p95 {p95:.1f} ms |"
         )
     lines[0] += f" at least 150/s: {_judge(statistics.median(rates['worker']) >= 150)} |"
-    lines[1] += f" (processor time of a request to this server: {statistics.median(used) * 1000:.2f} ms) |"
+    lines[1] += f" (CPU time per request to this server: {statistics.median(used) * 1000:.2f} ms) |"
     return lines
 
 
@@ -319,13 +319,13 @@ async def measure_all(repetitions: int) -> list[str]:
             start = worker.memory
             took = await sign_in_all(worker)
             judged = f"within 60 s: {_judge(took <= 60)}"
-            rows.append(f"| {CALLERS} keys signed in at {1000 * LATENCY:.0f} ms | {took:.1f} s | {judged} |")
+            rows.append(f"| login of {CALLERS} keys at {1000 * LATENCY:.0f} ms latency | {took:.1f} s | {judged} |")
             swanlab.send((0.0, 0.0))
             swanlab.recv()
             await read_all(worker)
             memory = worker.memory
             rows.append(
-                f"| memory with {CALLERS} callers of {PROJECTS} projects | {memory:.0f} MB ({start:.0f} at the start) "
+                f"| memory with {CALLERS} callers and {PROJECTS} projects | {memory:.0f} MB ({start:.0f} at the start) "
                 f"| below 400 MB: {_judge(memory < 400)} |"
             )
             content = await Caller(worker.port, "key-0").insist(*_LIST)
@@ -340,7 +340,7 @@ async def measure_all(repetitions: int) -> list[str]:
     before, after = (1000 * sorted(times)[int(len(times) * 0.95)] for times in (quiet, loud))
     shown = ", ".join(f"{count} x {status}" for status, count in sorted(statuses.items()))
     rows.append(
-        f"| p95 of others beside a caller beyond its rate ({shown}) | {before:.1f} ms, {after:.1f} ms: "
+        f"| p95 of other callers while one exceeds its rate limit ({shown}) | {before:.1f} ms, {after:.1f} ms: "
         f"{after / before:.2f} times | at most 2 times: {_judge(after <= 2 * before)} |"
     )
     return rows
