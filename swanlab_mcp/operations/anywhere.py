@@ -60,18 +60,18 @@ async def find_anywhere(client: SwanLabClient, name: str, workspace: WorkspaceRe
     skipped = len(projects) - len(searched)
     raise NotFound(
         say_plural(
-            "No experiment of the {count} project of this account has the id or name {name!r}.",
-            "No experiment of the {count} projects of this account has the id or name {name!r}.",
+            "No experiment in the {count} project of this account has the id or name {name!r}.",
+            "No experiment in the {count} projects of this account has the id or name {name!r}.",
             len(searched),
             name=shorten(name),
         ),
         hint=say_plural(
-            "{count} further project was not searched; pass project.",
-            "{count} further projects were not searched; pass project.",
+            "{count} more project was not searched; pass project.",
+            "{count} more projects were not searched; pass project.",
             skipped,
         )
         if skipped
-        else say("find_experiments with project=* and contains finds parts of names."),
+        else say("To find parts of names, use find_experiments with project=* and the operator contains."),
     )
 
 

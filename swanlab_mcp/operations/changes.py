@@ -64,7 +64,7 @@ async def delete_experiments(
     if any(one != ref for one, _ in found):
         raise InvalidArgument(
             say("The experiments belong to several projects."),
-            hint=say("Delete the experiments of each project in a separate call."),
+            hint=say("Delete the experiments in each project with a separate call."),
         )
     by_cuid = {one.cuid: one for _, one in found}
     experiments = [by_cuid[cuid] for cuid in sorted(by_cuid)]
@@ -195,7 +195,7 @@ async def create_project(
     warnings = (
         [
             say(
-                "Careful: a project with a similar-looking name exists: {names}.",
+                "Caution: a project with a similar-looking name exists: {names}.",
                 names=", ".join(quote(name, 300) for name in alike),
             )
         ]
@@ -256,11 +256,11 @@ async def _require_role(client: SwanLabClient, username: str) -> None:
         if workspace.username == username and workspace.role in ("VIEWER", "VISITOR"):
             raise PermissionDenied(
                 say(
-                    "The signed-in user is {role} of the workspace {username!r}.",
+                    "The signed-in user has the role {role} in the workspace {username!r}.",
                     role=workspace.role,
                     username=shorten(username),
                 ),
-                hint=say("Only its owner and members may create and delete; ask one of them to do it."),
+                hint=say("Only its owner and members may create and delete; ask one of them."),
             )
 
 
@@ -282,7 +282,7 @@ async def _write(write: Callable[[], Awaitable[object]], is_done: Callable[[], A
                 is_true = await is_done()
             except SwanLabError as second:
                 message = say(
-                    "It is unknown whether {what}. {first} The check failed too: {second}",
+                    "It is unknown whether {what}. {first} The check also failed: {second}",
                     what=what,
                     first=error.message,
                     second=second.message,
@@ -302,7 +302,7 @@ async def _write(write: Callable[[], Awaitable[object]], is_done: Callable[[], A
             )
     except asyncio.CancelledError as error:
         raise ServerUnavailable(
-            say("Time ran out before it was known whether {what}.", what=what),
+            say("The call timed out before it was known whether {what}.", what=what),
             hint=say("Check whether it was done before you retry."),
             status=0,
         ) from error
@@ -348,8 +348,8 @@ def _sign(experiments: Sequence[Experiment]) -> list[Any]:
 
 def _describe_deletion(ref: ProjectRef, count: int) -> str:
     return say_plural(
-        "permanently delete {count} experiment of {project} with metrics, logs and media",
-        "permanently delete {count} experiments of {project} with metrics, logs and media",
+        "permanently delete {count} experiment in {project} with its metrics, logs and media",
+        "permanently delete {count} experiments in {project} with their metrics, logs and media",
         count,
         project=quote(ref),
     )

@@ -61,7 +61,7 @@ def leave_out_projects(ref: Scope, choice: Choice, metric: str) -> Choice:
     """Drop projects in which no experiment has the metric; add notes if there are several projects."""
     if isinstance(ref, ProjectRef):
         return choice
-    advice = say("Projects may differ in data and settings: compare values across them with care.")
+    advice = say("Projects may differ in data and settings, so compare their values with care.")
     choice = choice._replace(notes=[*choice.notes, advice])
     places = [one.cuid[: one.cuid.rfind("/") + 1] for one in choice.experiments]
     having = {
@@ -122,7 +122,7 @@ def describe_missing_metric(logged: Sequence[str], metric: str, count: int) -> N
             if near
             else say("The experiments have not logged any metrics (yet).")
         )
-        return NotFound(say("No experiment of the project has a metric {key!r}.", key=shorten(metric)), hint=reported)
+        return NotFound(say("No experiment in the project has a metric {key!r}.", key=shorten(metric)), hint=reported)
     return NotFound(
         say_plural(
             "The {count} experiment has no value of this metric (yet).",

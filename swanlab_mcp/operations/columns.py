@@ -128,8 +128,8 @@ def _choose_config(
     if columns.varying and len(rows) == 1:
         notes.append(
             say_plural(
-                "{count} further config key is omitted; fields=config shows all.",
-                "{count} further config keys are omitted; fields=config shows all.",
+                "{count} more config key is omitted; fields=config shows all.",
+                "{count} more config keys are omitted; fields=config shows all.",
                 columns.varying,
             )
         )
@@ -137,8 +137,8 @@ def _choose_config(
         names = ", ".join(map(quote, columns.further))
         notes.append(
             say_plural(
-                "{count} further config key differs: {names}; fields shows it.",
-                "{count} further config keys differ: {names}; fields shows them.",
+                "{count} more config key differs: {names}. Name it in fields to show it.",
+                "{count} more config keys differ: {names}. Name them in fields to show them.",
                 columns.varying,
                 names=names + (", …" if columns.varying > len(columns.further) else ""),
             )

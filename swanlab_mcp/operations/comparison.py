@@ -192,7 +192,9 @@ async def _choose(
                     count=len(listed),
                     most=_MOST,
                 ),
-                hint=say("List some of them in exp_cuids, or narrow the filters; rank_experiments ranks all of them."),
+                hint=say(
+                    "List some of them in exp_cuids, or narrow the filters; rank_experiments can rank all of them."
+                ),
             )
         refs = [ref.experiment(one.cuid) for one in listed]
         whole = await read_all(refs, lambda one: client.at(one).get_experiment(one))
@@ -222,13 +224,16 @@ async def _decide(
     groups = _group(chosen)
     if len(groups) > 1:
         raise InvalidArgument(
-            say("A baseline decides within one project; the experiments are of {count}.", count=len(groups)),
-            hint=say("Compare the experiments of one project at a time, or leave the baseline out."),
+            say(
+                "A baseline only decides within one project, but the experiments are from {count} projects.",
+                count=len(groups),
+            ),
+            hint=say("Compare the experiments in one project at a time, or omit the baseline."),
         )
     [(ref, experiments)] = groups.items()
     targets = metrics or choose_targets(await list_logged_keys(client, ref, experiments), 1)
     if not targets:
-        raise InvalidArgument(say("None of the logged metrics has a known direction; name some in metrics."))
+        raise InvalidArgument(say("No logged metric has a known direction; pass metric keys in metrics."))
     decided = await decide_settings(client, ref, baseline, targets[0], list(chosen))
     if not decided or not decided.baseline:
         return decided, chosen

@@ -46,7 +46,7 @@ async def note_copy(
         return ""
     pair = await _limit_time(_find_pair(client, ref, experiment), None)
     if isinstance(pair, ExperimentRef):
-        silence = say("The cloud does not answer, so this run was not compared with {ref}.", ref=pair)
+        silence = say("The cloud does not respond, so this run was not compared with {ref}.", ref=pair)
         return "" if only_differences else silence
     if pair is None or (only_differences and (pair.others or not pair.differs)):
         return ""
@@ -215,7 +215,7 @@ def _compare_steps(pair: _Pair) -> str:
     if cloud == copy.last_step:
         return say("Both copies have data up to step {step:,}.", step=cloud)
     has = (
-        say("The cloud has no points, the disk has up to step {disk:,}", disk=copy.last_step)
+        say("The cloud has no points, the disk has data up to step {disk:,}", disk=copy.last_step)
         if cloud is None
         else say("The cloud has data up to step {cloud:,}, the disk up to {disk:,}", cloud=cloud, disk=copy.last_step)
     )

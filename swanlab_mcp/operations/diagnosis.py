@@ -35,9 +35,10 @@ _OVER = ("FINISHED", "CRASHED", "ABORTED")
 
 @dataclass(frozen=True, slots=True)
 class DiagnosedExperiment:
-    """The findings about an experiment of `logged` metrics, with the curves read; `similar` had the same error line.
+    """The findings about an experiment with `logged` metrics, and the curves that were read.
 
-    `rank` is the process that failed if several recorded the experiment; last step and values are its own.
+    `similar` lists crashes with the same error line. If several processes recorded the experiment, `rank` is the one
+    that failed, and the last step and values are from that process.
     """
 
     experiment: Experiment
@@ -53,19 +54,19 @@ class DiagnosedExperiment:
     rank: FailedRank | None = None
 
     def get_time(self, event: Event) -> int:
-        """Return the recording time of an event's first point, in Unix milliseconds (0: unknown)."""
+        """Return the recording time of an event's first point in Unix milliseconds, or 0 if it is unknown."""
         curve = next((one for one in self.curves if one.key in event.keys[:1]), None)
         place = bisect_left(curve.steps, event.step) if curve else 0
         return curve.times[place] if curve and place < len(curve.times) else 0
 
     def choose_last_values(self) -> dict[str, float]:
-        """Return the most informative last values about the experiment's end."""
+        """Return the last values that say most about how the experiment ended."""
         last = self._last
 
         def of(*roles: str) -> list[Curve]:
             return [curve for curve in self.curves if curve.kind.role in roles and curve.key in last]
 
-        # of many GPUs, those with the fullest memory are the most informative
+        # among many GPUs, those with the fullest memory are the most informative
         cards = sorted(of("gpu_memory"), key=lambda curve: -max(filter(math.isfinite, curve.values), default=0.0))
         reserved = [*of("learning_rate", "gradient_norm"), *cards[:_CARDS], *of("host_memory")]
         results = [*of("loss", "error"), *of("quality", "reward")][: max(0, _LAST - len(reserved))]
@@ -77,7 +78,7 @@ class DiagnosedExperiment:
 
     @property
     def _last(self) -> Mapping[str, tuple[int, float]]:
-        """Return the last step and value by key: of the process that failed, or of the only one."""
+        """The last step and value for each key, from the process that failed or from the only process."""
         if self.rank:
             return self.rank.last
         return {curve.key: (curve.steps[-1], curve.values[-1]) for curve in self.curves}
@@ -88,9 +89,9 @@ async def diagnose_experiment(
 ) -> ApiResponse[DiagnosedExperiment]:
     """Diagnose one experiment from all its points: is it healthy, what went wrong, when, and why.
 
-    Use it for "why did it crash, become NaN, not learn?"; get_logs shows its output. Returns a verdict; events
-    with step, size and the rule that found them; for a crash its error, last values and similar crashes; causes with
-    evidence and confidence.
+    Use it for "why did it crash, become NaN, not learn?"; get_logs shows its output. Returns a verdict; events with
+    step, size and rule; for a crash the error, last values and similar crashes; and likely causes with evidence and
+    confidence.
     Example: {"project": "mnist", "exp_cuid": "lr-0.1"}.
     """
     ref = await resolve_experiment(client, exp_cuid, project, username)
@@ -121,9 +122,9 @@ async def diagnose_experiment(
 
 
 async def _find_lacks(backend: Backend, ref: ExperimentRef, experiment: Experiment, verdict: Verdict) -> list[Lack]:
-    """Return what will make later questions about the experiment unanswerable."""
+    """Return missing information that later questions about the experiment will need."""
     config = experiment.profile.get("config")
-    # SwanLab finds the name: a list of thousands would take as many requests as the rest of the diagnosis
+    # SwanLab searches for the name, because listing thousands of experiments would double the number of requests
     same_name = Filter(field="name", op="=", value=experiment.name)
     found = (await backend.narrow_experiments(ref.parent, [same_name], known=[experiment])).data
     listed = found.experiments if found else ()
@@ -139,7 +140,7 @@ async def _find_lacks(backend: Backend, ref: ExperimentRef, experiment: Experime
 async def _explain_crash(
     backend: Backend, ref: ExperimentRef, experiment: Experiment
 ) -> tuple[ErrorText | None, list[Experiment]]:
-    """Return the error of a crashed or aborted experiment, and the other crashes with the same error line."""
+    """Return the error of a crashed or aborted experiment, and other crashes with the same error line."""
     if experiment.state not in ("CRASHED", "ABORTED"):
         return None, []
     error = await _read_error(backend, ref, experiment, _LOG_LINES)
@@ -166,7 +167,7 @@ async def _explain_crash(
 async def _read_error(backend: Backend, ref: ExperimentRef, experiment: Experiment, lines: int) -> ErrorText | None:
     if experiment.error and experiment.error.strip():
         found = find_error(experiment.error.splitlines())
-        # a recorded error is not part of a log, so no lines follow it
+        # a recorded error is not part of the log, so no lines follow it
         return found._replace(later=0) if found else ErrorText(experiment.error.strip().splitlines()[-1])
     answer = await backend.read_logs(ref, start=None, count=lines)
     part = answer.data or LogPart((), 0, 0)

@@ -24,7 +24,7 @@ __all__ = ["get_environment", "read_facts", "read_origin"]
 
 _PINNED = re.compile(r"\s*([A-Za-z0-9][\w.\-\[\],]*)\s*(?:===?\s*([^\s;#]+)|@\s*(\S.*))")
 
-# names in SDKs before 0.8: a fact must not differ only because of its name
+# names in SDKs before 0.8, mapped to the current names so that equal facts do not differ
 _NEWER_NAMES = {
     "os": "runtime.os",
     "os_pretty_name": "runtime.os_pretty",
@@ -52,7 +52,7 @@ async def get_environment(
     """Get the environment of experiments: machine, GPU, packages, git and command; for several, only the differences.
 
     Use compare_experiments to compare configs and results too. Returns facts with dotted names such as package.torch,
-    each with its value, or with a value per experiment. Secrets are masked.
+    each with its value or a value per experiment. Secrets are masked.
     Example: {"project": "mnist", "exp_cuids": ["lr-0.1", "lr-1"]}.
     """
     found: dict[str, dict[str, Any]] = {}
@@ -67,7 +67,7 @@ async def get_environment(
         notes += answer.notes
         if not found[cuid]:
             notes.append(say("No environment was recorded for {cuid}.", cuid=quote(cuid)))
-    # an experiment without facts would make all facts of the others differ
+    # an experiment without facts would make all facts differ
     found = {cuid: facts for cuid, facts in found.items() if facts} or found
     names = dict.fromkeys(name for facts in found.values() for name in facts)
     hide = make_hide()
@@ -98,7 +98,7 @@ async def get_environment(
 
 
 def read_facts(experiment: Experiment) -> dict[str, Any]:
-    """Return the facts of a profile: flattened metadata, each pinned package, and conda's text unchanged."""
+    """Return the facts in a profile: flattened metadata, each pinned package, and the unchanged conda text."""
     facts = _read_metadata(experiment)
     for line in str(experiment.profile.get("requirements") or "").splitlines():
         pinned = _PINNED.match(line)
@@ -110,7 +110,7 @@ def read_facts(experiment: Experiment) -> dict[str, Any]:
 
 
 def read_origin(experiment: Experiment) -> tuple[str | None, str | None]:
-    """Return the command and the git commit of an experiment, without reading its hundreds of packages."""
+    """Return the command and git commit of an experiment without parsing its hundreds of packages."""
     facts = _read_metadata(experiment)
     return str(facts.get("runtime.command") or "") or None, str(facts.get("git.commit") or "") or None
 

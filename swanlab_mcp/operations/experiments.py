@@ -40,7 +40,7 @@ async def list_project_exps(
 ) -> ApiResponse[list[Experiment]]:
     """List a project's experiments (training runs) with the config keys in which they differ.
 
-    Use find_experiments to filter or sort them, rank_experiments for the best ones. Returns per experiment its cuid
+    Use find_experiments to filter or sort them, rank_experiments for the best. Returns for each experiment its cuid
     (pass it on as `exp_cuid`), name, state, times (UTC), user, labels and profile.config. The state is RUNNING,
     FINISHED, CRASHED, ABORTED, or UNKNOWN if no end was recorded.
     Example: {"project": "team/mnist", "page": 0}.
@@ -69,8 +69,8 @@ async def get_experiment(
 ) -> ApiResponse[Experiment]:
     """Get one experiment: state, times (UTC), creator, config, machine, packages, and the traceback of a crash.
 
-    Use get_exp_summary for its metric values, diagnose_experiment for why it failed. Returns the record;
-    its profile holds config, metadata (hardware, command, git), requirements and conda.
+    Use get_exp_summary for its metric values, diagnose_experiment for why it failed. Returns the record; its profile
+    contains config, metadata (hardware, command, git), requirements and conda.
     Example: {"project": "mnist", "exp_cuid": "lr-0.1", "profile": ["config"]}.
     """
     ref = await resolve_experiment(client, exp_cuid, project, username)

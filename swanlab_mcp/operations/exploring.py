@@ -1,4 +1,4 @@
-"""Find out what the settings of a project have shown: which go along with the result, and what was never tried."""
+"""Find out which settings in a project are associated with the result, and which values were never tried."""
 
 from __future__ import annotations
 
@@ -30,10 +30,11 @@ _VALUES = 6
 
 @dataclass(frozen=True, slots=True)
 class TriedSettings:
-    """What a project's settings have shown in a metric; its direction is "" if unknown, and then the last value counts.
+    """The settings tried in a project, and how they are associated with a metric.
 
-    `settings`: how many differ, with their repeats averaged. `apart`: why other experiments have no comparable result.
-    `coverage`: the tried values of each key of `effects`. `constant`: the settings with one value everywhere.
+    If the metric's direction is unknown (""), its last value counts. `settings` is the number of distinct settings,
+    whose repeats are averaged. `apart` says why other experiments have no comparable result. `coverage` contains the
+    tried values for each key in `effects`, and `constant` the settings that have the same value everywhere.
     """
 
     metric: str
@@ -49,7 +50,7 @@ class TriedSettings:
 
 
 def list_open_settings(space: ConfigSpace) -> list[str]:
-    """Return the varying settings, usual ones first; records of a run are no settings, and secrets are not shown."""
+    """Return the varying settings, well-known settings first, without run records and secrets."""
     names: list[str] = []
     for name in space.scales:
         values = [row[name] for row in space.rows if name in row]
@@ -62,7 +63,7 @@ def list_open_settings(space: ConfigSpace) -> list[str]:
 async def explore(
     client: SwanLabClient, ref: Scope, choice: Choice, metric: str, direction: Literal["min", "max", ""]
 ) -> TriedSettings:
-    """Compare the results of all finished, unbroken experiments, and list the tried values of all."""
+    """Compare the results of all finished, unbroken experiments, and list the values that all experiments tried."""
     space = await asyncio.to_thread(build_space, [one.profile.get("config") for one in choice.experiments])
     field: Field | None = None
     if metric:
@@ -113,7 +114,7 @@ def _describe(
 def _average(
     space: ConfigSpace, field: Field | None, homes: Sequence[str]
 ) -> tuple[list[Mapping[str, Any]], list[float], list[Hashable]]:
-    """Return the settings under common names, the mean result of their repeats, and their projects."""
+    """Return the settings under common names, the mean result of each setting's repeats, and their projects."""
     values: dict[Hashable, tuple[int, list[float]]] = {}
     for setting in field.settings if field else ():
         place = setting.places[0]

@@ -55,7 +55,7 @@ _MASKABLE = ("name", "description", "group", "job", "labels")
 
 
 class Choice(NamedTuple):
-    """The experiments that meet filters, notes on the filtering, and summaries of the metrics `keys` by cuid."""
+    """The experiments that meet the filters, notes on the filtering, and summaries of the metrics `keys` by cuid."""
 
     candidates: list[Candidate]
     notes: list[str]
@@ -79,13 +79,13 @@ async def find_experiments(
     page: PageNumber = 0,
     size: PageSize = 100,
 ) -> ApiResponse[list[Experiment]]:
-    """Find the experiments of one or many projects that meet all filters, sorted by any field.
+    """Find the experiments in one or more projects that meet all filters, sorted by any field.
 
-    Use rank_experiments for the best ones by a metric. A filter's field is name, description, state, group, job,
-    labels, user (username, name or me), created, finished, updated (7d: 7 days ago), pin, baseline, duration (such as
-    12h), show, clone_of, host, gpu, branch, commit, config.<key> (nested with dots), or metric.<key> (the last value,
-    also NaN). A list of filters inside the list means or. Without the field, only !=, not-in and is-null match. Returns
-    rows like list_project_exps with the metrics used in filters and sort; for several projects, cuid is a path.
+    Use rank_experiments for the best by a metric. Filter fields are name, description, state, group, job, labels, user
+    (username, name or me), created, finished, updated (7d: 7 days ago), pin, baseline, duration (such as 12h), show,
+    clone_of, host, gpu, branch, commit, config.<key> (nested with dots), and metric.<key> (the last value, also NaN). A
+    list of filters inside the list means "or". A missing field matches only !=, not-in and is-null. Returns rows like
+    list_project_exps with the metrics in filters and sort; for several projects, cuid is a path.
     Example: {"project": "mnist", "filters": [{"field": "config.lr", "op": ">", "value": 0.1}], "sort": "created"}.
     """
     ref, left = await resolve_scope(client, project, username)
@@ -117,11 +117,11 @@ async def choose_experiments(
     keys: Sequence[str] = (),
     further: FurtherKeys | None = None,
 ) -> Choice:
-    """Return the experiments that meet all filters, sorted, with their summaries of the metrics `keys`.
+    """Return the experiments that meet all filters, sorted, with their summaries for the metrics `keys`.
 
-    Summaries of `further` keys are added. Raises InvalidArgument or NotFound for a wrong filter. SwanLab narrows the
-    list if it can; if the narrowed list is empty or has an unknown field, all experiments are read before this is
-    reported.
+    Summaries for the `further` keys are added. Raises InvalidArgument or NotFound for an invalid filter. SwanLab
+    narrows the list if it can. If the narrowed list is empty or lacks a field, all experiments are read before an error
+    is raised.
     """
     now = client.now() / 1000
     sort = normalise_field(sort)
@@ -130,7 +130,7 @@ async def choose_experiments(
         filters = [normalise_unsent(normalise_period(normalise_states(one), now)) for one in filters]
     filters = [await _name_user(client, ref, condition) for condition in filters]
     fields = [one.field for one in filters if one.field not in UNSENT_FIELDS] + ([sort] if sort else [])
-    # experiments that the filters exclude need no summary
+    # no summaries are needed for experiments that the filters exclude
     requested = list(dict.fromkeys([*_metric_keys(fields), *(() if filters else keys)]))
     answer = await read_narrowed(client, ref, filters, requested, None if filters else further)
     narrowed = answer.data or Narrowed((), {})
@@ -177,7 +177,7 @@ async def _complete(
     filters: Sequence[Filter],
     fields: Sequence[str],
 ) -> tuple[list[Candidate], list[str]]:
-    """Return the candidates with what filters and sorting need beyond the list, and notes."""
+    """Return the candidates with data that filters and sorting need but lists lack, and notes."""
     answered, notes = await add_answers(client, ref, candidates, filters)
     if any(field in MACHINE_FIELDS for field in fields):
         answered = await add_machines(client, ref, answered, filters)
@@ -185,14 +185,14 @@ async def _complete(
 
 
 async def _name_user(client: SwanLabClient, ref: Scope, condition: Filter) -> Filter:
-    """Return a condition with the signed-in user's name instead of me."""
+    """Replace "me" in a condition with the name of the signed-in user."""
     value = condition.value
     if condition.field != "user" or "me" not in (value if isinstance(value, list) else [value]):
         return condition
     backend = client.at(ref) if isinstance(ref, ProjectRef) else client.default
     me = await backend.get_username()
     if me == LOCAL:
-        # raises: runs on disk do not record their user
+        # raises an error for runs on disk, because they do not record their user
         await backend.get_user()
     names = [me if one == "me" else one for one in value] if isinstance(value, list) else me
     return condition.model_copy(update={"value": names})
@@ -201,7 +201,7 @@ async def _name_user(client: SwanLabClient, ref: Scope, condition: Filter) -> Fi
 async def _name_originals(
     client: SwanLabClient, candidates: Sequence[Candidate], filters: Sequence[Filter]
 ) -> list[Filter]:
-    """Return the conditions with ids instead of names, paths and URLs of the originals of clones."""
+    """Replace the names, paths and URLs of clones' originals in the conditions with ids."""
     if not any(one.field == "clone_of" for one in filters):
         return list(filters)
     known = {read_field(one, "clone_of") for one in candidates}
@@ -230,7 +230,7 @@ async def _summarise(
     keys: Sequence[str],
     further: FurtherKeys | None,
 ) -> tuple[Mapping[str, Summary], Sequence[str], Sequence[str]]:
-    """Return summaries of the keys and `further` keys, these keys, and notes."""
+    """Return the summaries for the keys and `further` keys, the keys that were found, and notes."""
     if further is None:
         reported = await read_summaries(client, ref, experiments, keys)
         return reported.data or {}, keys, reported.notes
@@ -250,14 +250,14 @@ async def _summarise(
 
 
 async def list_summarised_keys(client: SwanLabClient, ref: Scope, experiments: Sequence[Experiment]) -> list[str]:
-    """Return the metric keys of the first few experiments of each project, at the cost of one request for each."""
+    """Return the metric keys in the first few experiments of each project; this takes a request per experiment."""
     return list(dict.fromkeys(key for own in await list_keys_by_project(client, ref, experiments) for key in own))
 
 
 async def list_keys_by_project(
     client: SwanLabClient, ref: Scope, experiments: Sequence[Experiment]
 ) -> list[Sequence[str]]:
-    """Return the metric keys of the first few experiments of each project."""
+    """Return for each project the metric keys in its first few experiments."""
     firsts: dict[str, list[Experiment]] = {}
     for one in experiments[:FIRST] if isinstance(ref, ProjectRef) else experiments:
         own = firsts.setdefault(one.cuid.rpartition("/")[0], [])
@@ -271,15 +271,15 @@ async def list_keys_by_project(
 async def _read_candidates(
     client: SwanLabClient, ref: Scope, narrowed: Narrowed, fields: Sequence[str], now: float
 ) -> tuple[list[Candidate], list[str], set[str]]:
-    """Return the experiments with the values of the fields, the logged metric keys, and the fields with masked values.
+    """Return the experiments with their field values, the logged metric keys, and the fields with masked values.
 
-    Filters and sorting compare values as the reply shows them, because they could find out a masked secret.
+    Filters and sorting compare the values that the reply shows, because otherwise they could reveal a masked secret.
     """
     keys = _metric_keys(fields)
     experiments, summaries = narrowed.experiments, narrowed.summaries
     logged = list(dict.fromkeys(key for summary in summaries.values() for key in summary))
     if experiments and not all(key in logged for key in keys):
-        # whole summaries provide similar keys for the error
+        # full summaries provide similar keys for the error
         found = await read_summaries(client, ref, experiments)
         logged = list(dict.fromkeys(key for summary in (found.data or {}).values() for key in summary))
     if not fields:
@@ -351,11 +351,11 @@ def _check_keys(keys: Sequence[str], logged: Sequence[str]) -> None:
                 if near
                 else say("The experiments have not logged any metrics (yet).")
             )
-            raise NotFound(say("No experiment of the project has a metric {key!r}.", key=shorten(key)), hint=hint)
+            raise NotFound(say("No experiment in the project has a metric {key!r}.", key=shorten(key)), hint=hint)
 
 
 def _read_maskable(experiment: Experiment, config: Mapping[str, Any], field: str) -> Any:
-    """Return the value of a field that can hold a secret, otherwise None."""
+    """Return the value of a field if it can contain a secret, else `None`."""
     kind, _, key = field.partition(".")
     if kind == "config":
         value = config.get(key)
@@ -368,9 +368,9 @@ def _read_last(summary: Summary, keys: Sequence[str]) -> dict[str, float]:
 
 
 def _flatten(value: Any, *, is_quoted: bool) -> dict[str, Any]:
-    """Return all values of a config by dotted keys, including nested objects; leaves have their usual names.
+    """Return all values in a config by dotted key, including nested objects; leaves have their usual names.
 
-    With `is_quoted`, a key that contains a dot also has its name in quotes if no nested key is spelled like it.
+    With `is_quoted`, a key that contains a dot is also listed in quotes, if no nested key has the same spelling.
     """
     return {**_flatten_nodes(value, "", is_quoted=is_quoted), **flatten(value)}
 
@@ -384,7 +384,7 @@ def _flatten_nodes(value: Any, prefix: str, *, is_quoted: bool) -> dict[str, Any
             nodes |= _flatten_nodes(item, path, is_quoted=is_quoted)
             nodes.setdefault(path, item)
             if is_quoted and "." in key:
-                # names below it have no further quotes, because each level would double their number
+                # keys below it are not quoted again, because each level would double their number
                 quoted = f'{before}"{key}"'
                 nodes |= {quoted: item, **_flatten_nodes(item, quoted, is_quoted=False)}
     return nodes

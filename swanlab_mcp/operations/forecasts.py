@@ -26,16 +26,17 @@ from swanlab_mcp.operations.planning_arguments import AsOfStep, ForecastMetric, 
 __all__ = ["ForecastExperiment", "forecast_experiment"]
 
 _FEWEST_POINTS = 3
-_LARGEST = 1e100  # the squares of larger values are infinite, as after a divergence they may be
-_USUAL = 0.95  # of the cohort's median length: runs of one length often stop a few steps apart
+_LARGEST = 1e100  # larger values can occur after a divergence, and their squares would be infinite
+_USUAL = 0.95  # a share of the cohort's median length, because similar runs often stop a few steps apart
 
 
 @dataclass(frozen=True, slots=True)
 class ForecastExperiment:
     """A forecast and the facts behind its advice.
 
-    `rank` of `among`: the place of the present value among those of the cohort at the same step. `pace`: recent seconds
-    per step, 0 if no times are recorded. `actual`: the value at the horizon if the experiment reached it.
+    `rank` is the place of the current value among `among` values in the cohort at the same step. `pace` is the recent
+    number of seconds per step, or 0 if no times are recorded. `actual` is the value at the horizon, if the experiment
+    reached it.
     """
 
     experiment: Experiment
@@ -79,11 +80,11 @@ async def forecast_experiment(
     mode: Better = "auto",
     username: Username = "",
 ) -> ApiResponse[ForecastExperiment]:
-    """Forecast where a running experiment will end, from its curve and the project's finished ones: keep or kill it.
+    """Forecast where a running experiment will end, from its curve and finished experiments, to keep or kill it.
 
     Use diagnose_experiment for what is wrong with it. Returns the expected value at until_step with a 90 % interval,
-    the chance to beat the best so far, its rank now, time left, and advice: keep, kill or cannot tell. With as_of_step,
-    a finished experiment shows how good a forecast would have been.
+    the chance of beating the best so far, its rank now, the time left, and advice: keep, kill or cannot tell. With
+    as_of_step, a finished experiment shows how good a forecast would have been.
     Example: {"project": "mnist", "exp_cuid": "lr-0.1", "metric": "val/loss"}.
     """
     kind = describe_key(metric)
@@ -158,7 +159,7 @@ def _check_horizon(horizon: int, step: int, metric: str) -> None:
     if not horizon:
         raise InvalidArgument(
             say(
-                "No other experiment of the project has finished with {metric}: until_step is needed.",
+                "No other experiment in the project has finished with {metric}, so until_step is required.",
                 metric=shorten(metric),
             ),
             hint=say("Pass until_step, the step at which this experiment will end."),
@@ -175,7 +176,7 @@ def _check_horizon(horizon: int, step: int, metric: str) -> None:
 def _choose_cohort(
     experiment: Experiment, others: Sequence[Experiment], summaries: Mapping[str, Summary], metric: str
 ) -> tuple[list[Experiment], list[int]]:
-    """Return the experiments that have ended with the metric, and the last step that each logged of it."""
+    """Return the ended experiments that have the metric, and the last step at which each logged it."""
     ended: list[Experiment] = []
     lengths: list[int] = []
     for one in others:
@@ -187,7 +188,7 @@ def _choose_cohort(
 
 
 def _find_usual_end(experiments: Sequence[Experiment], lengths: Sequence[int]) -> int:
-    """Return the step at which the cohort's finished experiments usually end; 0 without any."""
+    """Return the step at which finished experiments in the cohort usually end, or 0 if there are none."""
     finished = [last for one, last in zip(experiments, lengths, strict=True) if one.state == "FINISHED"]
     if not finished:
         return 0
@@ -224,7 +225,7 @@ def _make_course(points: Points | None, experiment: Experiment) -> Course:
 
 
 def _measure_pace(points: Points) -> float:
-    """Return the seconds per step over the last half of the points; 0 if no times are recorded."""
+    """Return the seconds per step over the last half of the points, or 0 if no times are recorded."""
     middle = len(points.times) // 2
     if len(points.times) < 2 or not points.times[middle] or points.steps[-1] <= points.steps[middle]:
         return 0.0

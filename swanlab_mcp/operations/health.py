@@ -1,4 +1,4 @@
-"""Find the broken experiments of a ranking by their summaries, and by the points of important experiments."""
+"""Find broken experiments in a ranking from their summaries, and from the points of the most important experiments."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ _READ = 100
 
 
 class HealthCheck(NamedTuple):
-    """Counts of a check for broken experiments; `total` experiments were checked.
+    """How thoroughly `total` experiments were checked for breakage.
 
-    In `summaries` experiments the `losses` were checked by their last values, in `points` experiments by their points.
+    For `summaries` experiments, the last values of the `losses` were checked; for `points` experiments, all points.
     """
 
     losses: Sequence[str] = ()
@@ -42,10 +42,10 @@ class HealthCheck(NamedTuple):
 
 
 class HealthReader:
-    """Check how each experiment of a ranking broke, by its ranked metric and its training losses.
+    """Find broken experiments in a ranking by the ranked metric and the training losses.
 
-    Up to 100 experiments are checked by their points. If there are more, all are checked by their summaries, and points
-    of at most 100 are read, of leading experiments and of those with suspicious summaries.
+    Up to 100 experiments are checked by their points. If there are more, all are checked by their summaries, and the
+    points are only read for up to 100 leading or suspicious experiments.
     """
 
     def __init__(self, client: SwanLabClient, ref: Scope, choice: Choice, metric: str) -> None:
@@ -54,7 +54,7 @@ class HealthReader:
         self._summaries: dict[str, Summary] = {
             one.cuid: choice.summaries.get(one.cuid, {}) for one in self._experiments
         }
-        # those of all projects, of which each project has its own
+        # the losses of all projects; each project may have different ones
         self._losses = [key for key in choice.keys if key != metric or choose_training_losses([key])]
         self._homes = [one.cuid.rpartition("/")[0] for one in self._experiments]
         self._own: dict[str, tuple[str, ...]] = {}
@@ -72,7 +72,7 @@ class HealthReader:
         return HealthCheck(self._losses, total, total - len(self._bare), points)
 
     async def advance(self, ranked: Sequence[int]) -> bool:
-        """Check the ranked experiments, best first; return whether the ranking may change."""
+        """Check the ranked experiments, best first, and return whether the ranking may change."""
         new = [place for place in ranked if place not in self.breakages]
         known = self._count_broken()
         is_first, self._are_keys_known = not self._are_keys_known, True
@@ -89,7 +89,7 @@ class HealthReader:
         losses: list[str] = found[-1] or []
         await self._add_losses(ranked, losses)
         if any(self.breakages[place] for place in leaders):
-            # many broken experiments may lead
+            # many more broken experiments may be in the lead
             self._leaders *= 2
         return bool(losses) or self._count_broken() > known
 
@@ -104,12 +104,12 @@ class HealthReader:
         await self._read_points([one for one in places if self._is_open(one, with_step=True)])
 
     def _is_open(self, place: int, *, with_step: bool) -> bool:
-        """Return whether the summary shows no breakage, or with `with_step` not its step."""
+        """Return whether the breakage of an experiment, or with `with_step` its step, is still unknown."""
         known = self.breakages[place]
         return not known or (with_step and known.step is None)
 
     async def _find_losses(self, ranked: Sequence[int]) -> list[str]:
-        """Return further training losses of the leading experiments of each project."""
+        """Return more training losses, from the leading experiments in each project."""
         logged = await list_keys_by_project(self._client, self._ref, self._get(ranked))
         found = dict.fromkeys(key for keys in logged for key in choose_training_losses(keys))
         return [key for key in found if key not in self._losses]
@@ -125,7 +125,7 @@ class HealthReader:
         return self._own
 
     async def _add_losses(self, ranked: Sequence[int], losses: Sequence[str]) -> None:
-        """Check the summaries of further losses; points must be read once more."""
+        """Check the summaries of additional losses; the points must then be read again."""
         if losses:
             await self._summarise(ranked, losses)
             self._losses += losses
@@ -188,7 +188,7 @@ async def find_broken(
     metrics: Sequence[str],
     losses: Sequence[str],
 ) -> list[Breakage | None]:
-    """Return how each experiment broke by its summary, and by its points if the summary raises doubts."""
+    """Return how each experiment broke, from its summary, and from its points if the summary is suspicious."""
     keys = list(dict.fromkeys([*metrics, *losses]))
     checked = list(dict.fromkeys([keys[0], *losses]))
     found = [find_reported_breakage(keys, summary) for summary in summaries]
@@ -205,7 +205,7 @@ async def find_broken_members(
 ) -> tuple[Mapping[str, Breakage], list[str]]:
     """Return how experiments broke, by cuid, and notes on the limits of the check.
 
-    The last training losses of all are checked, and the points of up to 100 that may have diverged.
+    The last training losses are checked in all experiments, and the points in up to 100 that may have diverged.
     """
     if not metrics:
         return {}, []
@@ -232,7 +232,7 @@ async def find_broken_members(
     if len(doubtful) > len(series):
         notes.append(
             say(
-                "Experiments that may have diverged: {total}; checked by their points: {count}; add filters.",
+                "{total} experiments may have diverged, but the points of only {count} were checked; add filters.",
                 count=len(series),
                 total=len(doubtful),
             )

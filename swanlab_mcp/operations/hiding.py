@@ -1,4 +1,4 @@
-"""Compare recorded texts as replies show them, so that filters and searches cannot find out a masked secret."""
+"""Compare recorded texts as replies show them, so that filters and searches cannot reveal a masked secret."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Any
 
 __all__ = ["Hide", "hiding", "make_hide"]
 
-# returns a JSON value, recorded under a name, with its secrets masked
+# masks the secrets in a JSON value that was recorded under a name
 Hide = Callable[[Any, str], Any]
 
-# makes the function for the secrets that are known at the time; None: Python callers see all values
+# creates that function for the currently known secrets; None lets Python callers see all values
 hiding: ContextVar[Callable[[], Hide] | None] = ContextVar("hiding", default=None)
 
 
 def make_hide() -> Hide:
-    """Return the function that masks values like this call's reply."""
+    """Return the function that masks values in the same way as the reply."""
     make = hiding.get()
     return make() if make else _keep
 

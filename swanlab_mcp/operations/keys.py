@@ -27,7 +27,7 @@ def matches_pattern(key: str, pattern: str) -> bool:
 def match_keys(
     logged: Collection[str], patterns: Sequence[str], what: Literal["metric", "media"] = "metric"
 ) -> list[str]:
-    """Return the logged keys that equal or match one of `patterns`, in the order they were logged.
+    """Return the logged keys that match any of the `patterns`, in the order in which they were logged.
 
     Raises NotFound with similar keys if a pattern matches no key.
     """
@@ -40,7 +40,7 @@ def match_keys(
 def match_known_keys(
     logged: Collection[str], patterns: Sequence[str], what: Literal["metric", "media"] = "metric"
 ) -> tuple[list[str], NotFound | None]:
-    """Return the logged keys that match, and an error about the patterns without a match."""
+    """Return the logged keys that match, and an error for the patterns without a match, if any."""
     hide = make_hide()
     shown = {key: hide(key, "") for key in logged} if has_pattern(patterns) else {key: key for key in logged}
     unmatched = [
@@ -59,10 +59,10 @@ def _explain(logged: Collection[str], unmatched: Sequence[str], what: Literal["m
     near_ones = say("Similar names among its {total}: {names}.", total=len(logged), names=shown)
     if what == "media":
         return NotFound(
-            say("No media of this experiment matches {names}.", names=names),
+            say("No media in this experiment match {names}.", names=names),
             hint=near_ones if logged else say("It has logged no media (yet)."),
         )
     return NotFound(
-        say("No metric of this experiment matches {names}.", names=names),
+        say("No metric in this experiment matches {names}.", names=names),
         hint=near_ones if logged else say("It has logged no metric (yet)."),
     )

@@ -1,4 +1,4 @@
-"""Page lists, and describe the pages."""
+"""Split lists into pages, and describe the pages."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ _LARGEST = 100
 
 
 def get_stretch(page: int, size: int) -> tuple[int, int | None]:
-    """Return offset and limit of a page; page 0 is the whole list."""
+    """Return the offset and limit of a page; page 0 is the full list."""
     return ((page - 1) * size, size) if page else (0, None)
 
 
 def get_slice(page: int, size: int) -> slice:
-    """Return the slice of a page in a whole list."""
+    """Return the slice of a full list that a page contains."""
     offset, limit = get_stretch(page, size)
     return slice(offset, None if limit is None else offset + limit)
 
 
 def get_showable_stretch(page: int, size: int) -> tuple[int, int | None]:
-    """Return offset and limit of a page of experiments or projects; page 0 is limited to what an answer can show."""
+    """Return the offset and limit of a page of experiments or projects; page 0 is limited to what a reply can show."""
     return get_stretch(page, size) if page else (0, count_showable(_LARGEST))
 
 
 def describe_page(answer: ApiResponse[list[T]], page: int, size: int, order: str) -> ApiResponse[list[T]]:
-    """Add the order, the arguments of the next page, and a note if the page is beyond the end."""
+    """Add the order, the arguments for the next page, and a note if the page is past the end."""
     returned = len(answer.data or [])
     total = answer.page.total if answer.page else returned
     offset, limit = get_showable_stretch(page, size)
@@ -48,9 +48,9 @@ def describe_page(answer: ApiResponse[list[T]], page: int, size: int, order: str
                 last=-(-total // size),
             )
         )
-    # fewer rows than requested do not mean a further page, because some of a page may be missing
+    # a page with fewer rows than requested may still be the last one, because rows may be missing
     has_next = returned and limit is not None and offset + max(limit, returned) < total
-    # page 0 reads whole pages
+    # page 0 reads full pages
     number, length = (page + 1, size) if page else (returned // _LARGEST + 1, _LARGEST)
     following = f"page={number} size={length}" if has_next else None
     reported = Page(returned=returned, total=total, order=order, next=following)
@@ -58,13 +58,13 @@ def describe_page(answer: ApiResponse[list[T]], page: int, size: int, order: str
 
 
 def list_page(rows: Sequence[T], page: int, size: int, order: str, notes: Iterable[str]) -> ApiResponse[list[T]]:
-    """Return the rows of a page, described, with the notes."""
+    """Return a page of the rows with its description and the notes."""
     shown = list(rows[get_slice(page, size)])
     answer = ApiResponse(data=shown, page=Page(returned=len(shown), total=len(rows)))
     return add_notes(describe_page(answer, page, size, order), *notes)
 
 
 def add_notes(answer: ApiResponse[T], *notes: str) -> ApiResponse[T]:
-    """Return the answer with further notes; equal notes appear once."""
+    """Add notes to an answer, without duplicates."""
     reported = dict.fromkeys([*answer.notes, *(note for note in notes if note)])
     return answer.model_copy(update={"notes": list(reported)})

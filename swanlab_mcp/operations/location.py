@@ -1,4 +1,4 @@
-"""Resolve users' arguments into references, and suggest similar names for missing things."""
+"""Resolve users' arguments into references, and suggest similar names if something is missing."""
 
 from __future__ import annotations
 
@@ -53,9 +53,10 @@ async def resolve_project(client: SwanLabClient, project: str, username: str) ->
 
 
 async def resolve_experiment(client: SwanLabClient, exp_cuid: str, project: str, username: str) -> ExperimentRef:
-    """Return a reference from the arguments; `ask_about_experiment` replaces a name by its cuid.
+    """Return a reference for the arguments; `ask_about_experiment` later replaces a name with its cuid.
 
-    A path or URL may lead to any project and workspace; without a project, an id or unique name is searched in all.
+    A path or URL may point to any project and workspace. Without a project, an id or unique name is searched for in all
+    projects.
     """
     name = "" if project.strip() else read_bare_name(exp_cuid)
     if name:
@@ -73,7 +74,7 @@ async def resolve_experiment(client: SwanLabClient, exp_cuid: str, project: str,
         return (await ask_about_experiment(client, other, client.at(other).get_experiment))[0]
     except NotFound as error:
         tried = say(
-            "There is no experiment at the path {path}, and none with that name in {project}.",
+            "There is no experiment at the path {path}, and no experiment with that name in {project}.",
             path=quote(ref),
             project=quote(other.parent),
         )
@@ -81,7 +82,7 @@ async def resolve_experiment(client: SwanLabClient, exp_cuid: str, project: str,
 
 
 async def choose_only_project(client: SwanLabClient, exp_cuid: str, project: str, username: str) -> str:
-    """Return `project`, or the workspace's only project if neither argument names one."""
+    """Return `project`, or the only project in the workspace if neither argument names a project."""
     if project.strip():
         return project
     try:
@@ -94,7 +95,7 @@ async def choose_only_project(client: SwanLabClient, exp_cuid: str, project: str
 
 
 async def resolve_own_experiment(client: SwanLabClient, exp_cuid: str, project: str, username: str) -> ExperimentRef:
-    """Return a reference from the arguments. Raises InvalidArgument for a path or URL to another project."""
+    """Return a reference for the arguments. Raises InvalidArgument for a path or URL to another project."""
     named = parse_experiment(exp_cuid, project, username)
     named = named.fallback or named
     given = parse_project(project, username) if project.strip() else parse_workspace(username)
@@ -102,11 +103,11 @@ async def resolve_own_experiment(client: SwanLabClient, exp_cuid: str, project: 
     if given.username not in ("", named.username) or given.project not in ("", named.project):
         raise InvalidArgument(
             say(
-                "exp_cuid names the project {theirs}, the other arguments say {ours}.",
+                "exp_cuid names the project {theirs}, but the other arguments name {ours}.",
                 theirs=quote(theirs),
                 ours=quote(ours.strip("/")),
             ),
-            hint=say("Leave project and username empty, or make them agree."),
+            hint=say("Leave project and username empty, or make them match."),
         )
     return ExperimentRef(await _resolve(client, named), named.project, named.experiment)
 
@@ -148,7 +149,8 @@ async def ask_about_experiment(
 ) -> tuple[ExperimentRef, ApiResponse[T]]:
     """Call `question` with the reference; if the id is unknown, find the experiment by name and call it again.
 
-    Returns the reference of the answer. Raises NotFound with similar names, InvalidArgument for an ambiguous name.
+    Also returns the reference that was found. Raises NotFound with similar names, or InvalidArgument for an ambiguous
+    name.
     """
     try:
         return ref, await question(ref, *args, **kwargs)
@@ -158,7 +160,7 @@ async def ask_about_experiment(
 
 
 async def _resolve(client: SwanLabClient, named: Reference) -> str:
-    """Return the workspace, by default the user's own. Raises InvalidArgument for another server's address."""
+    """Return the workspace, by default the user's own. Raises InvalidArgument for a URL of another server."""
     if named.host:
         workspace = WorkspaceRef(named.username)
         link = client.at(workspace).get_link(workspace)
@@ -166,19 +168,19 @@ async def _resolve(client: SwanLabClient, named: Reference) -> str:
             theirs = shorten(urlsplit(named.host).netloc)
             raise InvalidArgument(
                 say(
-                    "The address belongs to {theirs}, but this server works with {ours}.",
+                    "The URL belongs to {theirs}, but this server uses {ours}.",
                     theirs=theirs,
                     ours=urlsplit(link).netloc,
                 )
                 if link
-                else say("The address belongs to {theirs}, but this server shows only runs on disk.", theirs=theirs),
+                else say("The URL belongs to {theirs}, but this server only shows runs on disk.", theirs=theirs),
                 hint=say("Use names instead, or start a server for that host with --host."),
             )
     return named.username or await client.default.get_username()
 
 
 async def _find_at_path(client: SwanLabClient, ref: ExperimentRef) -> tuple[ExperimentRef | None, Sequence[Experiment]]:
-    """Return the experiment of a path, by id or name, or `None` and the experiments of the path's project."""
+    """Return the experiment at a path, by id or name, or else `None` and the experiments in the path's project."""
     try:
         await client.at(ref).get_experiment(ref)
     except (NotFound, NotLoggedIn, PermissionDenied):
@@ -197,10 +199,10 @@ def _match_name(experiments: Sequence[Experiment], ref: ExperimentRef) -> Experi
     found = [one for one in experiments if wanted in (one.cuid, one.slug)] or [
         one for one in experiments if one.name == wanted
     ]
-    # arguments lose outer spaces, and replies show line breaks as spaces
+    # compare without outer spaces and line breaks, because arguments are stripped and replies show one line
     words = wanted.split()
     found = found or [one for one in experiments if one.name.split() == words]
-    # a name like sweeps/lr/0.1 is also found by its last parts: 0.1 or lr/0.1
+    # a name such as sweeps/lr/0.1 is also found by its last parts: 0.1 or lr/0.1
     parts = _split_path(wanted)
     found = found or [one for one in experiments if parts and _split_path(one.name)[-len(parts) :] == parts]
     if len(found) < 2:
@@ -231,7 +233,7 @@ async def _find_by_name(client: SwanLabClient, ref: ExperimentRef, error: NotFou
     found = _match_name(experiments, ref)
     if found:
         if found.cuid == wanted:
-            raise error  # listed but unreadable: SwanLab's own message explains it best
+            raise error  # the experiment is listed but unreadable, and SwanLab's own message explains that best
         return ref.parent.experiment(found.cuid)
     if not experiments:
         raise NotFound(
@@ -306,7 +308,7 @@ def _show(experiment: Experiment) -> str:
 
 
 def _suggest(near: Iterable[str], names: list[str], tool: str) -> str:
-    """Return a hint with the similar names, or with all names if there are few; both are already quoted."""
+    """Return a hint with similar names, or with all names if there are only a few; all names are already quoted."""
     meant = list(near)
     if meant:
         return say(

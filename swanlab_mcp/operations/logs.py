@@ -43,7 +43,7 @@ _PATTERN_SECONDS = 3.0
 _SEARCHES_AT_ONCE = 4
 _searches = RunVar[anyio.CapacityLimiter]("searches")
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
-# other levels count as warnings, because they are unusual
+# unknown levels count as warnings, because they are unusual
 _SEVERITY = {"": 0, "DEBUG": 0, "INFO": 0, "ERROR": 2, "CRITICAL": 2, "FATAL": 2}
 _LEVELS = {"all": 0, "warn": 1, "error": 2}
 
@@ -64,8 +64,8 @@ async def get_logs(
 ) -> ApiResponse[list[LogLine]]:
     """Get an experiment's log: its last lines, the lines from `start` on, or the lines that match a text or pattern.
 
-    Use diagnose_experiment to learn why it crashed. Returns lines, oldest first: number (from 0), message, level
-    unless it is INFO, time, and `repeated` for a line printed several times in a row. A note says how to continue.
+    Use diagnose_experiment for why it crashed. Returns lines, oldest first, with number (from 0), message, time, level
+    unless INFO, and `repeated` for a line printed several times in a row. A note says how to continue.
     Example: {"project": "mnist", "exp_cuid": "lr-0.1", "search": "error", "context": 5}.
     """
     _check(count, start, level)
@@ -75,7 +75,7 @@ async def get_logs(
     wanted = _SEARCHED if is_search or from_traceback else count
     ref, answer = await ask_about_experiment(client, ref, client.at(ref).read_logs, start=start, count=wanted)
     answer = add_notes(answer, await note_copy(client, ref, only_differences=True))
-    # hide the key before searching, because searches could reveal it letter by letter
+    # mask secrets before searching, because searches could reveal them letter by letter
     part = await asyncio.to_thread(_hide, answer.data or LogPart((), 0, 0), make_mask(client.get_secrets()))
     if not part.lines:
         reported = say("No log line was recorded for {cuid}.", cuid=quote(ref.cuid))
@@ -98,7 +98,7 @@ async def get_logs(
                 last = experiment.error.strip().splitlines()[-1]
                 notes.append(
                     say(
-                        "The SDK recorded how it ended: {error}. get_experiment shows all of it.",
+                        "The SDK recorded how the run ended: {error}. get_experiment shows the full text.",
                         error=quote(last, 300),
                     )
                 )
@@ -118,16 +118,16 @@ def _count_found(part: LogPart, count: int, text: str) -> str:
     bounds = {"first": part.start, "last": part.start + len(part.lines) - 1}
     return (
         say_plural(
-            "{count} line with {text!r} among the lines {first} to {last}.",
-            "{count} lines with {text!r} among the lines {first} to {last}.",
+            "{count} line in the range {first} to {last} contains {text!r}.",
+            "{count} lines in the range {first} to {last} contain {text!r}.",
             count,
             text=shorten(text),
             **bounds,
         )
         if text
         else say_plural(
-            "{count} line among the lines {first} to {last}.",
-            "{count} lines among the lines {first} to {last}.",
+            "{count} line in the range {first} to {last} matches.",
+            "{count} lines in the range {first} to {last} match.",
             count,
             **bounds,
         )
@@ -141,14 +141,14 @@ def _answer(rows: list[LogLine], notes: list[str]) -> ApiResponse[list[LogLine]]
 
 
 def _show_part(part: LogPart, count: int, *, is_tail: bool) -> tuple[list[LogLine], list[str]]:
-    """Return the lines that fit, for a tail the last lines, and notes on how to continue."""
+    """Return the lines that fit (the last lines for a tail), and notes on how to continue."""
     rows = _fit(_fold(map(_clean_line, part.lines)), keep_last=is_tail)
     first, stop = rows[0].number, _find_stop(rows)
     if is_tail and first:
         earlier = max(0, first - count)
         return rows, [
             say(
-                "These are the last lines of {total}; earlier ones: start={start} count={count}.",
+                "These are the last of {total} lines; for earlier lines, pass start={start} count={count}.",
                 total=part.total,
                 start=earlier,
                 count=first - earlier,
@@ -161,7 +161,7 @@ def _show_traceback(part: LogPart, count: int) -> tuple[list[LogLine], list[str]
     stretch = {"first": part.start, "last": part.start + len(part.lines) - 1}
     begin = find_first_traceback([line.message for line in part.lines])
     if begin is None:
-        return [], [say("The lines {first} to {last} contain no traceback.", **stretch)]
+        return [], [say("Lines {first} to {last} contain no traceback.", **stretch)]
     rows = _fit(_fold(map(_clean_line, part.lines[begin : begin + count])), keep_last=False)
     reported = say("Starts at the first traceback in the lines {first} to {last}.", **stretch)
     return rows, [reported, *_describe_next(part, _find_stop(rows))]
@@ -170,7 +170,7 @@ def _show_traceback(part: LogPart, count: int) -> tuple[list[LogLine], list[str]
 def _show_found(
     part: LogPart, places: Sequence[int], count: int, context: int, *, is_first: bool
 ) -> tuple[list[LogLine], list[str]]:
-    """Return the first or last `count` matches with their context, as many as fit, and notes on how to continue."""
+    """Return the first or last `count` matches with context, as far as they fit, and notes on how to continue."""
     chosen = places[:count] if is_first else places[-count:]
     near = {
         place for found in chosen for place in range(max(0, found - context), min(len(part.lines), found + context + 1))
@@ -197,11 +197,11 @@ def _show_found(
 
 
 def _describe_next(part: LogPart, stop: int) -> list[str]:
-    return [say("The log continues: start={start}.", start=stop)] if stop < part.total else []
+    return [say("The log continues; pass start={start}.", start=stop)] if stop < part.total else []
 
 
 def _fit(rows: list[LogLine], *, keep_last: bool) -> list[LogLine]:
-    """Return as many whole lines as fit into the answer, at least one."""
+    """Return as many complete lines as fit into the reply, but at least one."""
     ordered = rows[::-1] if keep_last else rows
     count = count_fitting(neutralise(row.model_dump_json(exclude_none=True)) for row in ordered)
     return rows[len(rows) - count :] if keep_last else rows[:count]
@@ -212,7 +212,7 @@ def _find_stop(rows: Sequence[LogLine]) -> int:
 
 
 def _check(count: int, start: int | None, level: str) -> None:
-    """Raise InvalidArgument for values that tools reject but Python callers can pass."""
+    """Raise InvalidArgument for values that tools already reject but Python callers can pass."""
     if count < 1:
         raise InvalidArgument(say("count={count} is too small.", count=count), hint=say("Request at least 1 line."))
     if start is not None and start < 0:
@@ -231,14 +231,14 @@ def _check_search(search: str, pattern: str, level: str, *, from_traceback: bool
     if from_traceback and (search or pattern or level != "all"):
         raise InvalidArgument(
             say("from_traceback cannot be combined with search, pattern or level."),
-            hint=say("Pass from_traceback without the others."),
+            hint=say("Pass only from_traceback."),
         )
 
 
 async def _match_pattern(pattern: str, messages: Sequence[str]) -> set[int]:
-    """Return the places of the matching messages, found in a process with limits on time and memory.
+    """Return the indices of the matching messages, found in a process with limits on time and memory.
 
-    Raises InvalidArgument for an invalid pattern, or one that exceeds the limits.
+    Raises InvalidArgument for a pattern that is invalid or exceeds the limits.
     """
     request = json.dumps({"pattern": pattern, "lines": messages}).encode()
     done = None
@@ -265,7 +265,7 @@ async def _match_pattern(pattern: str, messages: Sequence[str]) -> set[int]:
 
 
 def _get_searches() -> anyio.CapacityLimiter:
-    """Return the limiter of concurrent search processes, one per event loop."""
+    """Return the limiter for concurrent search processes; each event loop has its own."""
     try:
         return _searches.get()
     except LookupError:
@@ -274,7 +274,7 @@ def _get_searches() -> anyio.CapacityLimiter:
 
 
 def _clean(message: str) -> str:
-    """Return the text that a terminal would finally show: without colours, and rewritten lines in their last form."""
+    """Return the text that a terminal would finally show: without colours, and with overwritten lines resolved."""
     text = _ESCAPES.sub("", message).rstrip("\r\n")
     if "\r" not in text:
         return text
@@ -295,7 +295,7 @@ def _clean_line(line: LogLine) -> LogLine:
 
 
 async def _find(lines: Sequence[LogLine], search: str, pattern: str, level: str) -> list[int]:
-    """Return the places of the lines of at least this level that contain the text or match the pattern."""
+    """Return the indices of lines with at least this level that contain the text or match the pattern."""
     lowest = _LEVELS[level]
     wanted = search.casefold()
 

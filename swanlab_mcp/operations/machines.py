@@ -1,4 +1,4 @@
-"""Read the machines of many experiments, one request for each."""
+"""Read the machines of many experiments, with one request per experiment."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MOST_MACHINES = 500
 
 
 async def read_machines(client: SwanLabClient, ref: Scope, experiments: Sequence[Experiment]) -> dict[str, Machine]:
-    """Return the machines of the first 500 experiments by id; lists of experiments do not contain them."""
+    """Return the machines of the first 500 experiments by id, because lists of experiments do not contain them."""
 
     async def ask(one: ExperimentRef) -> Machine:
         answer = await client.at(one).get_experiment(one)
@@ -33,16 +33,16 @@ async def read_machines(client: SwanLabClient, ref: Scope, experiments: Sequence
 async def add_machines(
     client: SwanLabClient, ref: Scope, candidates: Sequence[Candidate], filters: Sequence[Filter]
 ) -> list[Candidate]:
-    """Return the candidates with their machines, which only those need that meet the other conditions.
+    """Add the machines to the candidates that meet all other conditions.
 
-    Raises InvalidArgument for too many.
+    Raises InvalidArgument if there are too many.
     """
     plain = [one for one in filters if not one.either and one.field not in MACHINE_FIELDS]
     wanted = [one.experiment for one in candidates if passes_all(one, plain)]
     if len(wanted) > MOST_MACHINES:
         raise InvalidArgument(
             say(
-                "{names} need a request for each of {count} experiments; at most {most} at once.",
+                "{names} take a request for each of the {count} experiments, and at most {most} are read at once.",
                 names=", ".join(MACHINE_FIELDS),
                 count=len(wanted),
                 most=MOST_MACHINES,

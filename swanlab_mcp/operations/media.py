@@ -39,7 +39,7 @@ __all__ = ["get_media"]
 _LARGEST_FILE = 20_000_000
 _SHOWN_TEXT = 4000
 _LARGEST_TABLE = 4_000_000
-# saved files of other types are read up to this size, and shown if they are text
+# other saved files are read up to this size, and shown if they contain text
 _LARGEST_UNKNOWN = 1_000_000
 _MOST_COLUMNS = 200
 _MOST_CELLS = 100_000
@@ -56,7 +56,7 @@ _TYPES = {
     "html": ("html", "htm"),
 }
 _READ = ("image", "text", "chart", "html", "notebook")
-# keys of files that `swanlab.save` stored
+# the keys of files that `swanlab.save` stored
 _SAVED = "files/"
 
 
@@ -79,10 +79,10 @@ async def get_media(
     size: MediaPageSize = 4,
     steps_only: StepsOnly = False,
 ) -> ApiResponse[list[Media]]:
-    """Get media recorded at a step: images, texts, tables and saved files; only type and size of other files.
+    """Get media recorded at a step: images, texts, tables and saved files; for other files only the type and size.
 
     Use list_metrics with kind 'media' to find the keys. Returns key, step, type, name, size (bytes), caption, and
-    `picture` (number of the image, from 1) or `text`; notes list and count the steps with media.
+    `picture` (image number, from 1) or `text`; notes list and count the steps with media.
     Example: {"project": "mnist", "exp_cuid": "lr-0.1", "keys": ["samples*"], "steps": [40]}.
     """
     ref = await resolve_experiment(client, exp_cuid, project, username)
@@ -100,9 +100,9 @@ async def get_media(
         lacking = ", ".join(str(step) for step in dict.fromkeys(steps) if step not in known)
         reported = {"key": quote(key), "steps": describe_steps(known), "count": len(known)}
         notes.append(
-            say("Steps of {key}: {steps} ({count}); none at step {lacking}.", lacking=lacking, **reported)
+            say("Steps with {key}: {steps} ({count}); none at step {lacking}.", lacking=lacking, **reported)
             if lacking
-            else say("Steps of {key}: {steps} ({count}).", **reported)
+            else say("Steps with {key}: {steps} ({count}).", **reported)
         )
     if left:
         following = ", ".join(quote(key) for key in left[:_NAMED])
@@ -144,7 +144,7 @@ def _choose_keys(scalars: Sequence[str], media: Sequence[str], keys: Sequence[st
 
 
 def _check_steps(items: Sequence[MediaItem], parts: Sequence[MediaPart], steps: Sequence[int]) -> None:
-    """Raise NotFound with the nearest steps, for a step without media of any of the keys."""
+    """Raise NotFound with the nearest steps if none of the keys has media at a requested step."""
     found = {item.step for item in items}
     known = sorted({step for part in parts for step in part.steps})
     for step in steps:
@@ -152,7 +152,7 @@ def _check_steps(items: Sequence[MediaItem], parts: Sequence[MediaPart], steps: 
             place = bisect.bisect_left(known, step)
             near = known[max(0, place - 2) : place + 2]
             raise NotFound(
-                say("This media was not logged at step {step}.", step=step),
+                say("No such media were logged at step {step}.", step=step),
                 hint=say("The nearest steps with media: {steps}.", steps=", ".join(map(str, near))) if near else "",
             )
 
@@ -160,7 +160,7 @@ def _check_steps(items: Sequence[MediaItem], parts: Sequence[MediaPart], steps: 
 async def _show(
     client: SwanLabClient, ref: ExperimentRef, items: Sequence[MediaItem], text_start: int
 ) -> tuple[list[_Shown], list[str]]:
-    """Return the display of each item, and the client's notes on their files; sends one request per size limit."""
+    """Return what to show for each item, and the client's notes on the files; sends one request per size limit."""
     kinds = [_find_kind(item) for item in items]
     files: dict[MediaItem, MediaFile] = {}
     notes: list[str] = []
@@ -214,7 +214,7 @@ def _describe(item: MediaItem, kind: str, file: MediaFile, text_start: int, hide
         if isinstance(picture, str):
             return _Shown(row, note=say("{name} at step {step}: {reason}.", reason=picture, **where))
         return _Shown(row, picture)
-    # mask the key in the whole text, because half of it would not be recognised
+    # mask secrets before cutting the text, because half of a secret would not be recognised
     text = hide(file.content.decode("utf-8", errors="replace"))
     if kind == "html":
         text = extract_text(text)
@@ -232,7 +232,7 @@ def _describe(item: MediaItem, kind: str, file: MediaFile, text_start: int, hide
     if end < total:
         notes.append(
             say(
-                "{name} at step {step}: {total} characters in all; continue with text_start={end}.",
+                "{name} at step {step}: {total} characters in total; continue with text_start={end}.",
                 total=total,
                 end=end,
                 **where,
@@ -246,7 +246,7 @@ def _find_kind(item: MediaItem) -> str:
     kind = next((kind for kind, suffixes in _TYPES.items() if suffix in suffixes), "file")
     if not item.key.startswith(_SAVED):
         return kind
-    # the user's own files: only the SDK records charts as JSON
+    # a JSON file that the user saved is shown, because only the SDK's own JSON can be a chart
     return "notebook" if suffix == "ipynb" else {"chart": "text", "file": "unknown"}.get(kind, kind)
 
 
@@ -262,7 +262,7 @@ def _is_text(content: bytes) -> bool:
 
 
 def _read_notebook(text: str) -> str:
-    """Return the sources of a Jupyter notebook's cells without outputs, or "" if it is none."""
+    """Return the cell sources of a Jupyter notebook without outputs, or "" for any other text."""
     try:
         notebook: Any = json.loads(text) if len(text) <= _LARGEST_TABLE else None
     except (ValueError, RecursionError):
@@ -290,7 +290,7 @@ class _Table(NamedTuple):
 
     @property
     def left_out(self) -> str:
-        """Return the omitted columns and rows in words, "" for a complete table."""
+        """Return the numbers of omitted columns and rows in words, or "" for a complete table."""
         columns, rows = self.columns - len(self.names), self.height - len(self.rows)
         return ", ".join(
             [
@@ -301,13 +301,13 @@ class _Table(NamedTuple):
 
 
 def _write_cell(value: Any) -> str:
-    """Return a value as it was logged, or as JSON if it is no text or could be taken for several cells or rows."""
+    """Return a text as it was logged; use JSON for other values, and for a text that could look like several cells."""
     is_plain = isinstance(value, str) and not any(mark in value for mark in "|\r\n")
     return value if is_plain else json.dumps(value, ensure_ascii=False)
 
 
 def _read_table(text: str) -> _Table | None:
-    """Return a table recorded by the SDK as rows of cells, or None for any other JSON."""
+    """Return a table that the SDK recorded as rows of cells, or `None` for any other JSON."""
     try:
         table: Any = json.loads(text)
     except (ValueError, RecursionError):
@@ -315,7 +315,7 @@ def _read_table(text: str) -> _Table | None:
     if not isinstance(table, dict) or cast("dict[str, Any]", table).get("_swanLab") != "table":
         return None
     rows = _get_objects(table, "rowData")
-    # a repeated column name would repeat its cells, and rows may have cells that no column declares
+    # drop repeated column names, whose cells would repeat; also show cells that no column declares
     fields = (str(column.get("field")) for column in _get_objects(table, "colDefs"))
     names = list(dict.fromkeys(chain(fields, chain.from_iterable(rows))))
     shown = names[:_MOST_COLUMNS]
@@ -323,7 +323,7 @@ def _read_table(text: str) -> _Table | None:
 
 
 def _slice(parts: Iterable[str], start: int, end: int) -> tuple[str, int]:
-    """Return a slice of the joined parts and the length of the whole, without joining them."""
+    """Return a slice of the joined parts and their total length, without joining all of them."""
     kept: list[str] = []
     length = 0
     for part in parts:

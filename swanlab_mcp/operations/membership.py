@@ -1,4 +1,4 @@
-"""Filter by the fields whose values SwanLab never sends: pin, baseline and updated."""
+"""Filter by fields whose values SwanLab never sends: pin, baseline and updated."""
 
 from __future__ import annotations
 
@@ -31,8 +31,9 @@ async def add_answers(
 ) -> tuple[list[Candidate], list[str]]:
     """Return the candidates with SwanLab's answers to the conditions on unsent fields, and notes.
 
-    A candidate without an answer is dropped and named if it meets the other conditions. Raises InvalidArgument if no
-    project can be filtered like this, and UnexpectedResponse if SwanLab's answers contradict each other.
+    A candidate without an answer is dropped, and a note names it if it meets the other conditions. Raises
+    InvalidArgument if no project can be filtered by these fields, and UnexpectedResponse if SwanLab's answers
+    contradict each other.
     """
     conditions = {name_answer(one): one for one in filters if one.field in UNSENT_FIELDS}
     if not conditions or not candidates:
@@ -49,8 +50,8 @@ async def add_answers(
     fields = ", ".join(dict.fromkeys(one.field for one in conditions.values()))
     if not any(found):
         raise InvalidArgument(
-            say("Runs on disk and this SwanLab server cannot be filtered by {fields}.", fields=fields),
-            hint=say("Leave this condition out."),
+            say("Neither runs on disk nor this SwanLab server can be filtered by {fields}.", fields=fields),
+            hint=say("Omit this condition."),
         )
     known = {(one.project, name_answer(one.condition)): members for one, members in zip(questions, found, strict=True)}
     unread = (*UNSENT_FIELDS, *MACHINE_FIELDS)
@@ -73,7 +74,7 @@ def _answer(cuid: str, members: Members | None, fields: str) -> bool | None:
     if (cuid in members.matching) == (cuid in members.others):
         raise UnexpectedResponse(
             say("SwanLab's answers about {fields} contradict each other.", fields=fields),
-            hint=say("Try again, or leave this condition out."),
+            hint=say("Try again, or omit this condition."),
         )
     return cuid in members.matching
 
@@ -87,10 +88,10 @@ def _note_dropped(names: Sequence[str], fields: str) -> list[str]:
         return []
     return [
         say_plural(
-            "Incomplete: {count} experiment is left out ({names}): SwanLab returns pinned experiments for any "
-            "condition on {fields}, and runs on disk do not record them.",
-            "Incomplete: {count} experiments are left out ({names}): SwanLab returns pinned experiments for any "
-            "condition on {fields}, and runs on disk do not record them.",
+            "Incomplete: {count} experiment is omitted ({names}): SwanLab returns pinned experiments for any "
+            "condition on {fields}, and runs on disk do not record these fields.",
+            "Incomplete: {count} experiments are omitted ({names}): SwanLab returns pinned experiments for "
+            "any condition on {fields}, and runs on disk do not record these fields.",
             len(names),
             names=", ".join(names[:_NAMED]) + (", …" if len(names) > _NAMED else ""),
             fields=fields,

@@ -41,7 +41,7 @@ async def list_metrics(
 ) -> ApiResponse[list[MetricKey]]:
     """List the metric keys logged by experiments, and for each key the experiments that lack it.
 
-    Use it before get_metrics or rank_experiments if the keys are unknown. Returns per key its type (SCALAR or
+    Use it before get_metrics or rank_experiments if the keys are unknown. Returns for each key its type (SCALAR or
     MEDIA), `system` for hardware keys, and `missing_in`; more than 200 keys are grouped by a common prefix.
     Example: {"project": "mnist", "exp_cuids": ["lr-0.1", "lr-1"], "search": "loss"}.
     """
@@ -78,7 +78,9 @@ async def list_metrics(
     if kind == "custom" and media:
         notes.append(
             say_plural(
-                "{count} media key exists too (kind='media').", "{count} media keys exist too (kind='media').", media
+                "There is also {count} media key (kind='media').",
+                "There are also {count} media keys (kind='media').",
+                media,
             )
         )
     if page == 0 and len(chosen) > _MANY:
@@ -110,7 +112,7 @@ def _matches(key: str, search: str) -> bool:
 
 
 def _group(rows: Iterable[MetricKey]) -> list[MetricKey]:
-    """Return one row for all keys of a type with the same text before the first slash."""
+    """Group the keys of each type by the text before the first slash; return one row for each group."""
     groups: dict[tuple[str, str], list[MetricKey]] = {}
     for row in rows:
         head, slash, _ = row.key.partition("/")
@@ -131,16 +133,16 @@ def _explain_none(rows: list[MetricKey], kind: str, search: str) -> str:
     if not search:
         return join_sentences(
             say_plural(
-                "No {kind} keys: the {count} key that was logged is of another type.",
-                "No {kind} keys: the {count} keys that were logged are of other types.",
+                "No {kind} keys: the {count} logged key has another type.",
+                "No {kind} keys: the {count} logged keys have other types.",
                 len(rows),
                 kind=kind,
             ),
             hint,
         )
     none = say_plural(
-        "No {kind} keys that match {text!r}; {count} key was logged.",
-        "No {kind} keys that match {text!r}; {count} keys were logged.",
+        "No {kind} keys match {text!r}; {count} key was logged.",
+        "No {kind} keys match {text!r}; {count} keys were logged.",
         len(rows),
         kind=kind,
         text=shorten(search),

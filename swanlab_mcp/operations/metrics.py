@@ -50,14 +50,14 @@ _CLOCKS = ("step", "time", "relative_time")
 
 
 class _Bound(NamedTuple):
-    """A bound of the selected range: a step, a time in Unix milliseconds, or no bound."""
+    """One end of the selected range: a step, a time in Unix milliseconds, or no limit."""
 
     step: int | None = None
     time: int | None = None
 
 
 class _Wanted(NamedTuple):
-    """The selected keys of an experiment; `missing` is the error if no key matches."""
+    """The selected keys of an experiment; `missing` is the error for keys that match nothing."""
 
     ref: ExperimentRef
     keys: Sequence[str]
@@ -65,7 +65,7 @@ class _Wanted(NamedTuple):
 
 
 class _Found(NamedTuple):
-    """An experiment's points by key, the values of the x axis by step, and notes."""
+    """An experiment's points by key, its x values by step, and notes."""
 
     label: str
     points: Mapping[str, Points]
@@ -95,9 +95,9 @@ async def get_metrics(
 ) -> ApiResponse[list[Series]]:
     """Get metric values over steps (curves) for one or several experiments in one call.
 
-    Use get_exp_summary for last and extreme values, plot_metrics for a picture. Give at most one of head, tail and
-    around. Returns per experiment and key the steps, the values (also "NaN" and "Infinity"), `source` ('all points'
-    or 'sample'), the number of points in the range and in the series, and how many are not finite.
+    Use get_exp_summary for last and extreme values, plot_metrics for a picture. Pass at most one of head, tail and
+    around. Returns for each experiment and key the steps, the values (also "NaN" and "Infinity"), `source` ('all
+    points' or 'sample'), the number of points in the range and in the series, and how many are not finite.
     Example: {"project": "mnist", "exp_cuids": ["lr-0.1", "lr-1"], "keys": ["val/loss"], "max_points": 20}.
     """
     selection = read_selection(start, end, head, tail, around, last_minutes)
@@ -110,7 +110,7 @@ async def get_metrics(
     if not rows:
         raise next(one.missing for one in wanted if one.missing)
     if output_tokens.get() is not None and len(rows) > size:
-        page = page or 1  # rows beyond any reply need not be read
+        page = page or 1  # rows that cannot fit into any reply are not read
     shown = rows[get_slice(page, size)]
     refs = list(dict.fromkeys(ref for ref, _ in shown))
     read = partial(_read, client, label=label, selection=selection, is_exact=mode == "exact", x_axis=x_axis)
@@ -159,7 +159,7 @@ def read_selection(
     around: int | None = None,
     last_minutes: float | None = None,
 ) -> Selection:
-    """Return the selected range of a series. Raises InvalidArgument for an invalid or contradictory bound."""
+    """Parse the arguments that select a range. Raises InvalidArgument if they are invalid or contradictory."""
     first, last = _read_bound(start), _read_bound(end)
     selection = Selection(first.step, last.step, head, tail, around, first.time, last.time, last_minutes)
     with word_refusals():
@@ -184,7 +184,7 @@ def _read_bound(bound: int | str | None) -> _Bound:
 async def _choose(
     client: SwanLabClient, ref: ExperimentRef, label: Callable[[ExperimentRef], str], keys: Sequence[str]
 ) -> _Wanted:
-    """Return the selected keys; only wildcards need the list of logged keys."""
+    """Return the selected keys; the list of logged keys is only read for wildcards."""
     if not has_pattern(keys):
         return _Wanted(ref, list(dict.fromkeys(keys)))
     try:
@@ -216,7 +216,7 @@ async def _read(
     points, notes = dict(answer.data or {}), [*answer.notes]
     cut = [key for key, some in points.items() if not some.is_whole]
     if cut and (selection != Selection() or is_metric):
-        # a range of a sample is not a sample of the range, and two samples share few steps
+        # a range of a sample is a poor sample of that range, and two samples share few steps
         answer = await backend.read_points(ref, cut, exact=True)
         points |= answer.data or {}
     elif cut:
@@ -250,14 +250,14 @@ async def _read(
         began = read_time(experiment.createdAt) if experiment else None
         if began is None:
             raise InvalidArgument(
-                say("The start of {cuid} is unknown.", cuid=quote(cuid)), hint=say("Use x_axis='time'.")
+                say("The start time of {cuid} is unknown.", cuid=quote(cuid)), hint=say("Use x_axis='time'.")
             )
         axis = {-1: began.timestamp() * 1000}
     return _Found(cuid, {key: points[key] for key in keys if key in points}, axis, notes, missing)
 
 
 def _add_points(points: Points, others: Mapping[int, float]) -> Points:
-    """Add the true minimum and maximum to a sample; SwanLab returns them separately."""
+    """Add the true minimum and maximum, which SwanLab returns separately, to a sample."""
     known = dict(zip(points.steps, zip(points.values, points.times, strict=True), strict=True))
     known |= {step: (value, 0) for step, value in others.items() if step not in known}
     steps = sorted(known)
@@ -303,14 +303,15 @@ def _note_points(cuid: str, key: str, part: Points) -> list[str]:
         return [say("{key} of {cuid}: no points in the requested range.", **which)]
     if not part.is_whole:
         sampled = say(
-            "{key} of {cuid}: from a sample; NaN between its points may be missing. mode=exact reads them all.", **which
+            "{key} of {cuid}: from a sample, so NaN between its points may be missing. mode=exact reads all points.",
+            **which,
         )
         return [sampled]
     return []
 
 
 def _note_cuts(series: Sequence[Series], head: int | None) -> str:
-    """Return how to continue series that are cut, possibly at different steps."""
+    """Return a note on how to continue series that were cut, possibly at different steps."""
     cut = [one for one in series if one.next_start is not None]
     if not cut:
         return ""
@@ -327,11 +328,11 @@ def _note_cuts(series: Sequence[Series], head: int | None) -> str:
         )
     if head is None:
         return say(
-            "{count} series are cut at different steps: request each again with its next_start as start.",
+            "{count} series are cut at different steps. Request each again, with its next_start as start.",
             count=len(cut),
         )
     return say(
-        "{count} series are cut at different steps: request each again with its "
-        "next_start as start, and head reduced by its returned points.",
+        "{count} series are cut at different steps. Request each again, with its next_start as start, and "
+        "reduce head by the number of returned points.",
         count=len(cut),
     )

@@ -1,4 +1,4 @@
-"""Word why no experiment matches."""
+"""Explain in words why no experiment matches."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _TEXT = 60
 
 
 def note_miss(candidates: Sequence[Candidate], filters: Sequence[Filter]) -> list[str]:
-    """Return a note on the condition that excludes all experiments, with the closest value."""
+    """Return a note on the condition that excludes all experiments, including the closest value."""
     miss = explain_miss(candidates, filters)
     if miss is None:
         return []
@@ -38,8 +38,8 @@ def note_miss(candidates: Sequence[Candidate], filters: Sequence[Filter]) -> lis
     if miss.is_empty:
         return [
             say_plural(
-                "No experiment meets {condition}: of {count} experiment, none has a value there.",
-                "No experiment meets {condition}: of {count} experiments, none has a value there.",
+                "No experiment meets {condition}, because the {count} experiment has no value for it.",
+                "No experiment meets {condition}, because none of the {count} experiments has a value for it.",
                 len(candidates),
                 condition=condition,
             )
@@ -49,7 +49,7 @@ def note_miss(candidates: Sequence[Candidate], filters: Sequence[Filter]) -> lis
     one = miss.closest.experiment
     return [
         say(
-            "No experiment meets {condition}; the closest value is {value}, of {name} ({cuid}).",
+            "No experiment meets {condition}; the closest value is {value}, in {name} ({cuid}).",
             condition=condition,
             value=_show(miss.clause[0].field, miss.value),
             name=quote(one.name),

@@ -1,4 +1,4 @@
-"""Moments in Unix milliseconds, from the texts of SwanLab and of callers."""
+"""Convert the times in SwanLab's data and in arguments to Unix milliseconds."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["is_period", "read_moment", "read_since"]
 
 _AGO = re.compile(r"(\d{1,6})\s?([mhdw])")
 _UNITS = {"m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
-# a cursor holds a time of SwanLab's clock
+# a cursor contains a time from SwanLab's clock
 _CLOCK_SKEW = 600_000
 
 
@@ -23,7 +23,7 @@ def is_period(since: str) -> bool:
 
 
 def read_since(since: str, now: int) -> int:
-    """Return the moment in Unix milliseconds. Raises InvalidArgument for a text that is no time, or a future time."""
+    """Return the time in Unix milliseconds. Raises InvalidArgument for an invalid or future time."""
     ago = _AGO.fullmatch(since.strip())
     if ago:
         return now - int(ago[1]) * _UNITS[ago[2]]

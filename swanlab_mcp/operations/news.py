@@ -43,9 +43,9 @@ _ENDS = {"FINISHED": "finished", "CRASHED": "crashed", "ABORTED": "aborted"}
 
 @dataclass(frozen=True, slots=True)
 class Happening:
-    """An event at a moment (Unix milliseconds); `best` holds the best values of the watched metrics so far.
+    """An event with its time (Unix milliseconds); `best` contains the best values of the watched metrics so far.
 
-    `event` is the problem or stall of a running experiment. `verdict` covers all its curves.
+    `event` is the problem or stall of a running experiment, and `verdict` covers all of its curves.
     """
 
     moment: int
@@ -61,10 +61,10 @@ class Happening:
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """The rows of a page, and all events; moments are in Unix milliseconds.
+    """The rows of a page, and all events; times are in Unix milliseconds.
 
-    `now` is this server's time, from which a period counts back. `lacks` holds for each new
-    experiment of a project what will make later questions unanswerable. `is_one_project`: the caller named one.
+    `now` is this server's time, from which a period is counted back. `lacks` lists missing information for each new
+    experiment that later questions will need. `is_one_project` means that the caller named a single project.
     """
 
     rows: Sequence[Happening]
@@ -91,7 +91,7 @@ async def whats_new(
     """List the events since a time: new, finished, crashed, stalled or failing experiments, and records.
 
     Use find_experiments for any other condition. Returns time, what, name, cuid and detail with the verdict of
-    diagnose_experiment, newest first; a note holds the cursor to pass as `since` next time.
+    diagnose_experiment, newest first; a note contains the cursor to pass as `since` next time.
     Example: {"project": "mnist", "since": "24h"}.
     """
     now = client.now()
@@ -104,7 +104,7 @@ async def whats_new(
         return await choose_experiments(client, ref, ())
 
     async def look_at(ref: ProjectRef) -> list[Happening]:
-        """Return a project's events."""
+        """Return the events in a project."""
         choice = chosen[ref]
         experiments = choice.experiments
         notes.extend(choice.notes)
@@ -120,7 +120,7 @@ async def whats_new(
 
     chosen, failed = await read_projects(listed, choose)
     changes = [one for ref, choice in chosen.items() for one in _find_changes(ref, choice.experiments, (), moment)]
-    # most rows are known before the records and the problems
+    # most rows are known before records and problems have been searched
     likely = sorted(changes, key=_rate, reverse=True)[get_slice(page, size)]
     found: list[Any] = await gather(read_projects(list(chosen), look_at), _read_verdicts(client, likely))
     (looked, unread), verdicts = found
@@ -128,7 +128,7 @@ async def whats_new(
     notes += [*note_failures(failed, len(listed)), *_explain_watched(metrics, watched)]
     happenings = [one for events in looked.values() for one in events]
     latest = max([moment, *(_find_latest(chosen[ref]) for ref in looked), *(one.moment for one in happenings)])
-    # the next call must still report the events of projects that could not be read
+    # events in projects that could not be read must be reported by the next call
     latest = latest if is_whole and not failed else moment
     happenings.sort(key=_rate, reverse=True)
     shown, unjudged = await _judge(client, happenings[get_slice(page, size)], verdicts)
@@ -141,7 +141,7 @@ async def whats_new(
 
 
 def _find_lacks(happenings: Sequence[Happening], since: int) -> list[list[Lack]]:
-    """Return what each new experiment lacks, from its config and, if they were read, its curves."""
+    """Return what each new experiment lacks, judging by its config and, if they were read, its curves."""
     new = {one.experiment.cuid: one for one in reversed(happenings) if read_moment(one.experiment.createdAt) > since}
     known = [(one.experiment.name, one.experiment.cuid, one.experiment.profile.get("config")) for one in new.values()]
     return [
@@ -175,7 +175,7 @@ async def _read_verdicts(client: SwanLabClient, rows: Sequence[Happening]) -> di
 async def _judge(
     client: SwanLabClient, rows: Sequence[Happening], known: Mapping[ExperimentRef, Verdict]
 ) -> tuple[list[Happening], int]:
-    """Return the rows with the verdicts of the first few experiments, and how many others lack a verdict."""
+    """Add verdicts to the rows of the first few experiments; also return how many others have no verdict."""
     unread = {_refer(one): one for one in rows if not one.verdict and one.what != "record"}
     chosen = list(unread)[:_JUDGED]
 
@@ -198,13 +198,13 @@ def _rate(row: Happening) -> tuple[bool, int]:
 
 
 def _find_latest(choice: Choice) -> int:
-    """Return the latest moment that SwanLab reports for a project's experiments."""
+    """Return the latest time that SwanLab reports for a project's experiments."""
     moments = [read_moment(text) for one in choice.experiments for text in (one.createdAt, one.finishedAt)]
     return max(moments, default=0)
 
 
 class _Watched(NamedTuple):
-    """The requested metrics that were found, those missing in a project, and the keys logged there."""
+    """The requested metrics that were found, the metrics that a project lacks, and the keys logged there."""
 
     found: set[str]
     absent: set[str]
@@ -219,16 +219,20 @@ def _explain_watched(metrics: Sequence[str], watched: _Watched) -> list[str]:
             reported = say("Similar names: {names}.", names=", ".join(quote(one) for one in near)) if near else ""
             notes.append(join_sentences(say("No experiment has a metric {key!r}.", key=shorten(key)), reported))
         elif not describe_key(key).direction:
-            notes.append(say("The direction of {key} is not known, so no records are judged.", key=quote(key)))
+            notes.append(
+                say(
+                    "It is unknown which direction of {key} is better, so its records are not reported.", key=quote(key)
+                )
+            )
     return notes
 
 
 async def _list_projects(
     client: SwanLabClient, project: Sequence[str], username: str, moment: int, notes: list[str]
 ) -> tuple[list[ProjectRef], bool, bool]:
-    """Return the projects that may have changed since, the last updated first.
+    """Return the projects that may have changed since `moment`, most recently updated first.
 
-    The other values say whether all could be listed, and whether the caller named a single project.
+    Also return whether all projects could be listed, and whether the caller named a single project.
     """
     if not project:
         project, username = ["*"], username or await client.default.get_username()
@@ -242,7 +246,7 @@ async def _list_projects(
 
 
 def _may_have_changed(ref: ProjectRef, listed: Project, moment: int) -> bool:
-    """Return whether a project may have changed; neither a stall nor a running experiment on disk updates its time."""
+    """Return whether a project may have changed; its time does not show stalls or experiments running on disk."""
     is_dated = ref.workspace != LOCAL and listed.updatedAt and not listed.count.get("runningExps")
     return not is_dated or read_moment(listed.updatedAt) >= moment
 
@@ -256,7 +260,7 @@ async def _read_targets(
     watched: _Watched,
     notes: list[str],
 ) -> tuple[list[str], Mapping[str, Summary]]:
-    """Return the metrics with records, and every experiment's summary of them."""
+    """Return the metrics to check for records, and the summaries of all experiments for these metrics."""
     recent = [one for one in experiments if _is_active(one, moment)]
     if not recent:
         return [], {}
@@ -278,7 +282,7 @@ async def _read_targets(
 
 
 def _is_active(experiment: Experiment, moment: int) -> bool:
-    """Return whether an experiment may have changed since."""
+    """Return whether an experiment may have changed since `moment`."""
     is_open = experiment.state not in _ENDS and not experiment.finishedAt
     return is_open or max(read_moment(experiment.createdAt), read_moment(experiment.finishedAt)) > moment
 
@@ -286,7 +290,7 @@ def _is_active(experiment: Experiment, moment: int) -> bool:
 def _find_changes(
     ref: ProjectRef, experiments: Sequence[Experiment], studies: Sequence[Study], moment: int
 ) -> list[Happening]:
-    """Return one row per experiment that started or ended since."""
+    """Return a row for each experiment that started or ended since `moment`."""
     found: list[Happening] = []
     results = [(study.metric, get_results(study)[0]) for study in studies]
     for place, experiment in enumerate(experiments):
@@ -312,13 +316,13 @@ async def _find_troubles(
     now: int,
     notes: list[str],
 ) -> list[Happening]:
-    """Return the running experiments that stalled or failed since."""
+    """Return a row for each running experiment that stalled or failed since `moment`."""
     running = [one for one in experiments if one.state == "RUNNING"]
     running.sort(key=lambda one: one.createdAt, reverse=True)
     if len(running) > _WATCHED:
         notes.append(
             say(
-                "Only the {count} newest of {total} running experiments were checked for stalls and problems.",
+                "Only the newest {count} of {total} running experiments were checked for stalls and problems.",
                 count=_WATCHED,
                 total=len(running),
             )
@@ -326,7 +330,7 @@ async def _find_troubles(
 
     async def read(experiment: Experiment) -> Verdict:
         backend, one = client.at(ref), ref.experiment(experiment.cuid)
-        # a sample keeps the last point; its longer intervals only delay the detection of a stall
+        # a sample includes the last point, and its longer intervals only delay the detection of a stall
         sampled = await read_verdict(backend, one, experiment.state, now, exact=False, with_hardware=False)
         if sampled.is_whole or sampled.judgement.health != "problem":
             return sampled
@@ -353,9 +357,9 @@ def _find_stall(verdict: Verdict, now: int) -> int | None:
 
 
 def _find_new_problem(verdict: Verdict, since: int) -> tuple[int, Event] | None:
-    """Return the first problem that the points until `since` did not show, with the time of the last point.
+    """Return the first problem that the points up to `since` did not show, with the time of the last point.
 
-    A rise is detected only after it has lasted, so its first step may be before `since`.
+    A rise is only detected after it has lasted for a while, so its first step may be before `since`.
     """
     problems = [one for one in verdict.judgement.events if one.severity == "problem" and one.kind != "stalled"]
     last = max((max(curve.times, default=0) for curve in verdict.curves), default=0)
@@ -367,13 +371,13 @@ def _find_new_problem(verdict: Verdict, since: int) -> tuple[int, Event] | None:
 
 
 def _cut(curve: Curve, until: int) -> Curve:
-    """Return the points of a curve recorded until a moment."""
+    """Return the part of a curve that was recorded up to `until`."""
     count = sum(when <= until for when in curve.times) if curve.times else len(curve.steps)
     return read_curve(curve.key, curve.steps[:count], curve.values[:count], curve.times[:count])
 
 
 async def _find_records(ref: ProjectRef, choice: Choice, studies: Sequence[Study], moment: int) -> list[Happening]:
-    """Return for each metric the experiment that has beaten all earlier values since `moment`."""
+    """Return for each metric the experiment that set a new record since `moment`."""
     experiments = choice.experiments
     new = [read_moment(one.createdAt) > moment for one in experiments]
     active = [_is_active(one, moment) for one in experiments]

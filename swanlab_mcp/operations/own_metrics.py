@@ -1,4 +1,4 @@
-"""Load the user's own terms for metric keys."""
+"""Load the user's own definitions of metric keys."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ __all__ = ["use_own_metrics"]
 
 
 def use_own_metrics(settings: Settings) -> Settings:
-    """Add the terms of the file in SWANLAB_MCP_METRICS to the metric catalogue of this process.
+    """Add the terms in the file that SWANLAB_MCP_METRICS names to the metric catalogue of this process.
 
-    Return the settings; an error in the file becomes a problem of the settings, and the catalogue stays unchanged.
+    If the file has an error, the catalogue stays unchanged and the returned settings list the problem.
     """
     name = settings.metrics_file
     if not name:

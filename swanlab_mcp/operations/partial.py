@@ -1,4 +1,4 @@
-"""Answer about the known experiments among several, with a note on each unknown one."""
+"""Answer a question about several experiments even if some are unknown, with a note on each unknown experiment."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ T = TypeVar("T")
 async def read_known(
     names: Sequence[str], question: Callable[[str], Awaitable[T]]
 ) -> tuple[Sequence[T], Sequence[NotFound | PermissionDenied]]:
-    """Return the answers about the known experiments, in order, and the errors of the unknown experiments.
+    """Return the answers for the known experiments, in order, and the errors for the unknown experiments.
 
     Raises the first error if every experiment is unknown.
     """

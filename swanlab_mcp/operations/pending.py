@@ -1,4 +1,4 @@
-"""A change sent to SwanLab whose result is unknown so far."""
+"""Record a change that was sent to SwanLab until its result is known."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ __all__ = ["PendingChange", "find_in_flight", "make_failure", "pending"]
 
 
 class PendingChange:
-    """The change in flight of a request, for code that must answer in place of the call.
+    """The change that a request has in flight, in case the server must respond before the call returns.
 
-    `doubt` is that answer, "" if no change is in flight.
+    `doubt` is the text of that response, or "" if no change is in flight.
     """
 
     def __init__(self, request_id: str | int | None = None) -> None:
@@ -22,8 +22,8 @@ class PendingChange:
         self.doubt = ""
 
     def begin(self, what: str) -> None:
-        """Record that the request for a change is being sent; `what` becomes true if it succeeds."""
-        # formatted now, in the language of the call
+        """Record that the request for a change is being sent; `what` says in words what a success means."""
+        # formatted now, while the language of the call is set
         self.doubt = join_sentences(
             say("The server stopped before it was known whether {what}.", what=what),
             say("Check whether it was done before you retry."),
@@ -42,12 +42,12 @@ _in_flight = WeakSet[PendingChange]()
 
 
 def find_in_flight() -> list[PendingChange]:
-    """Return the changes in flight of all requests."""
+    """Return the changes in flight for all requests."""
     return list(_in_flight)
 
 
 def make_failure(request_id: str | int | None, text: str) -> dict[str, Any]:
-    """Return the JSON-RPC response of a failed tool call with `text`."""
+    """Return the JSON-RPC response for a failed tool call with this text."""
     failed = {
         "content": [{"type": "text", "text": text}],
         "structuredContent": {"code": 0, "errmsg": text, "data": None},

@@ -1,4 +1,4 @@
-"""The arguments of the tools that plan further runs: forecasts, similar experiments, waiting, and sums."""
+"""Arguments for tools that help to plan runs: forecasts, similar experiments, waiting and aggregation."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ UntilStep = Annotated[
     Field(
         ge=0,
         le=2**53,
-        description="Step at which it will end; 0 means the usual last step of finished experiments",
+        description="Step at which it will end; 0 means the usual last step in finished experiments",
     ),
 ]
 AsOfStep = Annotated[
@@ -57,7 +57,7 @@ SoughtExperiment = Annotated[
 ]
 OutcomeMetric = Annotated[
     str,
-    Field(max_length=512, description="Metric key of the result. Default: the main validation metric"),
+    Field(max_length=512, description="Metric key that measures the result. Default: the main validation metric"),
 ]
 SimilarCount = Annotated[
     int, ZERO_IS_ABSENT, Field(ge=1, le=10, description="How many of the nearest experiments to return, at most 10")
@@ -72,8 +72,8 @@ WaitUntil = Annotated[
     WORDS,
     Field(
         max_length=10,
-        description="Any of finished, crashed, non_finite (the default), stalled, any_new, step:1000, or a comparison "
-        "such as val/acc >= 0.9",
+        description="Any of finished, crashed, non_finite (these three by default), stalled, any_new, step:1000, or a "
+        "comparison such as val/acc >= 0.9",
     ),
 ]
 WaitSeconds = Annotated[
@@ -81,7 +81,7 @@ WaitSeconds = Annotated[
     ZERO_IS_ABSENT,
     Field(ge=1, le=1800, description="Longest time to wait, in seconds; many hosts end calls after 60"),
 ]
-WaitCursor = Annotated[str, Field(max_length=4000, description="Cursor of an earlier reply, to continue after it")]
+WaitCursor = Annotated[str, Field(max_length=4000, description="Cursor from an earlier reply, to continue the wait")]
 GroupBy = Annotated[
     Sequence[Key],
     WORDS,
@@ -95,7 +95,7 @@ GroupBy = Annotated[
 AggregatedMetrics = Annotated[
     Sequence[Key],
     WORDS,
-    Field(max_length=4, description="Metric keys whose values are averaged. Default: only count, states and hours"),
+    Field(max_length=4, description="Metric keys whose values to average. Default: only count, states and hours"),
 ]
 Statistic = Literal["mean", "sd", "sem", "min", "median", "max", "gpu_hours"]
 WantedStatistics = Annotated[
@@ -105,5 +105,5 @@ WantedStatistics = Annotated[
 ]
 AggregatedValue = Annotated[
     Literal["best", "last"],
-    Field(description="Value of each experiment: its best one (default, by the metric's direction) or its last one"),
+    Field(description="Value from each experiment: best (default, by the metric's direction) or last"),
 ]

@@ -1,4 +1,4 @@
-"""Group the experiments of a plot by a config key, or as repeats that differ only in their seed."""
+"""Group the experiments in a plot by a config key, or as repeats that differ only in their seed."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from swanlab_mcp.core.untrusted import quote
 __all__ = ["REPEATS", "PlotGroup", "find_config_values", "group_experiments"]
 
 REPEATS = "seed"
-_NAMED_BY = 3  # keys of a setting's name
+_NAMED_BY = 3  # at most this many keys name a setting
 
 
 class PlotGroup(NamedTuple):
-    """A group's config keys with their values, "" for experiments without the key, and the places of its members."""
+    """A group of experiments: its config keys with their values ("" if missing), and the indices of its members."""
 
     pairs: Sequence[tuple[str, Any]]
     places: Sequence[int]
 
 
 def group_experiments(experiments: Sequence[Experiment], by: str) -> list[PlotGroup]:
-    """Return the groups in the order of their first members; `seed` groups repeats of a setting.
+    """Return the groups in the order of their first members; `by="seed"` groups the repeats of each setting.
 
     Raises NotFound if no experiment has the config key.
     """
@@ -52,7 +52,7 @@ def _name_settings(configs: Sequence[Mapping[str, Any]]) -> list[list[tuple[str,
     for key in find_varying(configs):
         if is_setting(key):
             codes = [freeze(config.get(key, "")) for config in configs]
-            # of keys that change together, the first suffices
+            # if keys change together, the first key is enough
             columns.setdefault(tuple(map(codes.index, codes)), key)
     usual: dict[str, int] = {}
     for column, key in columns.items():
@@ -66,7 +66,7 @@ def _name_settings(configs: Sequence[Mapping[str, Any]]) -> list[list[tuple[str,
 
 
 def find_config_values(experiments: Sequence[Experiment], name: str) -> list[Any]:
-    """Return each experiment's value of a config key, "" if it lacks the key; NotFound if all lack it."""
+    """Return each experiment's value for a config key, or "" if it lacks the key. Raises NotFound if all lack it."""
     key = name.removeprefix("config.")
     configs = [flatten(one.profile.get("config")) for one in experiments]
     if not any(key in config for config in configs):

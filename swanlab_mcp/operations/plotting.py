@@ -42,15 +42,15 @@ __all__ = ["CLOCKS", "METRIC", "MOST_CURVES", "Plot", "PlottedExperiment", "Plot
 
 MOST_CURVES = 20
 CLOCKS = ("step", "time", "relative_time")
-_CONFIG, METRIC = "config.", "metric."  # prefixes of an axis with a point per experiment
+_CONFIG, METRIC = "config.", "metric."  # prefixes of an axis on which each experiment is a point
 _Answers = Sequence[tuple["PlottedExperiment", ApiResponse[dict[str, Points]]]]
 
 
 class PlottedExperiment(NamedTuple):
-    """An experiment of a plot; `label` is its id or path; `began` is in seconds since 1970, 0 for unknown.
+    """An experiment in a plot; `label` is its id or path, and `began` is in Unix seconds (0 means unknown).
 
-    `axis` holds the values of the x axis by step, if a metric is the x axis; `place` the place of its only point, and
-    `shade` the number that colours it.
+    If the x axis is a metric, `axis` contains the x values by step. In a scatter plot, `place` is the x value of the
+    experiment's point, and `shade` is the number that colours it.
     """
 
     ref: ExperimentRef
@@ -65,7 +65,7 @@ class PlottedExperiment(NamedTuple):
 
 
 class PlottedSeries(NamedTuple):
-    """All points of a key of an experiment."""
+    """All points of one metric in one experiment."""
 
     experiment: PlottedExperiment
     key: str
@@ -73,10 +73,10 @@ class PlottedSeries(NamedTuple):
 
 
 class Plot(NamedTuple):
-    """The series of a plot and its options; `links` lead to the project pages.
+    """The series in a plot and its options; `links` lead to the project pages.
 
-    `groups` hold places in `experiments`. With `is_scatter`, each series is the summary of an experiment: a point,
-    coloured by the number `colour`, unless this is "".
+    `groups` contain indices into `experiments`. With `is_scatter`, each series is the summary of an experiment, drawn
+    as a point and coloured by the metric or config key `colour`, unless that is "".
     """
 
     series: Sequence[PlottedSeries]
@@ -109,10 +109,10 @@ async def plot_metrics(
     start: Start = None,
     end: End = None,
 ) -> ApiResponse[Plot]:
-    """Draw up to 20 curves of experiments or groups as one image.
+    """Draw up to 20 curves of experiments or groups in one image.
 
-    Use get_metrics for the values. Returns a PNG that marks the best point, the first NaN and lasting worsening,
-    and per curve the last, smallest and largest value with steps.
+    Use get_metrics for the values. Returns a PNG that marks the best point, the first NaN and lasting worsening, and
+    for each curve the last, smallest and largest value with steps.
     Example: {"project": "mnist", "exp_cuids": ["lr-0.1", "lr-1"], "keys": ["val/loss"]}.
     """
     selection = read_selection(start, end)
@@ -163,14 +163,14 @@ async def plot_metrics(
 def _group(experiments: Sequence[PlottedExperiment], group_by: str) -> list[PlotGroup]:
     if group_by.startswith(METRIC):
         raise InvalidArgument(
-            say("{key} colours points, but these are curves.", key=quote(group_by)),
+            say("{key} can only colour points, but this plot has curves.", key=quote(group_by)),
             hint=say("Group by a config key, or pass x_axis=config.KEY or metric.KEY."),
         )
     return group_experiments([one.found for one in experiments], group_by) if group_by else []
 
 
 def _choose_colour(experiments: Sequence[PlottedExperiment], group_by: str) -> str:
-    """Return what colours points on a scale, a metric or a config key with different numbers; "" for groups."""
+    """Return the metric or numeric config key that colours the points on a scale, or "" if groups colour them."""
     if group_by.startswith(METRIC):
         return group_by
     if group_by in ("", REPEATS):
@@ -184,7 +184,7 @@ def _is_number(value: object) -> TypeGuard[int | float]:
 
 
 def _shade(experiments: Sequence[PlottedExperiment], colour: str, notes: list[str]) -> list[PlottedExperiment]:
-    """Return the experiments with the number that colours their points; NotFound if all lack it."""
+    """Add to each experiment the number that colours its point. Raises NotFound if all lack it."""
     shaded = [*experiments]
     if not colour.startswith(METRIC):
         values = find_config_values([one.found for one in experiments], colour)
@@ -196,13 +196,13 @@ def _shade(experiments: Sequence[PlottedExperiment], colour: str, notes: list[st
     key = colour.removeprefix(METRIC)
     if without == len(shaded):
         raise match_known_keys(dict.fromkeys(name for one in shaded for name in one.keys), [key])[1] or NotFound(
-            say("No experiment has a finite value of {key}.", key=quote(key))
+            say("No experiment has a finite value for {key}.", key=quote(key))
         )
     if without:
         notes.append(
             say_plural(
-                "{count} experiment without a finite value of {key} is grey.",
-                "{count} experiments without a finite value of {key} are grey.",
+                "{count} experiment without a finite value for {key} is shown in grey.",
+                "{count} experiments without a finite value for {key} are shown in grey.",
                 without,
                 key=quote(key),
             )
@@ -220,16 +220,16 @@ def _refuse_many(count: int) -> None:
     if count > MOST_CURVES:
         raise InvalidArgument(
             say(
-                "The arguments select {count} curves; one picture can show at most {most} distinctly.",
+                "The arguments select {count} curves, but one picture can clearly show at most {most}.",
                 count=count,
                 most=MOST_CURVES,
             ),
-            hint=say("Name fewer experiments, or fewer keys."),
+            hint=say("Name fewer experiments or keys."),
         )
 
 
 def _place(experiments: Sequence[PlottedExperiment], x_axis: str, notes: list[str]) -> list[PlottedExperiment]:
-    """Return the experiments whose value of `x_axis` is a number, each placed at that number."""
+    """Return the experiments whose `x_axis` value is a number, each placed at that number."""
     values = find_config_values([one.found for one in experiments], x_axis)
     placed = [
         one._replace(place=float(value)) for one, value in zip(experiments, values, strict=True) if _is_number(value)
@@ -241,8 +241,8 @@ def _place(experiments: Sequence[PlottedExperiment], x_axis: str, notes: list[st
     if len(placed) < len(experiments):
         notes.append(
             say_plural(
-                "{count} experiment without a number in {key} is not drawn.",
-                "{count} experiments without a number in {key} are not drawn.",
+                "{count} experiment without a numeric value for {key} is not drawn.",
+                "{count} experiments without a numeric value for {key} are not drawn.",
                 len(experiments) - len(placed),
                 key=quote(x_axis),
             )
@@ -251,18 +251,18 @@ def _place(experiments: Sequence[PlottedExperiment], x_axis: str, notes: list[st
 
 
 def _keep_placed(answers: _Answers, x_axis: str, notes: list[str]) -> _Answers:
-    """Return the answers of the experiments that have a value on the x axis."""
+    """Return the answers for experiments that have a value on the x axis."""
     placed = [(one, answer) for one, answer in answers if math.isfinite(one.place)]
     key = x_axis.removeprefix(METRIC)
     if not placed:
         raise match_known_keys(dict.fromkeys(name for one, _ in answers for name in one.keys), [key])[1] or NotFound(
-            say("No experiment has a finite value of {key}.", key=quote(key))
+            say("No experiment has a finite value for {key}.", key=quote(key))
         )
     if len(placed) < len(answers):
         notes.append(
             say_plural(
-                "{count} experiment without a finite value of {key} is not drawn.",
-                "{count} experiments without a finite value of {key} are not drawn.",
+                "{count} experiment without a finite value for {key} is not drawn.",
+                "{count} experiments without a finite value for {key} are not drawn.",
                 len(answers) - len(placed),
                 key=quote(key),
             )
@@ -284,7 +284,7 @@ async def _find_experiment(client: SwanLabClient, exp_cuid: str, *, project: str
 
 
 def _label(experiments: Sequence[PlottedExperiment]) -> list[PlottedExperiment]:
-    """Return the experiments with the project in their labels and names, if there are several projects."""
+    """Add the project to the labels and names of the experiments, if there are several projects."""
     distinct = {one.ref: one for one in experiments}
     labels, prefixes = label_experiments(distinct), prefix_names(distinct)
     return [one._replace(label=labels[ref], name=f"{prefixes[ref.parent]}{one.name}") for ref, one in distinct.items()]
@@ -310,7 +310,7 @@ async def _read(
 
 
 def _choose_result(key: str, values: Sequence[float]) -> float:
-    """Return the best value, the last one if the direction of the metric is unknown."""
+    """Return the best value, or the last value if it is unknown which direction is better."""
     finite = [value for value in values if math.isfinite(value)]
     direction = describe_key(key).direction
     if not direction or not finite:
@@ -321,7 +321,7 @@ def _choose_result(key: str, values: Sequence[float]) -> float:
 async def _read_summary(
     client: SwanLabClient, one: PlottedExperiment, wanted: Sequence[str], *, x_axis: str, colour: str
 ) -> tuple[PlottedExperiment, ApiResponse[dict[str, Points]]]:
-    """Return the smallest, largest and last value of each key as its points, with the experiment's place and shade."""
+    """Return the smallest, largest and last value for each key as points, and the experiment's place and shade."""
     answer = await client.at(one.ref).get_summary(one.ref)
     points: dict[str, Points] = {}
     x_key, colour_key = (name.removeprefix(METRIC) if name.startswith(METRIC) else "" for name in (x_axis, colour))

@@ -36,8 +36,8 @@ async def list_projects(
 ) -> ApiResponse[list[Project]]:
     """List the projects of a workspace, most recently updated first.
 
-    Use it to find the exact name of a project; list_project_exps then shows its experiments. Returns per project its
-    name, description, visibility, times (UTC) and, with detail, how many experiments and contributors it has.
+    Use it to find the exact name of a project; list_project_exps then shows its experiments. Returns for each project
+    its name, description, visibility, times (UTC) and, with detail, the numbers of experiments and contributors.
     Example: {"search": "bert"}.
     """
     ref = await resolve_workspace(client, username)
@@ -72,6 +72,6 @@ async def list_projects(
 
 
 async def get_project(client: SwanLabClient, *, project: ProjectName, username: Username = "") -> ApiResponse[Project]:
-    """Get one project with its statistics."""
+    """Get a single project with its statistics."""
     ref = await resolve_project(client, project, username)
     return await ask_about_project(client, ref, client.at(ref).get_project)

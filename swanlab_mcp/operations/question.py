@@ -1,4 +1,4 @@
-"""The question before a change. It lists every effect, so that different changes never have the same text."""
+"""Ask the user before a change; the question lists every effect, so different changes never have the same text."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LONGEST = 2000
 
 
 def describe_change(change: Change) -> str:
-    """Return the question for the user before a change is made."""
+    """Return the question to ask the user before a change is made."""
     lines = [say("SwanLab: {action}?", action=change.action)]
     if change.visibility == "PUBLIC":
         lines.append(say("Visibility: PUBLIC, everyone can see it"))
@@ -39,17 +39,17 @@ def describe_change(change: Change) -> str:
 
 
 def warn_about_names(change: Change) -> list[str]:
-    """Return a warning for each name with characters that make it look like another name."""
+    """Return a warning for each name whose characters could make it look like another name."""
     warnings: list[str] = []
     for name in dict.fromkeys([change.username, change.project, *(one.name for one in change.experiments)]):
         for kind, letters in find_oddities(name):
             spelled = ", ".join(_spell(letter) for letter in letters)
             if kind == "mixed scripts":
-                text = say("Careful: {name} mixes scripts: {letters}.", name=_quote(name), letters=spelled)
+                text = say("Caution: {name} mixes scripts: {letters}.", name=_quote(name), letters=spelled)
             elif kind == "look-alikes":
-                text = say("Careful: {name} only looks Latin: {letters}.", name=_quote(name), letters=spelled)
+                text = say("Caution: {name} only looks Latin: {letters}.", name=_quote(name), letters=spelled)
             else:
-                text = say("Careful: {name} has unusual characters: {letters}.", name=_quote(name), letters=spelled)
+                text = say("Caution: {name} has unusual characters: {letters}.", name=_quote(name), letters=spelled)
             warnings.append(text)
     return warnings
 
@@ -61,12 +61,12 @@ def find_lookalikes(name: str, others: list[str]) -> list[str]:
 
 
 def make_fingerprint(value: Any) -> str:
-    """Return 12 hexadecimal digits of a JSON value's hash."""
+    """Return the first 12 hexadecimal digits of a JSON value's hash."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def _quote(text: str) -> str:
-    """Return a text in quotes on one line, with invisible characters escaped; at most 2,000 characters."""
+    """Return a text of at most 2,000 characters in quotes, on one line, with invisible characters escaped."""
     line = json.dumps(neutralise_value(text[:_LONGEST]), ensure_ascii=False)
     return line if len(text) <= _LONGEST else say("{text} (of {count} characters)", text=line, count=len(text))
 

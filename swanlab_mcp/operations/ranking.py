@@ -47,7 +47,7 @@ _ROUNDS = 5
 
 
 class Part(NamedTuple):
-    """Rows of a ranking; `end` marks the smallest or largest values, if the better direction is unknown."""
+    """Rows in a ranking; if the better direction is unknown, `end` says whether they are the smallest or largest."""
 
     end: Literal["", "min", "max"]
     field: Field
@@ -56,7 +56,7 @@ class Part(NamedTuple):
 
 
 class Ranking(NamedTuple):
-    """The requested rows, and the data that explains how they were judged; `labels` shorten the keys of `names`."""
+    """The requested rows, and data on how they were compared; `labels` contains short forms of the keys in `names`."""
 
     metric: str
     reached: Reached
@@ -90,12 +90,12 @@ async def rank_experiments(
     page: PageNumber = 1,
     size: PageSize = 10,
 ) -> ApiResponse[Ranking]:
-    """Rank the experiments of one or many projects by a metric, and show which differences exceed seed noise.
+    """Rank the experiments in one or more projects by a metric, and show which differences exceed seed noise.
 
-    Use compare_experiments to see how the best ones differ. Returns rank, name, cuid, value, step,
-    `within_noise` of the first, and the config keys that vary; then, without a rank, running, crashed, broken, NaN and
-    short experiments. With by_seed or baseline, a row is a setting: mean, deviation, n, members, and a verdict against
-    the first or the baseline. Notes say which direction is better, and why.
+    Use compare_experiments to see how the best differ. Returns rank, name, cuid, value, step, `within_noise` of the
+    first, and the config keys that vary; then, without a rank, running, crashed, broken, NaN and short experiments.
+    With by_seed or baseline, a row is a setting: mean, deviation, n, members, and a comparison with the first or the
+    baseline. Notes say which direction is better, and why.
     Example: {"project": "mnist", "metric": "val/acc"}.
     """
     kind = describe_key(metric)
@@ -106,7 +106,7 @@ async def rank_experiments(
     experiments, notes = choice.experiments, list(dict.fromkeys(choice.notes))
     if not experiments:
         none = ApiResponse[Any](data=[], page=Page(returned=0, total=0), notes=notes)
-        return add_notes(none, "" if filters else say("The project holds no experiments yet."))
+        return add_notes(none, "" if filters else say("The project has no experiments yet."))
     reached = await read_reached(client, ref, choice, metric, at)
     study = Study(client, ref, choice, reached, metric, repeats_by)
     links = link_scope(client, ref)
@@ -167,7 +167,7 @@ def _show_end(field: Field) -> Part:
 
 
 def _shorten_keys(names: Sequence[Sequence[tuple[str, Any]]]) -> dict[str, str]:
-    """Return the last part of each key, or the whole key if several keys have this part."""
+    """Return the last part of each key, or the full key if several keys share that part."""
     short = {key: key.rsplit(".", 1)[-1] for name in names for key, _ in name}
     counts = Counter(short.values())
     return {key: part if counts[part] == 1 else key for key, part in short.items()}

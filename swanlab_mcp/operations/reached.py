@@ -1,4 +1,4 @@
-"""Read the results of a ranking's experiments in its metric, at the selected point of training."""
+"""Read the value that each ranked experiment reached in the metric, at the selected point in training."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ _FEWEST = 5
 
 
 class Reached(NamedTuple):
-    """A metric's values, per experiment.
+    """The values of a metric, one for each experiment.
 
-    `decided`: the points of the metric whose best step decides, if `at` names a metric. `window`: the number of points
-    in a running mean, whose best value counts because single training batches scatter; 0: single values count.
-    `is_batch`: the values are of single batches, but there are too many to smooth.
+    If `at` names a metric, `decided` contains its points, whose best step decides. `window` is the number of points in
+    a moving average, which is used because single training batches scatter; with 0, single values are used. `is_batch`
+    means that the values come from single batches but are too many to smooth.
     """
 
     at: str
@@ -58,7 +58,7 @@ class Reached(NamedTuple):
         return _read_points(read, self.at, last)
 
     def find_breakages(self) -> dict[int, Breakage]:
-        """Return, by index, the first NaN or infinite value of the metric that decides."""
+        """Return the first NaN or infinite value in the metric that decides, by index of the experiment."""
         if not self.decided_mode:
             return {}
         found = {place: find_breakage(self.at, {self.at: one}, ()) for place, one in enumerate(self.decided) if one}
@@ -68,9 +68,10 @@ class Reached(NamedTuple):
 async def read_reached(
     client: SwanLabClient, ref: Scope, choice: Choice, metric: str, at: str, *, may_read: bool = True
 ) -> Reached:
-    """Read the metric of all chosen experiments. Raises NotFound if it is missing in all, InvalidArgument for too many.
+    """Read the metric in all chosen experiments.
 
-    With `may_read` False, single values count even in a metric of training batches, because its points are not read.
+    With `may_read` False, no points are read, so single values are used even for a metric of training batches. Raises
+    NotFound if all experiments lack the metric, and InvalidArgument if there are too many experiments.
     """
     experiments = choice.experiments
     if at in ("best", "last"):
@@ -99,7 +100,7 @@ async def read_reached(
     if len(experiments) > _WHOLE_SERIES:
         raise InvalidArgument(
             say(
-                "at={at} reads every point of {count} experiments; at most {most} at once.",
+                "at={at} reads every point in {count} experiments, and at most {most} can be read at once.",
                 at=quote(at),
                 count=len(experiments),
                 most=_WHOLE_SERIES,
@@ -123,12 +124,12 @@ async def read_reached(
 
 
 def fingerprint(read: MetricSummary | Points | None) -> Hashable:
-    """Return a value that is equal for two experiments only if they recorded the same series."""
+    """Return a value that two experiments share only if they recorded the same series."""
     if isinstance(read, MetricSummary):
         low, high = read.min, read.max
         if read.value is None or not (low or high):
             return None
-        # flat, because the garbage collector follows nested tuples
+        # one flat tuple, because nested tuples slow down the garbage collector
         return (
             read.step,
             read.value,
@@ -141,7 +142,7 @@ def fingerprint(read: MetricSummary | Points | None) -> Hashable:
 
 
 def _may_be_batch(metric: str) -> bool:
-    """Return whether values may be of a single training batch each, and so scatter too much for a comparison."""
+    """Return whether each value may come from a single training batch, and so scatter too much for a comparison."""
     kind = describe_key(metric)
     is_held_out = kind.split in ("validation", "test") or "test" in metric.casefold()
     return not is_held_out and kind.role in ("loss", "error", "quality", "reward")

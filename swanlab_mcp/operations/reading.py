@@ -1,4 +1,4 @@
-"""Read many experiments or projects at once; the failure of a project is named, and the others are answered."""
+"""Read many experiments or projects at once; if a project fails, a note names it and the others are still returned."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ T = TypeVar("T")
 _AT_ONCE = 32
 _PROJECTS_AT_ONCE = 8
 _NAMED = 10
-# the cloud records a run's start when it accepts the run
+# the cloud records the start of a run when it accepts the run
 _SAME_START = timedelta(minutes=5)
 
 
@@ -45,9 +45,9 @@ async def read_all(
     what: str = "experiments",
     at_once: int = _AT_ONCE,
 ) -> list[T]:
-    """Call `question` for each item, `at_once` at a time, and return the answers in order.
+    """Call `question` for each item, with `at_once` calls at a time, and return the answers in order.
 
-    The first failure stops the other calls. `what` names the items in progress messages.
+    The first failure cancels the other calls. `what` names the items in progress messages.
     """
     room = asyncio.Semaphore(at_once)
 
@@ -63,7 +63,7 @@ async def read_by_backend(
     refs: Sequence[ExperimentRef],
     question: Callable[[Backend, Sequence[ExperimentRef]], Awaitable[Sequence[T]]],
 ) -> list[T]:
-    """Call `question` once for each backend with its experiments, and return the answers in the order of `refs`."""
+    """Call `question` once for each backend with its experiments; return the answers in the order of `refs`."""
     members: dict[bool, list[ExperimentRef]] = {}
     for ref in refs:
         members.setdefault(ref.workspace == LOCAL, []).append(ref)
@@ -76,7 +76,7 @@ async def read_by_backend(
 async def read_projects(
     projects: Sequence[ProjectRef], question: Callable[[ProjectRef], Awaitable[T]]
 ) -> tuple[dict[ProjectRef, T], dict[ProjectRef, SwanLabError]]:
-    """Return the answers about the projects, and the errors of the others. Raises the first error if all fail."""
+    """Return the answers for the projects, and the errors of projects that failed. Raises the first if all fail."""
 
     async def ask(ref: ProjectRef) -> T | SwanLabError:
         try:
@@ -94,7 +94,7 @@ async def read_projects(
 
 
 def note_failures(failed: dict[ProjectRef, SwanLabError], total: int) -> list[str]:
-    """Return a note that names the projects whose experiments are missing in an answer, with the reasons."""
+    """Return a note that names the projects that could not be read, with the reasons."""
     if not failed:
         return []
     reasons = [f"{quote(ref)}: {error}" for ref, error in list(failed.items())[:_NAMED]]
@@ -118,7 +118,7 @@ async def read_narrowed(
     keys: Sequence[str] = (),
     further: FurtherKeys | None = None,
 ) -> ApiResponse[Narrowed]:
-    """Return the experiments that the backends narrow by the filters; those of several projects have paths as ids."""
+    """Return the experiments, narrowed by filters that the backends support; for several projects, ids are paths."""
 
     async def ask(one: ProjectRef) -> ApiResponse[Narrowed]:
         return await ask_about_project(
@@ -134,8 +134,8 @@ async def read_narrowed(
     if dropped:
         notes.append(
             say_plural(
-                "{count} run is in the cloud and on this machine; the cloud's copy counts.",
-                "{count} runs are in the cloud and on this machine; the cloud's copies count.",
+                "{count} run is both in the cloud and on this machine; only the copy in the cloud counts.",
+                "{count} runs are both in the cloud and on this machine; only the copies in the cloud count.",
                 dropped,
             )
         )
@@ -144,7 +144,7 @@ async def read_narrowed(
 
 
 async def read_every_point(backend: Backend, ref: ExperimentRef, keys: Sequence[str]) -> ApiResponse[dict[str, Points]]:
-    """Return every point of the keys. A series short enough for a sample takes 1 request, an export takes 3."""
+    """Return all points of the keys. A series that fits into a sample takes 1 request, an export takes 3."""
     answer = await backend.read_points(ref, keys, exact=False)
     points = answer.data or {}
     cut = [key for key, one in points.items() if not one.is_whole]
@@ -157,7 +157,7 @@ async def read_every_point(backend: Backend, ref: ExperimentRef, keys: Sequence[
 async def read_summaries(
     client: SwanLabClient, ref: Scope, experiments: Sequence[Experiment], keys: Sequence[str] = ()
 ) -> ApiResponse[dict[str, Summary]]:
-    """Return the summaries of experiments by id; those of several projects have paths as ids."""
+    """Return the summaries of experiments by id; for several projects, ids are paths."""
     if isinstance(ref, ProjectRef):
         return await client.at(ref).get_summaries(ref, experiments, keys)
     members: dict[ProjectRef, list[Experiment]] = {}
@@ -177,9 +177,9 @@ async def read_summaries(
 
 
 def _drop_copies(parts: dict[ProjectRef, Narrowed]) -> tuple[dict[ProjectRef, Narrowed], int]:
-    """Return the parts without the local runs that are in the cloud too, and how many were dropped.
+    """Drop local runs that are also in the cloud, and return how many were dropped.
 
-    SDKs before 0.8 gave different trainings one id, so a copy also has the same name or start.
+    SDKs before 0.8 gave different runs the same id, so a copy must also have the same name or start.
     """
     uploaded: dict[tuple[str, str], Experiment] = {
         (ref.project, name): one
@@ -246,7 +246,7 @@ def _merge(parts: dict[ProjectRef, Narrowed]) -> Narrowed:
 
 
 def _strip_paths(experiment: Experiment) -> Experiment:
-    """Return an experiment with the ids that its backend knows."""
+    """Replace the paths in an experiment with the ids that its backend knows."""
     root = experiment.rootExpId
     bare = {"cuid": experiment.cuid.rpartition("/")[2], "rootExpId": root.rpartition("/")[2] if root else root}
     return experiment.model_copy(update=bare)

@@ -1,4 +1,4 @@
-"""Find new best values of a project's metrics, by the rules of the ranking."""
+"""Find new records (best values) in a project's metrics, by the same rules as rankings."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _CHECKED = 12
 
 
 class Record(NamedTuple):
-    """A value better than all earlier values, the time it was reached, and the previous best."""
+    """A value that is better than all earlier values, the time when it was reached, and the previous best."""
 
     key: str
     value: float
@@ -45,7 +45,7 @@ async def read_studies(
     *,
     is_alone: bool,
 ) -> list[Study]:
-    """Return the experiments' results in each target; with `is_alone` False (many projects) only summaries count."""
+    """Read the experiments' results for each target metric; with `is_alone` False, only summaries are read."""
     choice = choice._replace(summaries=summaries)
     logged = {key for summary in summaries.values() for key in summary}
     studies: list[Study] = []
@@ -57,9 +57,10 @@ async def read_studies(
 
 
 async def find_record(study: Study, new: Sequence[bool], active: Sequence[bool], since: int) -> Record | None:
-    """Return the record reached since a moment; `new`: created since, `active`: may have logged since.
+    """Return the record that was reached after `since`, or `None`.
 
-    Unfinished experiments count, broken experiments do not.
+    `new` experiments were created after it, and `active` experiments may have logged after it. Unfinished experiments
+    count, but broken experiments do not.
     """
     mode = get_mode(study.metric)
     results, reasons = get_results(study)
@@ -80,7 +81,7 @@ async def find_record(study: Study, new: Sequence[bool], active: Sequence[bool],
 
 
 def get_results(study: Study) -> tuple[Sequence[Result], Sequence[Reason | None]]:
-    """Return each experiment's result so far, and why it cannot be a record; unfinished experiments count."""
+    """Return each experiment's result so far, and the reason if it cannot be a record; unfinished experiments count."""
     return study.get_results(get_mode(study.metric), by_state=False, by_length=False)
 
 
@@ -117,7 +118,7 @@ async def _describe(study: Study, places: tuple[int, int], since: int) -> Record
 
 
 def _find_time(points: Points, step: int | None, best: float, sign: int) -> int:
-    """Return the time at which a best value was reached, in Unix milliseconds; 0 if the points do not contain it."""
+    """Return when a best value was reached in Unix milliseconds, or 0 if the points do not contain it."""
     if step is not None:
         place = bisect_left(points.steps, step)
         return points.times[place] if place < len(points.times) else 0

@@ -1,4 +1,4 @@
-"""Word the questions that analysis refuses."""
+"""Write the error messages for requests that `analysis` refuses."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _EXAMPLE = 60
 
 @contextmanager
 def word_refusals() -> Generator[None, None, None]:
-    """Raise a refusal as InvalidArgument that states the problem and suggests valid arguments."""
+    """Convert refusals into InvalidArgument errors that state the problem and suggest valid arguments."""
     try:
         yield
     except Refusal as refusal:
@@ -59,9 +59,9 @@ def _word(refusal: Refusal) -> InvalidArgument:
             )
         case UnsentField(field):
             instead = (
-                say("Filters on it compare whole seconds by <, <=, > or >=.")
+                say("Filters on it need <, <=, > or >= and a time in whole seconds.")
                 if field == "updated"
-                else say("Filters on it can only be = or != with true or false.")
+                else say("Filters on it need = or != and true or false.")
             )
             return InvalidArgument(
                 say("SwanLab does not report the field {field!r} of experiments.", field=field), hint=instead
@@ -69,7 +69,7 @@ def _word(refusal: Refusal) -> InvalidArgument:
         case Incomparable(field, op, value, example):
             return InvalidArgument(
                 say(
-                    "{field} {op} {value!r} compares different kinds of values.",
+                    "{field} {op} {value!r} compares different types of values.",
                     field=quote(field),
                     op=op,
                     value=shorten(value),

@@ -1,4 +1,4 @@
-"""Find the projects of a question: one, several, a whole workspace, or all."""
+"""Find the projects that a question is about: one, several, a whole workspace, or all."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ _Listed = dict[WorkspaceRef, Sequence[Project] | SwanLabError]
 
 
 class Located(NamedTuple):
-    """A project of a question; `listed` is its record if a whole workspace was listed."""
+    """A project that a question is about; `listed` is its record if its workspace was listed."""
 
     ref: ProjectRef
     listed: Project | None = None
 
     @property
     def experiments(self) -> int | None:
-        """Return the number of its experiments, if known."""
+        """The number of experiments in the project, or `None` if it is unknown."""
         count = self.listed.count.get("experiments") if self.listed else None
         return count if isinstance(count, int) else None
 
 
 async def resolve_scope(client: SwanLabClient, project: Sequence[str], username: str) -> tuple[Scope, list[str]]:
-    """Return the projects that `project` names, and notes on those that are not read.
+    """Return the projects that `project` names, and notes on projects that are not read.
 
-    `project` is one or several names, paths or URLs (also separated by commas); `*` in a name or path selects all that
-    match. Raises NotFound if no project matches.
+    `project` is one or several names, paths or URLs, which commas may separate; `*` in a name or path selects all
+    matches. Raises NotFound if no project matches.
     """
     located, notes = await list_located(client, project, username)
     chosen: list[Located] = []
@@ -60,7 +60,7 @@ async def resolve_scope(client: SwanLabClient, project: Sequence[str], username:
 
 
 async def list_located(client: SwanLabClient, project: Sequence[str], username: str) -> tuple[list[Located], list[str]]:
-    """Return all projects that `project` names, those of a workspace in SwanLab's order, and notes on failures."""
+    """Return all projects that `project` names, in SwanLab's order within a workspace, and notes on failures."""
     texts = [project] if isinstance(project, str) else list(project)
     if len(texts) == 1:
         texts = texts[0].split(",")
@@ -79,7 +79,7 @@ async def list_located(client: SwanLabClient, project: Sequence[str], username: 
 
 
 def note_skipped(count: int, located: Sequence[Located]) -> list[str]:
-    """Return a note that names the projects after the first `count`, which are not read."""
+    """Return a note that names the projects that are not read because they come after the first `count`."""
     skipped = [quote(one.ref) for one in located[count:]]
     if not skipped:
         return []
@@ -95,7 +95,7 @@ def note_skipped(count: int, located: Sequence[Located]) -> list[str]:
 
 
 def link_scope(client: SwanLabClient, ref: Scope, shown: Iterable[str] | None = None) -> list[str]:
-    """Return notes with the form of the links to experiments, of several projects to those with the ids `shown`."""
+    """Return notes with the pattern of links to experiments; for several projects, only those in `shown` count."""
     if isinstance(ref, ProjectRef):
         links = [client.at(ref).get_link(ref.experiment("<cuid>"))]
     else:
@@ -137,7 +137,7 @@ async def _expand(client: SwanLabClient, text: str, username: str) -> tuple[list
 
 
 async def _list_matching(client: SwanLabClient, pattern: str) -> _Listed:
-    """Return the projects of the workspaces that match; expected workspaces are read before the list arrives."""
+    """Return the matching projects; workspaces that are likely to match are read before the full list arrives."""
     guess = [ref for ref in await client.guess_workspaces() if _matches(ref.workspace, pattern)]
     found: _Listed = {}
     known: list[WorkspaceRef] = []

@@ -29,7 +29,7 @@ __all__ = ["SimilarExperiments", "find_similar_experiments"]
 
 @dataclass(frozen=True, slots=True)
 class Similar:
-    """An experiment like the sought config; `result` is its value of the metric, `health` the verdict on its curves."""
+    """An experiment similar to the given config, with its `result` in the metric and the verdict on its curves."""
 
     experiment: Experiment
     differences: Sequence[Difference]
@@ -41,9 +41,9 @@ class Similar:
 
 @dataclass(frozen=True, slots=True)
 class SimilarExperiments:
-    """The nearest experiments; `duplicates` of `compared` are near-duplicates.
+    """The most similar experiments; of `compared` experiments, `duplicates` are near-duplicates.
 
-    `unknown` are sought keys that no experiment records, `untried` sought values that no experiment has.
+    `unknown` lists keys in the given config that no experiment records, and `untried` values that no experiment has.
     """
 
     rows: Sequence[Similar]
@@ -65,12 +65,12 @@ async def find_similar_experiments(
     size: SimilarCount = 5,
     username: Username = "",
 ) -> ApiResponse[SimilarExperiments | TriedSettings]:
-    """Find the experiments most like a planned config or an experiment: was this tried, and how did it end.
+    """Find the experiments most similar to a planned config or an experiment: was this tried, and how did it end.
 
     Use find_experiments for exact conditions. Seeds, paths and results are ignored, and renamed or nested keys are
     matched. Returns the nearest experiments with near_duplicate, differing settings, result, state and health; notes
-    name settings unknown or outside the tried range. Without config and exp_cuid: which settings matter, and what is
-    untried. Example: {"project": "mnist", "config": "lr=0.01, optimizer=adam"}.
+    name settings that are unknown or outside the tried range. Without config and exp_cuid, returns which settings
+    matter and what is untried. Example: {"project": "mnist", "config": "lr=0.01, optimizer=adam"}.
     """
     if config and exp_cuid:
         raise InvalidArgument(
@@ -97,14 +97,14 @@ async def find_similar_experiments(
         sought = own.profile.get("config") or {}
         experiments = [one for one in experiments if one.cuid != own.cuid]
         if not flatten(sought):
-            raise InvalidArgument(say("The experiment records no config."), hint=say("Pass config instead."))
+            raise InvalidArgument(say("The experiment has no recorded config."), hint=say("Pass config instead."))
     found = await _find(client, ref, sought, experiments, summaries, (metric, direction), size, is_part=not exp_cuid)
     page = Page(returned=len(found.rows), total=len(experiments))
     return ApiResponse(data=found, page=page, notes=[*choice.notes, *links])
 
 
 async def _find_own(client: SwanLabClient, ref: Scope, exp_cuid: str, username: str) -> Experiment:
-    """Return the experiment whose config is sought, with the id that it has in these projects."""
+    """Return the experiment whose config to compare, with the id that it has in these projects."""
     one = ref if isinstance(ref, ProjectRef) else None
     home = (one.project, one.workspace) if one else ("", username)
     wanted = await resolve_experiment(client, exp_cuid, *home)
@@ -126,7 +126,7 @@ async def _find(
     is_part: bool,
 ) -> SimilarExperiments:
     metric, direction = target
-    # thousands of configs take seconds
+    # in a thread, because thousands of configs take seconds
     space, near, distances = await asyncio.to_thread(_compare, sought, others, is_part=is_part)
     order = sorted(range(len(others)), key=lambda place: (not near[place], distances[place]))
     shown = order[:size]
@@ -156,7 +156,7 @@ async def _find(
 def _compare(
     sought: Mapping[str, Any], others: Sequence[Experiment], *, is_part: bool
 ) -> tuple[ConfigSpace, list[bool], list[float]]:
-    """Return for each experiment whether it is a near-duplicate of the sought config, and its distance."""
+    """Return the config space, and for each experiment whether it is a near-duplicate and its distance."""
     space = build_space([sought, *(one.profile.get("config") for one in others)])
     places = range(1, len(others) + 1)
     near = [space.is_near_duplicate(0, place, only_first=is_part) for place in places]
@@ -173,7 +173,7 @@ async def _read_health(client: SwanLabClient, ref: Scope, experiments: Sequence[
 
 
 def _get_result(summary: MetricSummary | None, direction: str) -> float | None:
-    """Return the best value, or the last one where neither direction is known to be better."""
+    """Return the best value, or the last value if it is unknown which direction is better."""
     if summary is None:
         return None
     best = {"min": summary.min, "max": summary.max}.get(direction)

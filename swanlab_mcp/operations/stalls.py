@@ -1,4 +1,4 @@
-"""Find the running experiments that log no further points, with few requests."""
+"""Find running experiments that have stopped logging, with few requests."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ _UNCLEAR_AGAIN = 30_000  # milliseconds
 
 
 class _Rhythm(NamedTuple):
-    """The points of the densest metric when they were last read, and when they are read again (Unix milliseconds)."""
+    """When the points of the densest metric were last read, what they showed, and when to read them again.
+
+    Times are in Unix milliseconds.
+    """
 
     key: str
     points: Points
@@ -29,9 +32,9 @@ class _Rhythm(NamedTuple):
 
 
 class StallWatch:
-    """Find stalled experiments during a wait; read an experiment again only when its next point is overdue.
+    """Find stalled experiments during a wait; an experiment is only read again when its next point is overdue.
 
-    It reads a sample of at most 1,500 points, so a longer series is called stalled later.
+    Only a sample of at most 1,500 points is read, so stalls in longer series are found later.
     """
 
     def __init__(self, client: SwanLabClient, ref: ProjectRef, conditions: Sequence[Condition]) -> None:
@@ -41,7 +44,7 @@ class StallWatch:
         self.unclear: list[Experiment] = []
 
     async def find(self, running: Sequence[Experiment]) -> list[Met]:
-        """Return the stalled experiments; `unclear` then holds those with too few points to know their interval."""
+        """Return the stalled experiments; `unclear` then lists experiments with too few points to know."""
         if not self._conditions:
             return []
         now = self._client.now()
@@ -49,7 +52,7 @@ class StallWatch:
         read = await read_all(stale, self._read, at_once=_AT_ONCE)
         for one, (key, points) in zip(stale, read, strict=True):
             dues = [self._find_due(condition, points) for condition in self._conditions]
-            # after a report, only a new point matters
+            # after a stall has been reported, only a new point matters
             later = [due for due in dues if due and due > now]
             self._known[one.cuid] = _Rhythm(key, points, min(later, default=now + _UNCLEAR_AGAIN))
         rhythms = [(one, self._known[one.cuid]) for one in running]

@@ -1,4 +1,4 @@
-"""Describe steps briefly."""
+"""Describe lists of steps briefly."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _LONGEST = 40
 
 
 def describe_steps(steps: Sequence[int]) -> str:
-    """Return sorted steps as runs of equal distance ("0, 50-600 by 50"); of many runs, only the first and last."""
+    """Describe sorted steps as ranges with a fixed interval ("0, 50-600 by 50"); omit the middle of many ranges."""
     runs: list[str] = []
     place = 0
     while place < len(steps):

@@ -1,4 +1,4 @@
-"""A ranking in progress: reads a project's experiments in several rounds, and derives their order."""
+"""Build a ranking: read a project's experiments in several rounds, and derive their order."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _MOST_ORIGINS = 1500
 
 
 class Order(NamedTuple):
-    """Rows of a ranking, and the rows whose repeats must be compared by how they were started."""
+    """Rows in a ranking, and the rows whose repeats must be compared by their commands and commits."""
 
     field: Field
     rows: Sequence[Standing]
@@ -38,7 +38,7 @@ class Order(NamedTuple):
 
 
 class Study:
-    """The experiments of a ranking with their results in a metric, commands, commits and breakages."""
+    """The experiments in a ranking, with their metric results, commands, commits and breakages."""
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class Study:
         self.client, self.ref, self.experiments, self.reached, self.by = client, ref, experiments, reached, by
         self.metric = metric
         self._health = HealthReader(client, ref, choice, metric)
-        # experiments of different projects are never repeats
+        # experiments in different projects are never repeats of each other
         self._homes = (
             [""] * len(experiments)
             if isinstance(ref, ProjectRef)
@@ -68,7 +68,7 @@ class Study:
         self.known_origins: set[int] = set()
         self.unread_origins = 0
 
-    # configs and runs are compared only for rows that are shown, not to find a best value
+    # computed lazily, because only rows need configs and runs, not the search for a best value
     @cached_property
     def configs(self) -> list[dict[str, Any]]:
         return [flatten(one.profile.get("config")) for one in self.experiments]
@@ -76,7 +76,7 @@ class Study:
     @cached_property
     def runs(self) -> list[Run]:
         return [
-            # by position, because names take twice as long
+            # positional arguments, because keyword arguments take twice as long
             Run(
                 one.name,
                 one.rootExpId or one.cuid,
@@ -105,7 +105,7 @@ class Study:
 
     @property
     def breakages(self) -> Mapping[int, Breakage | None]:
-        """Return how each checked experiment broke, by its place."""
+        """The breakages of the checked experiments, by index."""
         return self._health.breakages
 
     def make_field(self, mode: Literal["min", "max"], *, by_state: bool, by_length: bool = True) -> Field:
@@ -116,7 +116,7 @@ class Study:
     def get_results(
         self, mode: Literal["min", "max"], *, by_state: bool, by_length: bool = True
     ) -> tuple[list[Result], list[Reason | None]]:
-        """Return each experiment's result, and why it is not ranked."""
+        """Return each experiment's result, and the reason if it is not ranked."""
         broken = tuple((place, how) for place, how in self.breakages.items() if how)
         name = (mode, by_state, by_length, broken)
         if self._apart and self._apart[0] == name:
@@ -128,7 +128,7 @@ class Study:
         ]
         is_at_step = self.reached.at.startswith("step:")
         reasons: list[Reason | None] = [None] * len(results)
-        # runs of another project may be longer for good reasons
+        # runs in another project may be longer for good reasons
         for places in self._places:
             part = set_apart(
                 [results[place] for place in places],
@@ -150,18 +150,18 @@ class Study:
         return Order(field, rows, [*every[:2], *rows], len(every), number)
 
     async def check_health(self, mode: Literal["min", "max"], *, by_state: bool) -> None:
-        """Find the broken experiments of the whole ranking, so that every page excludes the same experiments."""
+        """Find the broken experiments in the whole ranking, so that every page excludes the same experiments."""
         for _ in range(_ROUNDS):
-            # without the settings, which only the rows need
+            # without settings, which are only needed for rows
             results, reasons = self.get_results(mode, by_state=by_state)
-            # a short experiment may be long enough after broken experiments are excluded
+            # an experiment may no longer be too short once broken experiments are excluded
             ranked = [place for place in order_results(results, reasons, mode) if not reasons[place]]
             if not await self._health.advance(ranked):
                 break
 
     async def prepare(self, mode: Literal["min", "max"], *, by_state: bool) -> None:
-        """Find the broken experiments, and at the same time read how the repeats were started."""
-        # of more repeats, only those of the rows are read, which are known after the check
+        """Find the broken experiments, and at the same time read the commands and commits of the repeats."""
+        # if there are more repeats, only those in the rows are read, after the check has found the rows
         field = self.make_field(mode, by_state=by_state) if len(self.experiments) <= _ORIGINS else None
         reads = [self.read_origins(field)] if field else []
         await gather(self.check_health(mode, by_state=by_state), *reads)
@@ -171,7 +171,7 @@ class Study:
         await self._health.check_closely(places)
 
     async def read_origins(self, field: Field, checked: Sequence[Standing] = ()) -> bool:
-        """Read the commands and commits of all repeats, or if there are many, only of those in the checked rows.
+        """Read the commands and commits of all repeats, or if there are many, only of repeats in the checked rows.
 
         Return whether the order may change.
         """

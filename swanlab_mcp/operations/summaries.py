@@ -25,9 +25,9 @@ async def get_exp_summary(
 ) -> ApiResponse[Summary]:
     """Get one experiment's results: the last, smallest and largest value of every metric, with their steps.
 
-    Use rank_experiments for many experiments, get_metrics for whole curves. Returns per key the last step and value,
-    min and max (finite values, first step), and if known how many values are NaN. The last value is not the best
-    one.
+    Use rank_experiments for many experiments, get_metrics for full curves. Returns for each key the last step and
+    value, min and max (finite values, first step), and if known, how many values are NaN. The last value is not always
+    the best.
     Example: {"project": "mnist", "exp_cuid": "lr-0.1", "keys": ["val/*"]}.
     """
     ref = await resolve_experiment(client, exp_cuid, project, username)

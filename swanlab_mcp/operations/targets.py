@@ -1,4 +1,4 @@
-"""Choose metrics for a question without a metric."""
+"""Choose metrics for questions that do not name one."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _ORDER = {"reward": 0, "quality": 0, "loss": 1, "error": 1, "speed": 2, "time": 
 
 
 def choose_targets(keys: Iterable[str], count: int) -> list[str]:
-    """Return at most `count` keys that measure model quality, held-out data before training data.
+    """Choose at most `count` keys that measure the quality of the model, preferably on held-out data.
 
-    Among keys of the same data, rewards and qualities precede losses; keys with an unknown direction are skipped.
+    On the same data, rewards and qualities come before losses. Keys with an unknown direction are skipped.
     """
 
     def rate(key: str) -> tuple[bool, int, bool, bool]:

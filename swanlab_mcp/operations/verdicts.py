@@ -1,4 +1,4 @@
-"""Read and judge the curves of an experiment, in the same way for every question."""
+"""Read the curves of an experiment and diagnose them, in the same way for every question."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from swanlab_mcp.operations.reading import read_every_point
 
 __all__ = ["Verdict", "read_verdict"]
 
-# estimated bytes in memory, with the series that are derived from a curve
+# estimated bytes in memory, including the series that are derived from a curve
 _CURVE = 5000
 _POINT = 150
 
 
 class Verdict(NamedTuple):
-    """The judgement of an experiment's curves, of `logged` metrics; `left` relevant keys were not read."""
+    """The verdict on an experiment with `logged` metrics, and its curves; `left` relevant keys were not read."""
 
     judgement: Judgement
     curves: Sequence[Curve]
@@ -37,7 +37,7 @@ class Verdict(NamedTuple):
 async def read_verdict(
     backend: Backend, ref: ExperimentRef, state: str, now: int, *, exact: bool = True, with_hardware: bool = True
 ) -> Verdict:
-    """Read the curves of an experiment and judge them at `now` (Unix milliseconds).
+    """Read the curves of an experiment and diagnose them as of `now` (Unix milliseconds).
 
     With `exact` False, at most 1,500 points per curve are read.
     """
@@ -50,7 +50,7 @@ async def read_verdict(
 
     is_running = state in ("RUNNING", "UNKNOWN")
     if is_running:
-        # the judgement depends on the time
+        # the verdict on a running experiment depends on the time
         answer = await judge_curves()
     else:
         answer = await backend.keep(ref, ("verdict", exact, with_hardware), judge_curves, _weigh)
@@ -61,7 +61,7 @@ async def read_verdict(
 async def _read_curves(
     backend: Backend, ref: ExperimentRef, *, exact: bool, with_hardware: bool
 ) -> tuple[list[Curve], int, int]:
-    """Return the curves that decide a verdict, how many relevant keys were not read, and how many are logged."""
+    """Return the curves that decide the verdict, the number of relevant keys not read, and the number logged."""
     listed = await backend.list_keys(ref, with_media=False)
     scalars = listed.data.scalars if listed.data else ()
     keys, left = choose_keys(scalars)

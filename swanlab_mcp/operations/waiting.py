@@ -26,16 +26,16 @@ __all__ = ["Awaited", "make_pauses", "wait_for_experiments"]
 _USUAL = ("finished", "crashed", "non_finite")
 _FIRST = 1.0
 _GROWTH = 1.5
-_LONGEST = 10.0  # lists are cached for 15 s, so a change is noticed within 25 s
+_LONGEST = 10.0  # seconds; lists are cached for 15 s, so a change is noticed within 25 s
 _MOST_REPORTED = 50
 _FROM_SUMMARIES = ("non_finite", "step", "metric")
 
 
 @dataclass(frozen=True, slots=True)
 class Awaited:
-    """The conditions met; `watched` experiments are still running, and `cursor` continues the wait.
+    """The conditions that were met; `watched` experiments are still running, and `cursor` continues the wait.
 
-    `unclear` experiments have too few points for a stall. `trouble` is the error of the last poll, if it failed.
+    `unclear` experiments have too few points to detect a stall. `trouble` is the error of the last poll, if it failed.
     """
 
     ref: ProjectRef
@@ -48,9 +48,9 @@ class Awaited:
 
 
 class _Poll(NamedTuple):
-    """A poll: the listed and the watched experiments, and the conditions met that were not reported before.
+    """The result of a poll: the listed and the watched experiments, and conditions that were met for the first time.
 
-    The conditions of `left` are reported by the next calls.
+    The conditions in `left` will be reported by later calls.
     """
 
     listed: Sequence[Experiment]
@@ -73,10 +73,10 @@ async def wait_for_experiments(
     cursor: WaitCursor = "",
     username: Username = "",
 ) -> ApiResponse[Awaited]:
-    """Wait until experiments finish, crash, become NaN, reach a step or a value, or a new one starts; then say which.
+    """Wait until experiments finish, crash, become NaN, reach a step or a value, or a new experiment starts.
 
-    Use it instead of repeated calls of whats_new. Returns the experiments that met a condition, with value and step,
-    or no rows at the timeout, and a cursor to continue without repetitions.
+    Use it instead of calling whats_new repeatedly. Returns the experiments that met a condition, with value and step,
+    or no rows after the timeout, and a cursor to continue without repetitions.
     Example: {"project": "mnist", "until": ["crashed", "val/acc >= 0.98"]}.
     """
     conditions = [_parse(text) for text in until or _USUAL]
@@ -107,7 +107,7 @@ async def wait_for_experiments(
 
 
 def make_pauses() -> Iterator[float]:
-    """Yield the seconds between polls, without end: short at first, because many waits continue an earlier one."""
+    """Yield the pauses between polls in seconds, short at first because many calls continue an earlier wait."""
     pause = _FIRST
     while True:
         yield pause
@@ -115,7 +115,7 @@ def make_pauses() -> Iterator[float]:
 
 
 class _Wait:
-    """The conditions of a call, and what is known about the experiments that it watches."""
+    """The conditions in a call, and the known state of the experiments that it watches."""
 
     def __init__(
         self,
@@ -136,7 +136,7 @@ class _Wait:
         return self._state
 
     async def poll(self) -> _Poll:
-        """List the experiments, and read as little else as the conditions need."""
+        """List the experiments, and read only what else the conditions need."""
         client, ref = self._client, self._ref
         listed = (await ask_about_project(client, ref, client.at(ref).list_experiments)).data or []
         self._state = self._state or start_cursor(listed)
@@ -157,7 +157,7 @@ class _Wait:
         return _Poll(listed, watched, met[:_MOST_REPORTED], met[_MOST_REPORTED:])
 
     async def check_metrics(self, listed: Sequence[Experiment]) -> None:
-        """Raise NotFound for a metric that no experiment has, if it resembles one that exists."""
+        """Raise NotFound for a metric that no experiment has, if it resembles an existing metric."""
         keys = {one.key for one in self._conditions if one.kind == "metric"}
         missing = [key for key in keys if not any(key in summary for summary in self._summaries.values())]
         if not missing or not listed:
@@ -170,7 +170,7 @@ class _Wait:
             near = find_near_names(key, await list_logged_keys(self._client, self._ref, listed))
             if near:
                 raise NotFound(
-                    say("No experiment of the project has a metric {key!r}.", key=shorten(key)),
+                    say("No experiment in the project has a metric {key!r}.", key=shorten(key)),
                     hint=say("Similar names: {names}.", names=", ".join(map(quote, near))),
                 )
 
@@ -181,7 +181,7 @@ def _parse(text: str) -> Condition:
         near = find_near_names(text.partition(":")[0].strip(), [*PLAIN, "step"], 1)
         forms = say('Conditions: finished, crashed, non_finite, stalled, any_new, step:1000, "val/acc >= 0.9".')
         raise InvalidArgument(
-            say("until={text!r} is no condition.", text=shorten(text)),
+            say("until={text!r} is not a condition.", text=shorten(text)),
             hint=join_sentences(say("Did you mean {names}?", names=near[0]) if near else "", forms),
         )
     return condition

@@ -16,7 +16,7 @@ async def get_user(client: SwanLabClient) -> ApiResponse[User]:
 
 
 async def get_workspace(client: SwanLabClient, *, username: Username = "") -> ApiResponse[Workspace]:
-    """Get a workspace with the logged-in user's role in it."""
+    """Get a workspace and the logged-in user's role in it."""
     ref = await resolve_workspace(client, username)
     return await ask_about_workspace(client, ref, client.at(ref).get_workspace)
 
@@ -24,12 +24,12 @@ async def get_workspace(client: SwanLabClient, *, username: Username = "") -> Ap
 async def list_workspaces(
     client: SwanLabClient, *, page: PageNumber = 1, size: PageSize = 20
 ) -> ApiResponse[list[Workspace]]:
-    """List the workspaces that the user can open: the personal one, teams, and 'local' (runs on this machine's disk).
+    """List the workspaces that the user can open: personal, teams, and 'local' (runs on this machine's disk).
 
-    Use it first if the user names a team or no workspace; then list_projects lists a workspace's projects. Returns per
-    workspace its name, username (pass it on as `username`) and the user's role, the personal one first.
+    Use it first if the user names a team or no workspace; then list_projects lists a workspace's projects. Returns for
+    each workspace its name, username (pass it on as `username`) and the user's role; the personal workspace is first.
     Example: {}.
     """
     answer = await client.list_workspaces()
     workspaces = (answer.data or [])[get_slice(page, size)]
-    return describe_page(answer.model_copy(update={"data": workspaces}), page, size, say("personal one first"))
+    return describe_page(answer.model_copy(update={"data": workspaces}), page, size, say("personal workspace first"))

@@ -58,12 +58,18 @@ def _publish_row(found: Aggregation, one: Group) -> AggregatedGroup:
         metric=shorten(one.metric) if one.metric else None,
         count=one.count,
         states=", ".join(f"{count} {state}" for state, count in sorted(one.states.items())),
-        hours=round(one.seconds / 3600, 2),
-        gpu_hours=round(one.gpu_seconds / 3600, 2) if found.has_gpu_hours else None,
+        hours=_to_hours(one.seconds),
+        gpu_hours=_to_hours(one.gpu_seconds) if found.has_gpu_hours else None,
         best=_name(one.best, found) if one.best else None,
         left_out=_describe_left(one, has_gpu_hours=found.has_gpu_hours) or None,
         **numbers,
     )
+
+
+def _to_hours(seconds: float) -> float:
+    """Return hours with two decimals, or with two significant digits so that seconds do not become 0."""
+    hours = seconds / 3600
+    return round(hours, 2) if hours >= 0.1 else float(f"{hours:.2g}")
 
 
 def _name(best: Experiment, found: Aggregation) -> str:

@@ -58,7 +58,7 @@ def publish(answer: ApiResponse[Any]) -> ApiResponse[Comparison]:
     )
     notes = [
         *note_decisions(decided, len(decisions)),
-        "" if found.metrics else say("None of the logged metrics has a known direction; name some in metrics."),
+        "" if found.metrics else say("No logged metric has a known direction; pass metric keys in metrics."),
         *(
             say("{name}: {how}; its best values are from before.", name=quote(name), how=describe_breakage(breakage))
             for name, breakage in found.broken[:_NAMED]

@@ -75,7 +75,7 @@ def _list_gaps(tried: Coverage) -> str:
 
 def _list_notes(found: TriedSettings) -> list[str]:
     if not found.experiments:
-        return [say("The project holds no experiments yet.")]
+        return [say("The project has no experiments yet.")]
     notes: list[str] = []
     if found.metric:
         notes.append(_count_settings(found))

@@ -108,7 +108,7 @@ def place_lines(lines: Sequence[Line], x_axis: str) -> tuple[NameAxis, list[dict
     unknown = [line.experiment.label for line in lines if not line.experiment.began]
     if x_axis == "relative_time" and unknown:
         raise InvalidArgument(
-            say("The start of {cuid} is unknown.", cuid=quote(unknown[0])), hint=say("Use x_axis='time'.")
+            say("The start time of {cuid} is unknown.", cuid=quote(unknown[0])), hint=say("Use x_axis='time'.")
         )
     places = [
         {

@@ -61,7 +61,7 @@ def write_value(value: Any, key: str = "") -> str:
 
 def _list_notes(found: SimilarExperiments) -> list[str]:
     if not found.compared:
-        return [say("The project holds no experiments yet.")]
+        return [say("The project has no experiments yet.")]
     notes = [
         say_plural(
             "{count} of the {total} experiments has the same settings.",

@@ -87,11 +87,12 @@ NEVER_ONE = {
     "A shared server waits at most {seconds} seconds.",
     "Cut to the first {count} of {total} rows to stay within the output budget.",
     "Cut to the last {count} of {total} rows to stay within the output budget.",
+    "A baseline only decides within one project, but the experiments are from {count} projects.",
     "Fewer than {needed} finished experiments reach step {until}: only its own curve was continued.",
     "Incomplete: only the first {count} of {total} projects were read; skipped: {names}.",
     "Only the first {count} folders below {name!r} were searched; pass a folder that contains runs as --log-dir.",
     "Only the first {count} of {total} keys were checked; continue with {names} as keys.",
-    "Only the {count} newest of {total} running experiments were checked for stalls and problems.",
+    "Only the newest {count} of {total} running experiments were checked for stalls and problems.",
     "Recorded in {count} folders (resumed or shared); they are read as one experiment.",
     (
         "Recorded in {count} folders (started several times, {ranks} ranks the last time); "
@@ -100,6 +101,8 @@ NEVER_ONE = {
     "Single values of {metric} scatter, so the ranking uses the best mean of {count} consecutive points.",
     "SwanLab's list of {what} has {count} items on a page of {size}.",
     "The 90 % interval is calibrated on the {count} finished experiments, each forecast from the others.",
+    "These are the last of {total} lines; for earlier lines, pass start={start} count={count}.",
+    "{total} experiments may have diverged, but the points of only {count} were checked; add filters.",
     "The best {key} is {value}, the largest of {count} values: larger values are untried.",
     "The best {key} is {value}, the smallest of {count} values: smaller values are untried.",
     "The body is larger than {size} bytes.",
@@ -113,7 +116,7 @@ NEVER_ONE = {
         "With --allow-writes, set SWANLAB_MCP_CONFIRMATION_SECRET to at least {count} random characters, "
         "the same for all workers: it signs the confirmations."
     ),
-    "at={at} reads every point of {count} experiments; at most {most} at once.",
+    "at={at} reads every point in {count} experiments, and at most {most} can be read at once.",
     "fewer than {needed} points, and their order is not evidence enough",
     "first {name}; {count} of {total} points, finite again later",
     "first {name}; {count} of {total} points, to the end",
@@ -130,11 +133,11 @@ NEVER_ONE = {
         "get_experiment shows the evidence for a single run."
     ),
     "{name!r} has more than {count} characters.",
-    "{name} at step {step}: {total} characters in all; continue with text_start={end}.",
+    "{name} at step {step}: {total} characters in total; continue with text_start={end}.",
     "{name}: of its {count} folders, {folder!r} is skipped: {problem}.",
     "{name}: {count} of {total} ranks {state} ({folders}).",
     "{text} (of {count} characters)",
-    "{names} need a request for each of {count} experiments; at most {most} at once.",
+    "{names} take a request for each of the {count} experiments, and at most {most} are read at once.",
     "Incomplete: only the machines of {count} of {total} experiments were read; add filters.",
     "constant for {count} points or more, or a quality within {sigmas:g} sigmas of 0",
 }

@@ -219,7 +219,7 @@ def test_error_after_the_bar_is_readable(host: str) -> None:
     code, output, got = run_on_terminal("--host", host, "call", "rank_experiments", "project=many", "metric=odd")
     assert (code, output) == (1, "")
     assert "5 of 5 pages" in got
-    assert show(got) == ["No experiment of the project has a metric 'odd'. Similar names: loss."]
+    assert show(got) == ["No experiment in the project has a metric 'odd'. Similar names: loss."]
 
 
 @pytest.mark.parametrize(("language", "columns", "widest"), [("en", 30, 29), ("zh", 38, 37)])

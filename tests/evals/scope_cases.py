@@ -160,7 +160,7 @@ SCOPE_CASES: Sequence[Case] = (
         "a-name-that-no-project-has-zh",
         "plain-seed9 在哪个项目？",
         [("get_experiment", {"exp_cuid": "plain-seed9"})],
-        ["No experiment of the .* projects", "plain-seed9"],
+        ["No experiment in the .* projects", "plain-seed9"],
         most_tokens=200,
         is_refused=True,
     ),

@@ -179,7 +179,7 @@ async def test_workspace_of_a_name_without_a_project_is_checked(across: Settings
 
 
 async def test_unknown_name_counts_the_searched_projects(across: Settings, state: State) -> None:
-    assert "No experiment of the 4 projects of this account" in await refuse(across, "get_logs", exp_cuid="nothing")
+    assert "No experiment in the 4 projects of this account" in await refuse(across, "get_logs", exp_cuid="nothing")
     state.faults.append(Fault("/first/runs", status=500, times=None))
     reply = await refuse(across, "get_experiment", exp_cuid="nothing")
     assert "No experiment" not in reply
@@ -188,7 +188,10 @@ async def test_unknown_name_counts_the_searched_projects(across: Settings, state
 
 async def test_unknown_path_error_names_the_searched_projects(across: Settings) -> None:
     reply = await refuse(across, "get_experiment", project="first", exp_cuid="kites-test2/second/run9")
-    assert "no experiment at the path kites-test2/second/run9, and none with that name in kites-test3/first" in reply
+    assert (
+        "no experiment at the path kites-test2/second/run9, and no experiment with that name in kites-test3/first"
+        in reply
+    )
     assert "Did you mean alpha (run2)?" in reply
     reply = await refuse(across, "get_experiment", exp_cuid="kites-test2/second/run9")
     assert "no experiment 'run9' in kites-test2/second" in reply

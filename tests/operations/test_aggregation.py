@@ -120,13 +120,20 @@ async def test_limits_of_the_check_for_broken_runs_are_named(
         state.add_experiment(project, f"run-{number}", metrics=metrics)
     async with session(settings) as client:
         reply = await client.call_tool("aggregate_experiments", {"project": "many", "metrics": ["val/acc"]})
-    assert "Experiments that may have diverged: 6; checked by their points: 1; add filters." in text_of(reply)
+    assert "6 experiments may have diverged, but the points of only 1 were checked; add filters." in text_of(reply)
 
 
 async def test_counts_and_hours_need_no_metric(settings: Settings) -> None:
     filters = [{"field": "state", "op": "=", "value": "CRASHED"}]
     rows = await ask(settings, group_by=["user"], filters=filters)
     assert {row["group"]["user"]: (row["count"], row["hours"]) for row in rows} == {"ada": (3, 6.0)}
+
+
+async def test_runs_of_seconds_do_not_show_zero_hours(settings: Settings, state: State) -> None:
+    run = next(one for one in state.projects[-1].experiments if one.name == "run-0")
+    run.finished_at = run.created_at + timedelta(seconds=5)
+    rows = await ask(settings, filters=[{"field": "name", "op": "=", "value": "run-0"}])
+    assert rows[0]["hours"] == 0.0014
 
 
 async def test_two_fields_make_a_group_for_each_pair(settings: Settings) -> None:

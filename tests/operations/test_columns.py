@@ -46,7 +46,7 @@ async def test_lists_show_differing_config_keys(settings: Settings, tool: str) -
     row = next(row for row in rows if row["cuid"] == "large3")
     assert row["profile"]["config"]["learning_rate"] == 0.001
     assert "200 config keys have the same value in all rows and are omitted" in text_of(result)
-    assert "7 further config keys differ: " in text_of(result)
+    assert "7 more config keys differ: " in text_of(result)
 
 
 @pytest.mark.usefixtures("state")
@@ -214,7 +214,7 @@ async def test_single_run_shows_usual_settings_and_counts_the_rest(settings: Set
     async with session(settings) as client:
         listed = await client.call_tool("list_project_exps", {"project": "single"})
     assert list(listed.structured_content["data"][0]["profile"]["config"])[:2] == ["lr", "batch_size"]
-    assert "194 further config keys are omitted; fields=config shows all." in text_of(listed)
+    assert "194 more config keys are omitted; fields=config shows all." in text_of(listed)
     assert "differ" not in text_of(listed)
 
 

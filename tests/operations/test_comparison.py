@@ -325,7 +325,7 @@ async def test_experiments_without_metrics_are_compared_by_their_configs(setting
         experiment.metrics = {}
     reply = await compare(settings, project="study", exp_cuids=["run-0", "run-1"])
     assert "metrics" not in reply["data"]
-    assert any(note.startswith("None of the logged metrics has a known direction") for note in reply["notes"])
+    assert any(note.startswith("No logged metric has a known direction") for note in reply["notes"])
 
 
 @pytest.mark.parametrize("count", [2, 6])

@@ -94,20 +94,20 @@ async def test_conditions_choose_experiments(settings: Settings, filters: tuple[
     [
         (
             (condition("config.lr", ">", 0.9),),
-            "No experiment meets config.lr > 0.9; the closest value is 0.4, of d (run-d).",
+            "No experiment meets config.lr > 0.9; the closest value is 0.4, in d (run-d).",
         ),
         (
             (condition("config.optim", "=", "adams"), condition("config.lr", ">", 0.3)),
-            "No experiment meets config.optim = adams; the closest value is adam, of d (run-d).",
+            "No experiment meets config.optim = adams; the closest value is adam, in d (run-d).",
         ),
         ((condition("name", "=", "zzzzzz"),), "No experiment meets name = zzzzzz."),
         (
             (condition("group", "=", "sweep"),),
-            "No experiment meets group = sweep: of 5 experiments, none has a value there.",
+            "No experiment meets group = sweep, because none of the 5 experiments has a value for it.",
         ),
         (
             (condition("labels", "=", "papr"),),
-            "No experiment meets labels = papr; the closest value is paper, of d (run-d).",
+            "No experiment meets labels = papr; the closest value is paper, in d (run-d).",
         ),
         ((condition("user", "=", "kites-tset3"),), "the closest value is kites-test3"),
         (
@@ -144,7 +144,7 @@ async def test_condition_of_a_wrong_type_is_refused(settings: Settings) -> None:
         for wrong in (condition("show", "=", "hidden"), condition("config.lr", "=", "adam")):
             result = await client.call_tool("find_experiments", {"project": "logic", "filters": [wrong]})
             assert result.is_error
-            assert "compares different kinds of values" in text_of(result)
+            assert "compares different types of values" in text_of(result)
 
 
 @pytest.mark.parametrize("filters", [[[]], [[], condition("name", "=", "a")]])

@@ -249,7 +249,7 @@ async def test_invalid_filter_names_valid_alternatives(settings: Settings) -> No
             ({"field": "los", "op": "=", "value": 1}, "Did you mean metric.loss"),
             ({"field": "config.zzzzzz", "op": "=", "value": 1}, "The configs have config.lr, config.model.depth, "),
             ({"field": "metric.lss", "op": ">", "value": 1}, "Similar names: loss."),
-            ({"field": "config.lr", "op": ">", "value": "high"}, "compares different kinds"),
+            ({"field": "config.lr", "op": ">", "value": "high"}, "compares different types"),
             ({"field": "created", "op": ">", "value": "yesterday"}, "'yesterday' is not a time"),
             ({"field": "state", "op": "in", "value": ["failed"]}, "RUNNING, FINISHED, CRASHED, ABORTED, OFFLINE"),
             ({"field": "state", "op": "~", "value": 1}, "'filters.0.op'"),

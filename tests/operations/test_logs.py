@@ -48,7 +48,7 @@ async def test_tail_does_not_load_the_whole_log(settings: Settings, state: State
     async with session(settings) as client:
         result = await client.call_tool("get_logs", {**ASK, "count": 3})
     assert [row["message"] for row in result.structured_content["data"]] == ["line 59997", "line 59998", "line 59999"]
-    assert "earlier ones: start=59994 count=3." in text_of(result)
+    assert "for earlier lines, pass start=59994 count=3." in text_of(result)
     assert len(state.get_calls("/log$")) == 2
 
 
@@ -96,13 +96,13 @@ async def test_matching_lines_come_with_context(settings: Settings, state: State
         empty = await client.call_tool("get_logs", {**ASK, "search": "zebra"})
         many = await client.call_tool("get_logs", {**ASK, "search": "line", "context": 0})
     assert [row["number"] for row in result.structured_content["data"]] == [24_999, 25_000, 25_001]
-    assert "1 line with 'nan' among the lines 10000 to 29999." in text_of(result)
+    assert "1 line in the range 10000 to 29999 contains 'nan'." in text_of(result)
     assert "The lines before 10000 were not searched; pass start=0" in text_of(result)
     assert [row["number"] for row in early.structured_content["data"]] == [5]
     assert "To continue the search, pass start=20000." in text_of(early)
     assert [row["level"] for row in errors.structured_content["data"]] == ["ERROR"]
     assert empty.structured_content["data"] == []
-    assert "0 lines with 'zebra'" in text_of(empty)
+    assert "0 lines in the range 10000 to 29999 contain 'zebra'" in text_of(empty)
     assert "Only the last 100 lines are shown; start=10000 returns the first." in text_of(many)
 
 
@@ -114,11 +114,11 @@ async def test_truncated_log_continues_in_both_directions(settings: Settings, st
         while arguments:
             result = await client.call_tool("get_logs", arguments)
             forward += [row["number"] for row in result.structured_content["data"]]
-            on = re.search(r"The log continues: start=(\d+)\.", text_of(result))
+            on = re.search(r"The log continues; pass start=(\d+)\.", text_of(result))
             arguments = {**ASK, "start": int(on[1]), "count": 800} if on else {}
         tail = await client.call_tool("get_logs", {**ASK, "count": 300})
     backward = [row["number"] for row in tail.structured_content["data"]]
-    on = re.search(r"earlier ones: start=(\d+) count=(\d+)\.", text_of(tail))
+    on = re.search(r"for earlier lines, pass start=(\d+) count=(\d+)\.", text_of(tail))
     assert on is not None
     assert int(on[1]) + int(on[2]) == backward[0] > 600
     assert forward == list(range(100, 900))
@@ -226,10 +226,10 @@ async def test_log_is_shown_from_its_first_traceback(settings: Settings, state: 
         result = await client.call_tool("get_logs", {**ASK, "from_traceback": True, "count": 3})
         both = await client.call_tool("get_logs", {**ASK, "from_traceback": True, "search": "x"})
     assert none.structured_content["data"] == []
-    assert "The lines 5000 to 24999 contain no traceback." in text_of(none)
+    assert "Lines 5000 to 24999 contain no traceback." in text_of(none)
     assert "The lines before 5000 were not searched; pass start=0" in text_of(none)
     assert [row["number"] for row in result.structured_content["data"]] == [24_000, 24_001, 24_002]
-    assert "The log continues: start=24003." in text_of(result)
+    assert "The log continues; pass start=24003." in text_of(result)
     assert "from_traceback cannot be combined with search" in text_of(both)
 
 
@@ -241,7 +241,7 @@ async def test_overlong_tail_keeps_its_end(settings: Settings, state: State) -> 
     assert count_tokens(text_of(result)) <= 8000
     assert rows[-1]["number"] == 499
     first = rows[0]["number"]
-    assert f"These are the last lines of 500; earlier ones: start=0 count={first}." in text_of(result)
+    assert f"These are the last of 500 lines; for earlier lines, pass start=0 count={first}." in text_of(result)
     assert "next" not in result.structured_content["page"]
 
 

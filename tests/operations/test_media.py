@@ -86,7 +86,7 @@ async def test_last_image_is_shown_with_the_list_of_steps(settings: Settings, st
     assert result.structured_content is None
     assert "key | step | type | name | size | caption | picture\n" in words(result)
     assert f"samples/image | 400 | image | 400.png | {len(draw())} | epoch 400 | 1" in words(result)
-    assert "note: Steps of samples/image: 0-150 by 50, 400 (5)." in words(result)
+    assert "note: Steps with samples/image: 0-150 by 50, 400 (5)." in words(result)
     assert "presigned-canary" not in words(result)
     downloads = state.get_calls("^/storage/")
     assert len(downloads) == 1
@@ -146,7 +146,7 @@ async def test_invalid_media_requests_are_explained(settings: Settings, state: S
     for arguments, expected in (
         (
             {"keys": ["samples/image"], "steps": [120]},
-            "media was not logged at step 120. The nearest steps with media: 50",
+            "No such media were logged at step 120. The nearest steps with media: 50",
         ),
         ({"keys": ["smaples/image"]}, "Similar names among its 6: samples/image"),
         ({"keys": ["loss"]}, "'loss' is a metric of numbers, not media. Use get_metrics."),
@@ -206,8 +206,8 @@ async def test_missing_file_is_reported_and_the_others_are_shown(settings: Setti
 @pytest.mark.usefixtures("gallery")
 async def test_missing_step_of_a_key_is_reported(settings: Settings) -> None:
     result = await ask(settings, keys=["samples/image", "grid"], steps=[50, 0])
-    assert "note: Steps of grid: 0 (1); none at step 50." in words(result)
-    assert "note: Steps of samples/image: 0-150 by 50, 400 (5).\n" in words(result)
+    assert "note: Steps with grid: 0 (1); none at step 50." in words(result)
+    assert "note: Steps with samples/image: 0-150 by 50, 400 (5).\n" in words(result)
 
 
 async def test_many_keys_are_truncated_with_a_note(settings: Settings, state: State) -> None:

@@ -27,8 +27,8 @@ async def test_steps_and_counts_need_no_download(settings: Settings, state: Stat
         result = await client.call_tool("get_media", given)
     output = text_of(result)
     assert output.startswith("0 of 5\nnote: Without contents, as requested.")
-    assert "Steps of samples: 0-100 by 50, 400 (4)." in output
-    assert "Steps of notes: 100 (1)." in output
+    assert "Steps with samples: 0-100 by 50, 400 (4)." in output
+    assert "Steps with notes: 100 (1)." in output
     assert [one.type for one in result.content] == ["text"]
     # file URLs are never requested
     assert not state.get_calls("presigned")
@@ -40,5 +40,5 @@ async def test_scalar_list_mentions_media(settings: Settings, state: State) -> N
         plain = await client.call_tool("list_metrics", given)
         media = await client.call_tool("list_metrics", given | {"kind": "media"})
     assert [row["key"] for row in plain.structured_content["data"]] == ["loss"]
-    assert "2 media keys exist too (kind='media')." in plain.structured_content["notes"]
+    assert "There are also 2 media keys (kind='media')." in plain.structured_content["notes"]
     assert {row["key"] for row in media.structured_content["data"]} == {"samples", "notes"}

@@ -67,22 +67,22 @@ async def test_times_of_updates_compare_exactly(settings: Settings, state: State
         result = await find(settings, [where("updated", op, bound.isoformat())])
         expected = {name for name, time in times.items() if time and getattr(time, compare)(bound)}
         assert {row["name"] for row in result.structured_content["data"]} == expected
-    assert "1 experiment is left out (run-5): SwanLab returns pinned experiments for any condition" in text_of(result)
+    assert "1 experiment is omitted (run-5): SwanLab returns pinned experiments for any condition" in text_of(result)
 
 
 async def test_pinned_experiments_excluded_by_another_condition_are_not_mentioned(settings: Settings) -> None:
     result = await find(settings, [where("baseline", "=", True), where("state", "=", "FINISHED")])
     assert {row["name"] for row in result.structured_content["data"]} == {"run-1", "run-2"}
-    assert "left out" not in text_of(result)
+    assert "omitted" not in text_of(result)
 
 
 @pytest.mark.parametrize(
     ("condition", "reason"),
     [
-        (where("pin", ">", True), "can only be = or != with true or false"),
-        (where("baseline", "=", "run-1"), "can only be = or != with true or false"),
-        (where("updated", "=", "2024-11-23"), "compare whole seconds by <, <=, > or >="),
-        (where("updated", ">", "2024-11-23T12:28:04.286Z"), "compare whole seconds"),
+        (where("pin", ">", True), "need = or != and true or false"),
+        (where("baseline", "=", "run-1"), "need = or != and true or false"),
+        (where("updated", "=", "2024-11-23"), "need <, <=, > or >= and a time in whole seconds"),
+        (where("updated", ">", "2024-11-23T12:28:04.286Z"), "a time in whole seconds"),
         (where("updated", ">", "soon"), "'soon' is not a time"),
     ],
 )
@@ -101,7 +101,7 @@ async def test_servers_that_cannot_answer_are_reported(settings: Settings, state
     state.variants.lacking = ("/runs/shows$",)
     result = await find(settings, [where("pin", "=", True)])
     assert result.is_error
-    assert "this SwanLab server cannot be filtered by pin" in text_of(result)
+    assert "nor this SwanLab server can be filtered by pin" in text_of(result)
     state.variants.lacking = ()
     result = await find(settings, [where("updated", ">", "7d")])
     assert "No experiment meets updated >" in text_of(result)
@@ -114,9 +114,9 @@ async def test_runs_on_disk_are_left_out_and_named(settings: Settings) -> None:
     both = replace(settings, log_dirs=(Path(swanlab_mcp.__file__).parent / "demo",))
     result = await find(both, [where("pin", "=", True)], "local/digits-mlp")
     assert result.is_error
-    assert "Runs on disk and this SwanLab server cannot be filtered by pin" in text_of(result)
+    assert "Neither runs on disk nor this SwanLab server can be filtered by pin" in text_of(result)
     async with session(both) as client:
         arguments = {"project": ["marks", "local/digits-mlp"], "filters": [where("pin", "=", True)]}
         result = await client.call_tool("find_experiments", arguments)
     assert [row["name"] for row in result.structured_content["data"]] == ["run-5"]
-    assert "runs on disk do not record them" in text_of(result)
+    assert "runs on disk do not record these fields" in text_of(result)

@@ -226,7 +226,7 @@ async def test_sampled_series_is_labelled_and_keeps_its_ends(settings: Settings)
     assert (plain["total"], plain["steps"], plain["values"]) == (5, [0, 1, 2, 3, 4], [0, 7, 14, 21, 28])
     assert len(long["steps"]) <= 60
     assert (long["steps"][0], long["steps"][-1]) == (0, 8997)
-    assert "note: long of curves1: from a sample; NaN between its points may be missing." in text_of(result)
+    assert "note: long of curves1: from a sample, so NaN between its points may be missing." in text_of(result)
     assert "plain | [0,1,2,3,4] | [0,7,14,21,28]" in text_of(result)
 
 
@@ -340,7 +340,7 @@ async def test_x_axis_can_be_time_or_another_metric(settings: Settings, state: S
     assert relative.structured_content["data"][0]["x"] == [0, 10, 20]
     assert epoch.structured_content["data"][0]["x"] == [0, "NaN", 1]
     assert "loss of axes1: epoch has no value at 1 steps (x is NaN there)." in text_of(epoch)
-    assert "No metric of this experiment matches 'epohc'. Similar names among its 2: epoch" in text_of(wrong)
+    assert "No metric in this experiment matches 'epohc'. Similar names among its 2: epoch" in text_of(wrong)
 
 
 async def test_experiment_without_the_key_does_not_hide_the_others(settings: Settings, state: State) -> None:
@@ -352,7 +352,7 @@ async def test_experiment_without_the_key_does_not_hide_the_others(settings: Set
             result = await client.call_tool("get_metrics", {**base, "keys": keys})
             assert [row["exp_cuid"] for row in result.structured_content["data"]] == ["one1"]
             assert (
-                f"two1: No metric of this experiment matches '{keys[0]}'. Similar names among its 1: val_loss."
+                f"two1: No metric in this experiment matches '{keys[0]}'. Similar names among its 1: val_loss."
                 in text_of(result)
             )
 
@@ -402,7 +402,7 @@ async def test_invalid_series_requests_are_explained(settings: Settings) -> None
     async with session(settings) as client:
         changes: tuple[tuple[dict[str, Any], str], ...] = (
             ({"keys": ["plian"]}, "Similar names among its 9: plain"),
-            ({"keys": ["zz*"]}, "No metric of this experiment matches 'zz*'"),
+            ({"keys": ["zz*"]}, "No metric in this experiment matches 'zz*'"),
             ({"start": 5, "end": 1}, "start=5 is after end=1"),
             ({"head": 1, "tail": 1}, "head and tail cannot be combined"),
             ({"head": -1}, "'head'"),
@@ -463,7 +463,7 @@ async def test_keys_are_listed_by_kind_with_experiments_that_lack_them(settings:
         assert [row["key"] for row in (await ask(search="val/*"))["data"]] == ["Val/Loss"]
         empty = await ask(search="lsos")
     assert empty["data"] == []
-    assert empty["notes"][0].startswith("No custom keys that match 'lsos'; 4 keys were logged.")
+    assert empty["notes"][0].startswith("No custom keys match 'lsos'; 4 keys were logged.")
 
 
 async def test_each_series_reports_its_next_start(settings: Settings, state: State) -> None:
@@ -475,7 +475,7 @@ async def test_each_series_reports_its_next_start(settings: Settings, state: Sta
         head = await client.call_tool("get_metrics", {**base, "keys": ["k1"], "head": 40})
         rest = await client.call_tool("get_metrics", {**base, "keys": ["k1"], "head": 10, "start": 30})
     assert [row["next_start"] for row in both.structured_content["data"]] == [30, 300]
-    assert "2 series are cut at different steps: request each again with its next_start as start." in text_of(both)
+    assert "2 series are cut at different steps. Request each again, with its next_start as start." in text_of(both)
     assert "1 of 1 series is cut; continue with start=30 head=10." in text_of(head)
     assert "next_start" not in rest.structured_content["data"][0]
 
@@ -491,7 +491,7 @@ async def test_brackets_in_keys_are_literal(settings: Settings, state: State) ->
         listed = await client.call_tool("list_metrics", {**base, "search": "a[0]*"})
         unknown = await client.call_tool("get_metrics", {**base, "keys": ["[l]oss1"]})
     assert [row["key"] for row in listed.structured_content["data"]] == ["a[0]/x"]
-    assert "No metric of this experiment matches '[l]oss1'" in text_of(unknown)
+    assert "No metric in this experiment matches '[l]oss1'" in text_of(unknown)
 
 
 async def test_2000_keys_are_listed_as_searchable_groups(settings: Settings, state: State) -> None:

@@ -155,7 +155,7 @@ async def test_unknown_metrics_and_directions_are_reported(settings: Settings, s
     better.metrics = {**better.metrics, "foo": [(0, 1.0)]}
     reply = await ask(settings, project="nightly", since="2026-01-01T12:00:00Z", metrics=["val/ac", "foo", "val/acc"])
     assert "No experiment has a metric 'val/ac'. Similar names: val/acc." in reply["notes"]
-    assert "The direction of foo is not known, so no records are judged." in reply["notes"]
+    assert "It is unknown which direction of foo is better, so its records are not reported." in reply["notes"]
     assert [row["what"] for row in reply["data"]] == ["record", "finished"]
     assert sum("val/acc" in note for note in reply["notes"]) == 1
 
@@ -180,7 +180,7 @@ async def test_partial_check_of_running_experiments_is_reported(settings: Settin
     for number in range(22):
         add(state, f"r{number}", number / 10, 0.5, state="RUNNING")
     reply = await ask(settings, project="nightly", since="2026-01-01T07:00:00Z", size=5)
-    assert "Only the 20 newest of 22 running experiments were checked for stalls and problems." in reply["notes"]
+    assert "Only the newest 20 of 22 running experiments were checked for stalls and problems." in reply["notes"]
 
 
 def turn(count: int, at: int) -> list[float]:

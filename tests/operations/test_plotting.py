@@ -181,11 +181,11 @@ async def test_hidden_curves_and_values_get_notes(settings: Settings, state: Sta
         ({"keys": ["loss"], "exp_cuids": ["cuid9"]}, "There is no experiment 'cuid9'"),
         ({"keys": ["loss"], "exp_cuids": []}, "'exp_cuids'"),
         ({"keys": ["loss"], "smoothing": 1}, "'smoothing'"),
-        ({"keys": ["loss"], "x_axis": "epoch"}, "No metric of this experiment matches 'epoch'"),
+        ({"keys": ["loss"], "x_axis": "epoch"}, "No metric in this experiment matches 'epoch'"),
         ({"keys": ["loss"], "start": 9, "end": 1}, "start=9 is after end=1"),
         ({"keys": ["loss"], "start": "soon"}, "not a step or a time"),
         ({"keys": ["minus"], "log_y": True}, "log_y needs values above 0"),
-        ({"keys": ["k*"]}, "The arguments select 25 curves; one picture can show at most 20"),
+        ({"keys": ["k*"]}, "The arguments select 25 curves, but one picture can clearly show at most 20"),
     ],
 )
 async def test_impossible_plots_are_explained(
@@ -214,7 +214,7 @@ async def test_points_without_a_time_are_counted_and_not_drawn(settings: Setting
         one.wire["createdAt"] = None
         state.variants.needs_created_at = False
         result = await client.call_tool("plot_metrics", {**given, "keys": ["loss"], "x_axis": "relative_time"})
-        assert "The start of cuid1 is unknown." in text_of(result)
+        assert "The start time of cuid1 is unknown." in text_of(result)
 
 
 async def test_missing_key_is_reported_and_the_others_are_drawn(settings: Settings, state: State) -> None:
@@ -383,7 +383,7 @@ async def test_results_can_be_drawn_over_another_result(settings: Settings, swee
         ("x0", "1", "7"),
         ("x1", "4", "8"),
     ]
-    assert "1 experiment without a finite value of val/loss is not drawn." in text
+    assert "1 experiment without a finite value for val/loss is not drawn." in text
     assert png != coloured
     assert [row["x"] for row in read_rows(last)] == ["7", "8", "9"]
 
@@ -399,7 +399,7 @@ async def test_third_number_colours_points_on_a_scale(settings: Settings, sweep:
         grouped, _ = await plot(client, **given, group_by="seed")
     shown = ["", *(("0123" + "4") * 2 if by == "config.seed" else ["9.9", "9.9", "9.9", "9.9", "5.9"] * 2)]
     assert [row["colour"] for row in read_rows(text)] == shown
-    assert f"1 experiment without a finite value of {by.removeprefix('metric.')} is grey." in text
+    assert f"1 experiment without a finite value for {by.removeprefix('metric.')} is shown in grey." in text
     assert len({png, plain, grouped}) == 3
     # the bar has the colours of its two ends, and other pictures have not
     for picture, is_scaled in ((png, True), (plain, False), (grouped, False)):
@@ -432,7 +432,7 @@ async def test_groups_count_only_the_experiments_that_are_drawn(settings: Settin
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ({"group_by": "metric.epoch"}, "metric.epoch colours points, but these are curves."),
+        ({"group_by": "metric.epoch"}, "metric.epoch can only colour points, but this plot has curves."),
         ({"x_axis": "config.lr", "group_by": "metric.epcoh"}, "Similar names among its 2: epoch"),
         ({"x_axis": "metric.val/los"}, "Similar names among its 2: val/loss"),
         ({"group_by": "learning"}, "No experiment has a config key learning. Similar names: lr, seed."),

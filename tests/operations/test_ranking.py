@@ -173,7 +173,7 @@ async def test_empty_project_needs_no_summary_requests(settings: Settings, state
     state.add_project(state.workspaces[0], "empty")
     async with session(settings) as client:
         result = await client.call_tool("rank_experiments", {"project": "empty", "metric": "val/acc"})
-    assert "The project holds no experiments yet." in text_of(result)
+    assert "The project has no experiments yet." in text_of(result)
     assert not state.get_calls("/metrics/")
 
 
@@ -227,7 +227,7 @@ async def test_oversized_ranking_is_refused_with_advice(settings: Settings) -> N
             },
         )
     assert result.is_error
-    assert "at most 100 at once. Narrow the filters" in text_of(result)
+    assert "at most 100 can be read at once. Narrow the filters" in text_of(result)
     assert check_forms(fewer)["data"][0]["step"] == 500
 
 
@@ -250,7 +250,7 @@ async def test_invalid_rankings_are_explained(settings: Settings, state: State) 
             "rank_experiments",
             {"project": "project1", "metric": "loss", "filters": [{"field": "state", "op": "=", "value": "CRASHED"}]},
         )
-    assert "The project holds no experiments yet." in text_of(empty)
+    assert "The project has no experiments yet." in text_of(empty)
     assert "match the filters" in text_of(none)
 
 

@@ -271,7 +271,7 @@ async def test_run_in_cloud_and_on_disk_counts_once(world: Settings, state: Stat
     state.add_experiment(project, twin["name"], cuid=twin["cuid"])
     reply = await call(disk, "aggregate_experiments", project="*/digits-mlp")
     assert [row["count"] for row in reply["data"]] == [len(local["data"])]
-    assert "1 run is in the cloud and on this machine; the cloud's copy counts." in reply["notes"]
+    assert "1 run is both in the cloud and on this machine; only the copy in the cloud counts." in reply["notes"]
 
 
 async def test_other_training_with_the_same_id_is_not_hidden(world: Settings, state: State) -> None:

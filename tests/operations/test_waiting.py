@@ -94,7 +94,7 @@ async def test_altered_or_foreign_cursor_is_refused(settings: Settings, state: S
         async with session(settings) as client:
             result = await client.call_tool("wait_for_experiments", {"project": "night", "cursor": cursor})
         assert result.is_error, cursor
-        assert "This cursor was altered" in text_of(result)
+        assert "This cursor was changed" in text_of(result)
 
 
 async def test_second_crash_of_a_resumed_run_is_reported(settings: Settings, state: State) -> None:

@@ -94,7 +94,9 @@ async def test_only_the_second_call_deletes_experiments(
         assert changes(state) == []
         data = dry.structured_content["data"]
         assert data["done"] is False
-        assert data["action"] == "permanently delete 2 experiments of kites-test2/mnist with metrics, logs and media"
+        assert (
+            data["action"] == "permanently delete 2 experiments in kites-test2/mnist with their metrics, logs and media"
+        )
         assert [one["cuid"] for one in data["experiments"]] == ["cuid-a", "cuid-b"]
         assert data["confirmation"] in text_of(dry)
         assert "Dry run: no changes were made" in text_of(dry)
@@ -375,7 +377,7 @@ async def test_viewers_are_refused_in_the_dry_run(writable: Settings, project: P
         ):
             refused = await client.call_tool(tool, arguments)
             assert refused.structured_content["code"] == 403
-            assert "is VIEWER of the workspace 'kites-test2'" in text_of(refused)
+            assert "has the role VIEWER in the workspace 'kites-test2'" in text_of(refused)
 
 
 @pytest.mark.usefixtures("project")
@@ -488,7 +490,7 @@ async def test_timeout_during_a_change_reports_the_known_outcome(writable: Setti
         failed = await client.call_tool("delete_experiments", {**arguments, "confirmation": token})
         never.set()
     assert failed.structured_content["code"] == 0
-    assert "Time ran out before it was known whether the experiment cuid-b was deleted." in text_of(failed)
+    assert "The call timed out before it was known whether the experiment cuid-b was deleted." in text_of(failed)
     assert "Deleted: cuid-a. Not deleted: cuid-c." in text_of(failed)
 
 
@@ -546,7 +548,7 @@ async def test_only_the_users_consent_applies_a_change(
         assert questions == []
         result = await client.call_tool("delete_experiments", {**arguments, "confirmation": token})
         again = await client.call_tool("delete_experiments", {**arguments, "confirmation": token})
-    question = "SwanLab: permanently delete 1 experiment of kites-test2/mnist with metrics, logs and media?"
+    question = "SwanLab: permanently delete 1 experiment in kites-test2/mnist with its metrics, logs and media?"
     assert len(questions) == 1
     assert questions[0].startswith(f'{question}\n"a" (cuid-a, FINISHED, ')
     if answer == "agree":

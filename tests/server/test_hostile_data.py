@@ -272,7 +272,7 @@ async def test_huge_texts_are_truncated_with_their_true_size(settings: Settings,
         assert f"profile.config.big is cut, {size} characters in all." in result.structured_content["notes"]
         assert any("a name of 100000 characters in all" in note for note in result.structured_content["notes"])
     assert [row["message"] for row in logs.structured_content["data"]] == ["last"]
-    assert "These are the last lines of 2; earlier ones: start=0 count=1." in text_of(logs)
+    assert "These are the last of 2 lines; for earlier lines, pass start=0 count=1." in text_of(logs)
 
 
 def test_notes_are_bounded() -> None:

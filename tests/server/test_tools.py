@@ -168,7 +168,7 @@ async def test_workspaces_are_listed_with_roles(settings: Settings) -> None:
     assert result.structured_content["page"] == {
         "returned": 1,
         "total": 2,
-        "order": "personal one first",
+        "order": "personal workspace first",
         "next": "page=2 size=1",
     }
 

@@ -47,12 +47,12 @@ async def test_metric_list_mentions_media() -> None:
     async with session(Settings(log_dirs=(RUN.parent,))) as client:
         given = {"project": "local/artifacts", "exp_cuids": ["0rlk6ni1"]}
         output = text_of(await client.call_tool("list_metrics", given))
-    assert "4 media keys exist too (kind='media')." in output
+    assert "There are also 4 media keys (kind='media')." in output
 
 
 async def test_steps_only_omits_contents() -> None:
     output = await show(RUN.parent, ["page", "note"], steps_only=True)
-    assert "Steps of page: 0-30 by 10 (4)." in output
+    assert "Steps with page: 0-30 by 10 (4)." in output
     assert "looks fine" not in output
 
 
