@@ -5,17 +5,21 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from swanlab_mcp.cli.output import report
-from swanlab_mcp.core.errors import InvalidArgument, SwanLabError
+from swanlab_mcp.core.errors import InvalidArgument, NotFound, SwanLabError
 from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.refs import names_project, read_bare_name
 from swanlab_mcp.settings import Settings
 
 if TYPE_CHECKING:
     from swanlab_mcp.client.routing import SwanLabClient
+    from swanlab_mcp.present.export import Exported
 
 __all__ = ["run"]
 
@@ -24,8 +28,8 @@ FORMATS = ("csv", "json", "parquet", "log")
 
 def run(settings: Settings, arguments: argparse.Namespace) -> int:
     """Write the file: exit code 0 done, 1 the file could not be written."""
-    arguments.projects = _choose_projects(arguments.experiment, arguments.project)
     try:
+        arguments.projects = _choose_projects(arguments.experiment, arguments.project)
         if arguments.projects:
             arguments.format = _check_dataset(arguments.format, arguments.output)
         else:
@@ -35,10 +39,12 @@ def run(settings: Settings, arguments: argparse.Namespace) -> int:
         return 2
     # after the checks, which should be quick
     from swanlab_mcp.cli.question import ask
-    from swanlab_mcp.present.export import Exported, export_log, export_series
+    from swanlab_mcp.present.export import export_log, export_series
     from swanlab_mcp.present.project_export import export_projects
 
-    def export(client: SwanLabClient) -> Coroutine[Any, Any, Exported]:
+    is_folder = _is_folder(arguments.output)
+
+    async def export(client: SwanLabClient) -> Exported:
         where = {"project": arguments.project, "exp_cuid": arguments.experiment, "output": arguments.output}
         how: dict[str, Any] = {
             "keys": [key for key in arguments.keys.split(",") if key],
@@ -46,10 +52,15 @@ def run(settings: Settings, arguments: argparse.Namespace) -> int:
             "guards_formulas": not arguments.raw_cells,
         }
         if arguments.projects:
-            return export_projects(client, project=arguments.projects, output=arguments.output, **how)
+            return await export_projects(client, project=arguments.projects, output=arguments.output, **how)
         if arguments.format == "log":
-            return export_log(client, **where)
-        return export_series(client, **where, **how)
+            return await export_log(client, **where)
+        ways: list[Callable[[], Awaitable[Exported]]] = [partial(export_series, client, **where, **how)]
+        if not arguments.project and arguments.output != "-" and read_bare_name(arguments.experiment):
+            named = {"project": arguments.experiment, "output": arguments.output}
+            # a folder can only be the export of a project, which the command updates
+            ways.insert(0 if is_folder else 1, partial(export_projects, client, **named, **how))
+        return await _export_first(ways)
 
     # on the same terminal, the progress bar would appear between the lines
     shows_progress = arguments.output != "-" or not sys.stdout.isatty()
@@ -64,15 +75,32 @@ def run(settings: Settings, arguments: argparse.Namespace) -> int:
     return 0 if exported.is_whole else 1
 
 
+async def _export_first(ways: Sequence[Callable[[], Awaitable[Exported]]]) -> Exported:
+    """Export what the name means first: an experiment or a project. Raises the first NotFound if it means neither."""
+    try:
+        return await ways[0]()
+    except NotFound:
+        for way in ways[1:]:
+            with suppress(NotFound):
+                return await way()
+        raise
+
+
+def _is_folder(output: str) -> bool:
+    try:
+        return bool(output) and Path(output).is_dir()
+    except OSError:  # a name that is too long
+        return False
+
+
 def _choose_projects(experiment: str, project: str) -> str:
     """Return the projects to export, "" if the arguments name an experiment.
 
-    A pattern with `*` and a path of two parts name projects.
+    A pattern with `*`, a path of two parts and the URL of a project name projects.
     """
     if project and not experiment:
         return project
-    is_path = not project and "://" not in experiment and experiment.strip("/").count("/") == 1
-    return experiment if "*" in experiment or is_path else ""
+    return experiment if "*" in experiment or (not project and names_project(experiment)) else ""
 
 
 def _check_dataset(given: str, output: str) -> str:

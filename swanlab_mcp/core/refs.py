@@ -27,6 +27,7 @@ __all__ = [
     "WorkspaceRef",
     "find_near_names",
     "label_experiments",
+    "names_project",
     "parse_experiment",
     "parse_project",
     "parse_workspace",
@@ -227,6 +228,12 @@ def read_bare_name(exp_cuid: str) -> str:
     if not text or _parse_address(text, "exp_cuid") or len(_split(text)) == 3:
         return ""
     return _check(text, "exp_cuid")
+
+
+def names_project(text: str) -> bool:
+    """Return whether a text is the path or URL of a project. Raises InvalidArgument for an invalid URL."""
+    pasted = _parse_address(text, "project")
+    return bool(pasted.project and not pasted.experiment) if pasted else len(_split(text.strip())) == 2
 
 
 def find_near_names(name: str, names: Iterable[str], count: int = 3) -> list[str]:

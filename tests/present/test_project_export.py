@@ -125,6 +125,30 @@ def test_export_killed_at_any_request_continues(host: str, state: State, capsys:
     assert list_files(Path("out")) == once
 
 
+@pytest.mark.parametrize(
+    "named", ["first", "kites-test3/first", "HOST/@kites-test3/first", "HOST/@kites-test3/first/runs"]
+)
+def test_project_is_exported_by_its_name_path_or_url(host: str, capsys: pytest.CaptureFixture[str], named: str) -> None:
+    code, reply = run(host, capsys, named.replace("HOST", host))
+    assert (code, reply.splitlines()[0]) == (0, "3 experiments of 1 project, 3 written: out")
+    code, reply = run(host, capsys, named.replace("HOST", host))
+    assert (code, reply.splitlines()[0]) == (0, "3 experiments of 1 project, 0 written: out")
+
+
+def test_experiment_comes_before_a_project_of_the_same_name(
+    host: str, state: State, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state.add_experiment(state.projects[-1], "first", cuid="same", metrics={"loss": [(0, 1.0)]})
+    assert run(host, capsys, "first") == (0, "1 point of 1 metric: out\n")
+    code, reply = run(host, capsys, "neither")
+    assert code == 1
+    assert "out already exists" in reply
+    Path("out").unlink()
+    code, reply = run(host, capsys, "neither")
+    assert code == 1
+    assert "neither" in reply
+
+
 def list_files(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
