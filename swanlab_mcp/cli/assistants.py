@@ -1,4 +1,4 @@
-"""Know the assistants: the file in which each one lists its servers, and the form of an entry there."""
+"""The known assistants: the file in which each lists its servers, and the form of an entry in that file."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _SUPPORT = "Library/Application Support"
 
 
 class NotEditable(ValueError):
-    """A file that cannot be edited without risking its other contents."""
+    """Raised for a file that cannot be edited without a risk to its other contents."""
 
 
 class Entry(NamedTuple):
-    """The command that starts the server for an assistant, and environment variables without secrets."""
+    """The command with which an assistant starts the server, and environment variables without secrets."""
 
     command: tuple[str, ...]
     environ: Mapping[str, str] = {}
@@ -30,7 +30,7 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True)
 class Assistant:
-    """How an assistant stores its servers: the file per platform ("": all others), the table, the form of an entry."""
+    """How an assistant stores its servers: the file per platform ("": all others), the table, and an entry's form."""
 
     name: str
     title: str
@@ -49,7 +49,7 @@ class Assistant:
         return {"opencode": "environment", "goose": "envs"}.get(self.shape, "env")
 
     def describe(self, entry: Entry, known: Any = None) -> dict[str, Any]:
-        """Return the entry in this assistant's form; other fields of a known entry, set by the user, are kept."""
+        """Return the entry in this assistant's form, keeping other fields that the user set in a known entry."""
         command, *words = entry.command
         fields: dict[str, Any] = {"command": command, "args": words}
         if self.shape == "typed":
@@ -124,10 +124,10 @@ ASSISTANTS = {
 
 
 def write_snippet(assistant: Assistant, entry: Entry, *, with_key: bool = False) -> str:
-    """Return a configuration file with only this server; `with_key` shows the place of a key."""
+    """Return a configuration file that contains only this server. With `with_key`, it shows where the key belongs."""
     whole: dict[str, Any] = {}
     if with_key and assistant.name == "vscode":
-        # the assistant prompts for the key once, and stores it out of reach of other programs
+        # the assistant prompts for the key once, and stores it where other programs cannot read it
         entry = Entry(entry.command, {_KEY: "${input:swanlab-key}", **entry.environ})
         requested = {"id": "swanlab-key", "type": "promptString", "description": "SwanLab API key", "password": True}
         whole = {"inputs": [requested]}

@@ -28,13 +28,13 @@ _LONGEST = 12.0
 
 
 def run(settings: Settings, _arguments: argparse.Namespace) -> int:
-    """Print the effective settings and test each source: exit code 0 if all work, else 1."""
+    """Print the effective settings and test each source. Exit codes: 0 if all sources work, else 1."""
     works = asyncio.run(_check(settings))
     return 0 if works and all(works) else 1
 
 
 async def _check(settings: Settings) -> list[bool | None]:
-    """Print the findings, never the key; return for each source whether it works, or None if it did not respond."""
+    """Print the findings, but never the key. Return whether each source works, or None if it did not respond."""
     show(f"swanlab-mcp-server {__version__}")
     for problem in settings.problems:
         show(say("problem: {problem}", problem=problem))
@@ -49,7 +49,7 @@ async def _check(settings: Settings) -> list[bool | None]:
     finally:
         await client.aclose()
     if None in works:
-        # a thread that resolves a name cannot be stopped, and the event loop would wait for it
+        # a thread that is resolving a name cannot be stopped, and the event loop would wait for it
         sys.stdout.flush()
         end(1)
     if not works:
@@ -89,7 +89,7 @@ async def _check_account(client: SwanLabClient, settings: Settings) -> list[bool
 
 
 def _list_network() -> list[str]:
-    """Return the variables for proxies and certificates, without passwords."""
+    """Return the variables that set proxies and certificates, without passwords."""
     found = read_network_variables()
     proxies = [f"{one.name}={hide_password(one.value)}" for one in found.proxies.values()]
     exempt = [f"NO_PROXY={','.join(found.no_proxy)}"] if proxies and found.no_proxy else []
@@ -122,7 +122,7 @@ async def _check_folders(client: SwanLabClient, settings: Settings) -> bool:
 
 
 def _explain_folder(folder: Path) -> list[str]:
-    """Return why a log folder holds no runs; the list is empty if it holds runs."""
+    """Return why a log folder contains no runs, or an empty list if it does contain runs."""
     try:
         entries = sorted(folder.iterdir())
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Add an entry to a JSON file, and leave comments, trailing commas and all other text unchanged."""
+"""Add an entry to a JSON file, leaving comments, trailing commas and all other text unchanged."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["edit"]
 
 
 def edit(text: str, table: str, name: str, make: Any) -> tuple[str, Any, dict[str, Any]]:
-    """Return the text with the entry, the previous entry, and the new entry. Raises ValueError in doubt."""
+    """Return the text with the entry, the previous entry, and the new entry. Raises ValueError if unsure."""
     text = text if text.strip() else "{}\n"
     plain = _blank(text)
     read: Any = json.loads(plain)
@@ -56,7 +56,7 @@ def _insert(text: str, start: int, has_members: bool, member: str, unit: str, de
 
 
 def _blank(text: str) -> str:
-    """Return JSON with comments and trailing commas replaced by the same number of spaces."""
+    """Replace comments and trailing commas in JSON with the same number of spaces."""
 
     def blank(found: re.Match[str]) -> str:
         return found[0] if found[0].startswith('"') else re.sub(r"[^\n]", " ", found[0])
@@ -67,7 +67,7 @@ def _blank(text: str) -> str:
 
 
 def _find_members(text: str, start: int) -> dict[str, tuple[int, int]]:
-    """Return the spans of the values of the object at `start` of valid JSON. Raises ValueError for repeated keys."""
+    """Return the spans of the values in the object at `start` of valid JSON. Raises ValueError for repeated keys."""
     decoder = json.JSONDecoder()
     found: dict[str, tuple[int, int]] = {}
 

@@ -1,4 +1,4 @@
-"""Add an entry to a YAML file; comments and all other text stay."""
+"""Add an entry to a YAML file, leaving comments and all other text unchanged."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["edit", "write_block"]
 
 
 def edit(text: str, table: str, name: str, make: Any) -> tuple[str, Any, dict[str, Any]]:
-    """Return the text with the entry, the previous entry, and the new entry. Raises NotEditable in doubt."""
+    """Return the text with the entry, the previous entry, and the new entry. Raises NotEditable if unsure."""
     before = _load(text)
     servers = before.get(table)
     if not isinstance(servers, (dict, type(None))):
@@ -26,7 +26,7 @@ def edit(text: str, table: str, name: str, make: Any) -> tuple[str, Any, dict[st
     if new == known:
         return text, known, new
     if known is not None:
-        # the end of a block with comments and anchors is uncertain
+        # it is unclear where a block with comments and anchors ends
         raise NotEditable(say("it has another entry {name!r}", name=name))
     heading = re.search(rf"^{table}:[ \t]*(?:#[^\n]*)?\n", text, re.MULTILINE)
     if heading and servers:
@@ -44,7 +44,7 @@ def edit(text: str, table: str, name: str, make: Any) -> tuple[str, Any, dict[st
 
 
 def write_block(name: str, fields: Mapping[str, Any], unit: str) -> str:
-    """Return an entry as a block; its values are JSON, which is also YAML."""
+    """Return an entry as a block. Its values are JSON, which is valid YAML."""
     lines = [f"{unit}{name}:"]
     lines += [f"{unit}{unit}{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in fields.items()]
     return "\n".join(lines) + "\n"

@@ -27,7 +27,7 @@ FORMATS = ("csv", "json", "parquet", "log")
 
 
 def run(settings: Settings, arguments: argparse.Namespace) -> int:
-    """Write the file: exit code 0 done, 1 the file could not be written."""
+    """Write the file. Exit codes: 0 success, 1 the file could not be written, 2 wrong usage."""
     try:
         arguments.projects = _choose_projects(arguments.experiment, arguments.project)
         if arguments.projects:
@@ -37,7 +37,7 @@ def run(settings: Settings, arguments: argparse.Namespace) -> int:
     except InvalidArgument as error:
         report(str(error))
         return 2
-    # after the checks, which should be quick
+    # imported after the checks, which should be quick
     from swanlab_mcp.cli.question import ask
     from swanlab_mcp.present.export import export_log, export_series
     from swanlab_mcp.present.project_export import export_projects
@@ -62,7 +62,7 @@ def run(settings: Settings, arguments: argparse.Namespace) -> int:
             ways.insert(0 if is_folder else 1, partial(export_projects, client, **named, **how))
         return await _export_first(ways)
 
-    # on the same terminal, the progress bar would appear between the lines
+    # on the same terminal, the progress bar would appear among the lines
     shows_progress = arguments.output != "-" or not sys.stdout.isatty()
     try:
         exported = asyncio.run(ask(settings, export, shows_progress=shows_progress))
@@ -94,9 +94,9 @@ def _is_folder(output: str) -> bool:
 
 
 def _choose_projects(experiment: str, project: str) -> str:
-    """Return the projects to export, "" if the arguments name an experiment.
+    """Return the projects to export, or "" if the arguments name an experiment.
 
-    A pattern with `*`, a path of two parts and the URL of a project name projects.
+    Patterns with `*`, paths with two parts and URLs of projects name projects.
     """
     if project and not experiment:
         return project
@@ -104,7 +104,7 @@ def _choose_projects(experiment: str, project: str) -> str:
 
 
 def _check_dataset(given: str, output: str) -> str:
-    """Return the format of the files in a folder. Raises InvalidArgument for a log or standard output."""
+    """Return the format of the files in the folder. Raises InvalidArgument for a log or standard output."""
     if given == "log":
         raise InvalidArgument(
             say("A log belongs to one experiment."), hint=say("Name the experiment, or choose csv, json or parquet.")
@@ -115,7 +115,7 @@ def _check_dataset(given: str, output: str) -> str:
 
 
 def _choose_format(given: str, output: str) -> str:
-    """Return the format on which option and suffix agree, by default csv. Raises InvalidArgument if they differ."""
+    """Return the format named by the option or the suffix, by default csv. Raises InvalidArgument if they differ."""
     suffix = "" if output == "-" else Path(output).suffix.lower().removeprefix(".")
     if given and suffix in FORMATS and suffix != given:
         raise InvalidArgument(

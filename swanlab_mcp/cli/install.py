@@ -30,7 +30,7 @@ _SECRETS = {"SWANLAB_MCP_CONFIRMATION_SECRET"}
 
 
 def run(settings: Settings, arguments: argparse.Namespace) -> int:
-    """Show and write the change, then print the file and how the server logs in: 0 done, 1 refused, 2 wrong usage."""
+    """Show and write the change, then print how the server logs in. Exit codes: 0 success, 1 refused, 2 wrong usage."""
     if arguments.skill:
         return install_skill(arguments)
     assistant = ASSISTANTS.get(arguments.assistant)
@@ -43,7 +43,7 @@ def run(settings: Settings, arguments: argparse.Namespace) -> int:
     if missing:
         problem = say("{folder} is not a folder; no file was written.", folder=missing[0])
     if problem:
-        # every call would fail
+        # with this, every call would fail
         report(problem)
         return 1
     entry, notes = _make_entry(settings, arguments)
@@ -63,7 +63,7 @@ def run(settings: Settings, arguments: argparse.Namespace) -> int:
         )
         return _describe_all(notes)
     if arguments.print and not path.parent.is_dir():
-        # this only prints, so the assistant may be installed later
+        # this only prints the entry, so the assistant may be installed later
         print(write_snippet(assistant, entry), end="")
         return _describe_all(notes)
     return _change(assistant, entry, path, notes, only_shows=arguments.print)
@@ -99,7 +99,7 @@ def _describe_all(notes: list[str]) -> int:
 
 
 def _make_entry(settings: Settings, arguments: argparse.Namespace) -> tuple[Entry, list[str]]:
-    """Return an entry that needs no certain folder or environment, and notes about what it will not find."""
+    """Return an entry that works in any folder and environment, and notes about what it will not find there."""
     environ, notes = _carry_variables(settings)
     if not settings.demo:
         arguments.log_dir = [str(folder) for folder in settings.log_dirs]

@@ -1,4 +1,4 @@
-"""Write the server's entry into an assistant's configuration file; all other text there stays as it is."""
+"""Write the server's entry into an assistant's configuration file, leaving all other text unchanged."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = ["Change", "find_command", "plan_change", "write_change"]
 
 
 class Change(NamedTuple):
-    """A planned change of a file; `before` is None for a new file, `difference` shows no secret."""
+    """A planned change to a file. `before` is None for a new file, and `difference` shows no secrets."""
 
     path: Path
     before: str | None
@@ -34,17 +34,17 @@ class Change(NamedTuple):
 
 
 def find_command() -> list[str]:
-    """Return the command that starts this installation from any folder; assistants lack a shell's PATH."""
+    """Return the command that starts this installation from any folder, because assistants lack a shell's PATH."""
     python = Path(sys.executable)
     if "archive-v0" in python.parts or "environments-v2" in python.parts:
-        # uv creates an environment in a cache for one command and deletes it later
+        # uv creates a cached environment for a single command and deletes it later
         return [shutil.which("uvx") or "uvx", *_describe_source(), "swanlab-mcp-server"]
     script = python.with_name("swanlab-mcp-server.exe" if python.suffix == ".exe" else "swanlab-mcp-server")
     return [str(script)] if script.is_file() else [str(python), "-m", "swanlab_mcp"]
 
 
 def _describe_source() -> list[str]:
-    """Return uvx's arguments for this installation's source and plot extra; empty for the plain registry package."""
+    """Return uvx's arguments for this installation's source and plot extra, or none for the plain registry package."""
     extra = "[plot]" if find_spec("matplotlib") else ""
     recorded = distribution("swanlab-mcp-server").read_text("direct_url.json")
     if recorded is None:
@@ -57,9 +57,9 @@ def _describe_source() -> list[str]:
 
 
 def plan_change(assistant: Assistant, entry: Entry, path: Path) -> Change:
-    """Return the file's text with the server's entry; all other text stays, including comments.
+    """Return the file's text with the server's entry and all other text unchanged, including comments.
 
-    Raises InvalidArgument in doubt: a missing folder, invalid contents, or another entry that cannot be edited.
+    Raises InvalidArgument for a missing folder, invalid contents, or an existing entry that cannot be edited safely.
     """
     advice = say("Add this by hand:") + f"\n{write_snippet(assistant, entry)}"
     try:
@@ -93,7 +93,7 @@ def plan_change(assistant: Assistant, entry: Entry, path: Path) -> Change:
 
 
 def _compare(path: Path, known: Any, new: Mapping[str, Any], entry: Entry) -> str:
-    """Return the difference of our own entry; other values are hidden, because they may be secret."""
+    """Return the difference in our own entry. Other values are hidden, because they may be secret."""
     public = {*entry.command, *entry.environ.values(), "stdio", "local", "custom", NAME}
     sides = [
         [] if side is None else json.dumps(_hide(side, public), indent=2, ensure_ascii=False).splitlines()
@@ -112,7 +112,7 @@ def _hide(value: Any, public: set[str]) -> Any:
 
 
 def write_change(change: Change) -> Path | None:
-    """Write the file and return the backup of the previous file, or None for a new file. Raises InvalidArgument."""
+    """Write the file, and return the backup of the previous file, or None for a new file. Raises InvalidArgument."""
     path = change.path.resolve()
     try:
         backup = _make_backup(path) if change.before is not None else None
@@ -121,7 +121,7 @@ def write_change(change: Change) -> Path | None:
             file.write(change.after)
         if backup:
             shutil.copymode(path, name)
-        # atomic, because an assistant may read the file at this moment
+        # atomic, because an assistant may be reading the file
         Path(name).replace(path)
     except (OSError, UnicodeEncodeError) as error:
         why = getattr(error, "strerror", None) or type(error).__name__

@@ -1,4 +1,4 @@
-"""The command swanlab-mcp-server: serve (default), call, tools, check, watch, export, report, install."""
+"""The command swanlab-mcp-server with serve (default), call, tools, check, watch, export, report and install."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _READER_GONE = 141
 
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
-    """Run the command and exit: 0 done, 1 the reply is an error or `check` failed, 2 wrong usage.
+    """Run the command and exit. Exit codes: 0 success, 1 the reply is an error or `check` failed, 2 wrong usage.
 
     A server exits with 0 at the end of its input. Every command exits with 130 on SIGINT, 143 on SIGTERM and 129 on
-    SIGHUP; a command that prints exits with 141 if its reader has closed the pipe, like programs that end by SIGPIPE.
+    SIGHUP. A command that prints exits with 141 if its reader has closed the pipe, like programs that end by SIGPIPE.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
-            # half surrogate pairs, and characters outside the terminal's encoding
+            # for halves of surrogate pairs, and characters outside the terminal's encoding
             stream.reconfigure(errors="backslashreplace")
     try:
         try:
@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
             print(end="", flush=True)
     except BrokenPipeError:
         end(_READER_GONE)
-    except OSError as error:  # errors of files are SwanLabErrors already
+    except OSError as error:  # errors from other files are already SwanLabErrors
         report(say("Standard output cannot be written: {why}.", why=error.strerror or type(error).__name__))
         end(1)
 

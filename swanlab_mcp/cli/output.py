@@ -1,4 +1,4 @@
-"""Output of commands: printed text, progress on a terminal, and new files."""
+"""The output of commands: printed text, progress on a terminal, and new files."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def refuse_suffix(path: Path, known: Sequence[str]) -> None:
 def write(output: Path, contents: Sequence[bytes], *, is_forced: bool = False) -> int:
     """Write the first content to `output` and the others to numbered files next to it.
 
-    Existing files are only replaced if `is_forced`.
+    Existing files are replaced only if `is_forced`.
     """
     for number, content in enumerate(contents, 1):
         path = output if number == 1 else output.with_stem(f"{output.stem}-{number}")

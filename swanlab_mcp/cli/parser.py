@@ -1,4 +1,4 @@
-"""The command line: options and commands."""
+"""The commands and options of the command line."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["find_language_option", "read_arguments", "repeat_options"]
 
 
 def find_language_option(argv: Sequence[str] | None) -> str:
-    """Return the value of --lang before the arguments are parsed, because it sets the language of the help."""
+    """Return the value of --lang before the arguments are parsed, because it sets the language of the help text."""
     words = sys.argv[1:] if argv is None else list(argv)
     for word, following in zip(words, [*words[1:], ""], strict=False):
         if word == "--lang" or word.startswith("--lang="):
@@ -53,7 +53,7 @@ def read_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     _add_report(commands)
     _add_install(commands)
     arguments, rest = parser.parse_known_args(argv)
-    # argparse rejects name=value arguments that follow an option
+    # argparse rejects name=value arguments after an option
     if rest and (arguments.command != "call" or any(word.startswith("-") for word in rest)):
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     if rest:
@@ -62,11 +62,11 @@ def read_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _add_command(commands: Any, name: str, text: str) -> Any:
-    """Add a command and return the group of its options; positional arguments go to the command itself."""
+    """Add a command and return the group for its options. Positional arguments are added to the command itself."""
     command = commands.add_parser(name, help=text, description=text)
     group = command.add_argument_group(say("options"))
     _add_help(group)
-    # a default after the command must not reset an option given before it
+    # a default must not reset an option that was given before the command
     _add_options(group, default=argparse.SUPPRESS)
     return group
 
@@ -187,7 +187,7 @@ def _add_help(parser: Any) -> None:
 
 
 def _add_output(parser: Any, default: str) -> None:
-    """Add the option for the form of replies; in other commands `--output` is a file."""
+    """Add the option that sets the form of replies. In other commands, `--output` is a file."""
     text = say("form of replies: text, both (with JSON), or auto (default; by the client's name)")
     parser.add_argument("--output", dest="output_form", default=default, choices=OUTPUTS, metavar="FORM", help=text)
 
@@ -224,7 +224,7 @@ def _add_options(parser: Any, default: str | None = None) -> None:
 
 
 class _NoKey(argparse.Action):
-    """Refuse a key on the command line, which every user of the machine can read, without repeating the key."""
+    """Refuses a key on the command line, where every user of the machine can read it, without repeating the key."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
         parser.error(say("the API key is not read from arguments: set SWANLAB_API_KEY, or run `swanlab login`"))
@@ -232,7 +232,7 @@ class _NoKey(argparse.Action):
 
 def _positive(kind: type[float | int]) -> Any:
     def read(text: str) -> float | None:
-        if not text.strip():  # a field left empty in an assistant's form
+        if not text.strip():  # a field that was left empty in an assistant's form
             return None
         with suppress(ValueError):
             number = kind(text)

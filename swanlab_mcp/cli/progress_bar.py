@@ -13,7 +13,7 @@ _CELLS = 24
 
 
 class ProgressBar:
-    """Show progress, total and message on a terminal; each call of the object updates the line.
+    """Shows progress, total and message on a terminal. Calling the object updates the line.
 
     The cursor stays at the start of the line, and `close` erases the line, so that later output is readable.
     """
@@ -33,7 +33,7 @@ class ProgressBar:
     def _draw(self, line: str) -> None:
         if not self._is_shown:
             return
-        # one column less: some terminals wrap after a character in the last column
+        # one column less, because some terminals wrap after a character in the last column
         most = os.get_terminal_size(self._stream.fileno()).columns - 1
         ends = [end for end in accumulate(map(_measure, line)) if end <= most]
         width = ends[-1] if ends else 0
@@ -43,5 +43,5 @@ class ProgressBar:
 
 
 def _measure(character: str) -> int:
-    """Return how many columns a character takes in a terminal: 2 for Chinese characters."""
+    """Return how many columns a character takes up in a terminal: 2 for Chinese characters."""
     return 2 if east_asian_width(character) in "WF" else 1

@@ -1,4 +1,4 @@
-"""Ask SwanLab for a command, with a progress bar."""
+"""Query SwanLab for a command, and show a progress bar."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ T = TypeVar("T")
 async def ask(
     settings: Settings, question: Callable[[SwanLabClient], Awaitable[T]], *, shows_progress: bool = True
 ) -> T:
-    """Return what `question` answers with a new client, which is closed afterwards. Raises SwanLabError."""
+    """Run `question` with a new client, close the client, and return the answer. Raises SwanLabError."""
     client = open_client(settings)
     try:
         with watch(is_wanted=shows_progress) as bar:

@@ -48,8 +48,8 @@ def run(settings: Settings, arguments: argparse.Namespace, protocol: BinaryIO | 
 
 
 def start_server(settings: Settings, arguments: argparse.Namespace) -> Any:
-    """Return the MCP server, with the garbage collector paused during the imports."""
-    # importing the SDK creates 100,000 permanent objects; collecting among them takes a tenth of the start
+    """Return the MCP server, pausing the garbage collector during the imports."""
+    # importing the SDK creates 100,000 permanent objects, and collections would take a tenth of the start
     gc.disable()
     from swanlab_mcp.server.app import create_server
 
@@ -64,9 +64,9 @@ def start_server(settings: Settings, arguments: argparse.Namespace) -> Any:
 
 
 def divert_stdout() -> BinaryIO:
-    """Return standard output for the protocol only, and end at once on signals.
+    """Reserve standard output for the protocol and return it, and exit immediately on signals.
 
-    All other later output (of imports, threads, C code, child processes, also at exit) goes to stderr.
+    All other later output (from imports, threads, C code and child processes, even at exit) goes to stderr.
     """
     # the SDK's loop would delay Ctrl-C until standard input ends
     protocol = os.fdopen(os.dup(1), "wb")
@@ -80,7 +80,7 @@ def divert_stdout() -> BinaryIO:
 
 
 def end_on_signals(before: Callable[[int], None] | None = None, *, hangs_up: bool = True) -> None:
-    """End at once on SIGINT, SIGTERM and, if it `hangs_up`, SIGHUP, after calling `before`."""
+    """Call `before` and exit immediately on SIGINT, on SIGTERM and, if it `hangs_up`, on SIGHUP."""
 
     def stop(number: int, _frame: object) -> None:
         if before:
@@ -96,13 +96,13 @@ def _close_stdio(protocol: BinaryIO, number: int) -> None:
     _answer_changes(protocol)
     if number == getattr(signal, "SIGHUP", None):
         text = say("Stopped by {signal}.", signal="SIGHUP")
-        # the terminal may be gone
+        # the terminal may no longer exist
         with suppress(OSError):
             os.write(2, f"{text}\n".encode())
 
 
 def _answer_changes(protocol: BinaryIO) -> None:
-    """Answer calls whose change is in flight: without an answer, a host may repeat the call."""
+    """Answer calls whose change is in flight, because a host without an answer may repeat the call."""
     if "swanlab_mcp.operations.pending" not in sys.modules:
         return
     from swanlab_mcp.operations.pending import find_in_flight, make_failure
@@ -110,18 +110,18 @@ def _answer_changes(protocol: BinaryIO) -> None:
     for change in find_in_flight():
         if change.request_id is not None:
             line = json.dumps(make_failure(change.request_id, change.doubt))
-            # half a message may be written already
+            # part of a message may already be written
             with suppress(OSError):
                 os.write(protocol.fileno(), f"\n{line}\n".encode())
 
 
 def end(code: int) -> NoReturn:
-    """End without waiting, because threads that read standard input or compute for a stopped call cannot be stopped."""
+    """Exit without waiting for threads, because those that read standard input or compute cannot be stopped."""
     os._exit(code)
 
 
 def _find_http_problem(settings: Settings, arguments: argparse.Namespace) -> str:
-    """Return why these settings are refused: they would open access without explicit consent, or are invalid."""
+    """Return why these settings are refused: they are invalid, or would open access without explicit consent."""
     from swanlab_mcp.server.addresses import is_loopback
 
     problem = settings.host_problem
@@ -163,7 +163,7 @@ def _find_http_problem(settings: Settings, arguments: argparse.Namespace) -> str
 
 
 def _hold_hangups() -> list[int]:
-    """Collect SIGHUP until the server can reload; without a handler it would end the process."""
+    """Hold SIGHUP until the server can reload, because without a handler it would end the process."""
     held: list[int] = []
     if number := getattr(signal, "SIGHUP", None):
         signal.signal(number, lambda number, _frame: held.append(number))
@@ -171,7 +171,7 @@ def _hold_hangups() -> list[int]:
 
 
 def _reload_on_hangups(held: list[int], reload: Callable[[], None]) -> None:
-    """Reload on SIGHUP, and now if one was held."""
+    """Reload on SIGHUP, and immediately if a SIGHUP was held."""
     if number := getattr(signal, "SIGHUP", None):
         signal.signal(number, lambda _number, _frame: reload())
     if held:
@@ -238,7 +238,7 @@ def _serve_http(settings: Settings, arguments: argparse.Namespace) -> int:
 
 
 def _serve_metrics(arguments: argparse.Namespace) -> Any:
-    """Start the metrics if they are wanted. Raises InvalidArgument."""
+    """Start the metrics endpoint if it was requested. Raises InvalidArgument."""
     if arguments.metrics_port is None:
         return None
     try:

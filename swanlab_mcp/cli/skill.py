@@ -1,4 +1,4 @@
-"""`install --skill`: copy the research loop's skill into an assistant's folder of skills."""
+"""`install --skill`: copy the research-loop skill into an assistant's skills folder."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from swanlab_mcp.settings import find_home, get_environment
 __all__ = ["FOLDERS", "SKILL", "install_skill"]
 
 SKILL = Path(__file__).parents[1] / "skills/swanlab-research-loop/SKILL.md"
-# each assistant's folder of personal skills, below the home folder
+# each assistant's folder for personal skills, below the home folder
 FOLDERS = {
     "claude-code": ".claude/skills",
     "codex": ".agents/skills",
@@ -27,7 +27,7 @@ FOLDERS = {
 
 
 def install_skill(arguments: argparse.Namespace) -> int:
-    """Show the difference and write the skill, with a backup of a changed file: 0 done, 1 refused, 2 wrong usage."""
+    """Show the difference and write the skill, backing up a changed file: 0 success, 1 refused, 2 wrong usage."""
     folder = FOLDERS.get(arguments.assistant)
     if folder is None:
         names = ", ".join(FOLDERS)
@@ -63,7 +63,7 @@ def install_skill(arguments: argparse.Namespace) -> int:
 
 
 def _plan(path: Path) -> Change:
-    """Return the change of the file. Raises InvalidArgument for a file that is not readable text."""
+    """Return the planned change to the file. Raises InvalidArgument for a file that is not readable text."""
     after = SKILL.read_text(encoding="utf-8")
     try:
         before = path.read_bytes().decode("utf-8") if path.exists() else None

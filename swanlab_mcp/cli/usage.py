@@ -1,7 +1,7 @@
-"""argparse's own texts (usage and errors) in the language of the call.
+"""Translate argparse's own texts (usage and errors) into the language of the call.
 
-argparse builds its errors from templates of its gettext domain, whose language is that of the process and not that of
-`--lang`. So finished errors are matched here and written again; unknown ones stay as they are.
+argparse builds its errors from gettext templates in the language of the process, which `--lang` cannot change. So this
+module matches the finished errors and writes them again. Unknown errors stay as they are.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ __all__ = ["Parser"]
 
 
 class _Formatter(argparse.HelpFormatter):
-    """Print the label of the usage in the language of the call."""
+    """Prints the usage label in the language of the call."""
 
     def add_usage(self, usage: Any, actions: Any, groups: Any, prefix: str | None = None) -> None:
         super().add_usage(usage, actions, groups, say("usage: ") if prefix is None else prefix)
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose usage and errors are in the language of the call; its commands are parsers of this class, too."""
+    """A parser with usage and errors in the language of the call. Its commands are parsers of this class too."""
 
     def __init__(self, **how: Any) -> None:
         super().__init__(formatter_class=_Formatter, add_help=False, **how)
@@ -49,12 +49,12 @@ def _translate(message: str) -> str:
 
 def _write_choice(found: re.Match[str]) -> str:
     texts = {"value": found[1], "similar": found[2], "choices": found[3]}
-    if texts["similar"]:  # Python 3.15 suggests a choice
+    if texts["similar"]:  # since Python 3.15, the message suggests a choice
         return say("invalid choice: {value} (did you mean {similar}? choose from {choices})", **texts)
     return say("invalid choice: {value} (choose from {choices})", value=found[1], choices=found[3])
 
 
-# the messages of Python 3.10 to 3.15 that the options of this package can cause
+# the messages from Python 3.10 to 3.15 that this package's options can cause
 _ERRORS: Mapping[str, Callable[[re.Match[str]], str]] = {
     r"invalid choice: (.+?)(?:, maybe you meant (.+?)\?)? \(choose from (.*)\)": _write_choice,
     r"the following arguments are required: (.+)": lambda found: say(

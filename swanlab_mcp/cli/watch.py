@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["run"]
 
 _MET, _FAILED, _USAGE = 0, 1, 2
-# the first of these that happened decides
+# the first of these events that happened determines the exit code
 _CODES = {"crashed": 3, "non_finite": 4, "stalled": 5}
 _TIME_OVER, _NOTHING_RUNS = 6, 7
 _LONGEST = 1800  # seconds
@@ -41,7 +41,7 @@ _GRACE = 2.0  # seconds between SIGTERM and SIGKILL
 
 
 def run(settings: Settings, arguments: argparse.Namespace) -> int:
-    """Wait, print and run the command; the exit code says what happened (docs/watch.md)."""
+    """Wait, print events and run the command. The exit code says what happened (see docs/watch.md)."""
     try:
         command = _read_command(arguments.exec)
     except InvalidArgument as error:
@@ -55,7 +55,7 @@ def run(settings: Settings, arguments: argparse.Namespace) -> int:
 
 
 def _read_command(text: str) -> list[str]:
-    """Return the program's path and its arguments. Raises InvalidArgument for a program that does not exist."""
+    """Return the program's path and its arguments. Raises InvalidArgument if the program does not exist."""
     try:
         words = shlex.split(text)
     except ValueError as error:
@@ -69,7 +69,7 @@ def _read_command(text: str) -> list[str]:
 
 
 class _Watch:
-    """A watch of one project; `cursor` continues it after a signal."""
+    """A watch on one project. `cursor` continues it after a signal."""
 
     def __init__(self, arguments: argparse.Namespace, command: Sequence[str]) -> None:
         self._arguments, self._command = arguments, command
@@ -78,7 +78,7 @@ class _Watch:
         self._child: Process | None = None
 
     def stop(self, number: int) -> None:
-        """End the running command, and report how to continue."""
+        """Stop the running command, and report how to continue."""
         if self._child:
             _end_child(self._child)
         name = signal.Signals(number).name
@@ -102,7 +102,7 @@ class _Watch:
         clock = asyncio.get_running_loop().time
         until, follow = self._arguments.until, self._arguments.follow
         ends = clock() + (self._arguments.wait or float("inf"))
-        # the first poll gives the cursor of the start
+        # the first poll returns the cursor for the start
         found = await self._ask(client, 0)
         text = say_plural(
             "Watching {count} running experiment of {project}.",
@@ -148,7 +148,7 @@ class _Watch:
         return found
 
     async def _handle(self, found: Awaited, met: Met) -> None:
-        """Print what happened, and run the command with the facts; no shell reads them."""
+        """Print what happened, and run the command with the facts as arguments, without a shell."""
         facts = _list_facts(found, met, self._cursor)
         self._codes.add(_CODES.get(met.condition.kind, _MET))
         shown = ("CONDITION", "NAME", "EXPERIMENT", "STATE", "METRIC", "VALUE", "STEP")
@@ -174,10 +174,10 @@ class _Watch:
 
 
 def _end_child(child: Process) -> None:
-    """Terminate a process, and kill it if it ignores that."""
+    """Terminate a process, and kill it if it does not exit."""
     with suppress(ProcessLookupError, ChildProcessError):
         child.terminate()
-        # Windows has no waitid, and there terminate kills
+        # Windows has no waitid, and terminate() kills there
         if hasattr(os, "waitid"):
             ends = time.monotonic() + _GRACE
             while not os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
@@ -188,7 +188,7 @@ def _end_child(child: Process) -> None:
 
 
 def _list_facts(found: Awaited, met: Met, cursor: str) -> Mapping[str, str]:
-    """Return the facts as texts without control characters, which are "" if they do not apply."""
+    """Return the facts as texts without control characters. Facts that do not apply are ""."""
     one = met.experiment
     facts = {
         "KIND": met.condition.kind,

@@ -1,4 +1,4 @@
-"""The operations as blocking Python calls."""
+"""Blocking Python calls for the operations."""
 
 from __future__ import annotations
 

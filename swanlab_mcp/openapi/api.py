@@ -1,4 +1,4 @@
-"""OpenApi: a Python interface named like SwanLab's, backed by the operations of the MCP tools."""
+"""A Python interface with the same names as SwanLab's OpenApi, backed by the operations of the MCP tools."""
 
 from __future__ import annotations
 
@@ -43,12 +43,13 @@ __all__ = ["OpenApi"]
 class OpenApi(Questions):
     """Query SwanLab from Python with blocking calls that each return an ApiResponse.
 
-    Without `api_key` the key is found as `swanlab.login()` finds it. `host` is the API host of a self-hosted server,
-    `log_dir` one or several folders of runs on disk (workspace `local`), `timeout` the most seconds per call. With
-    `demo` only the embedded runs are read, without account or network. SwanLab and network errors are returned as
-    `code` and `errmsg` (code 0: no response), in the language of `SWANLAB_MCP_LANG` (en, zh, or auto: the
-    environment's); wrong types raise TypeError. Lists are complete. Works in scripts, notebooks and running event
-    loops; closing is optional.
+    Without `api_key`, the key is found as by `swanlab.login()`. `host` is the API host of a self-hosted server,
+    `log_dir` is one or more folders of runs on disk (workspace `local`), and `timeout` is in seconds per call. With
+    `demo`, only the embedded runs are read, without an account or the network.
+
+    SwanLab and network errors are returned as `code` and `errmsg` (code 0: no response), in the language that
+    `SWANLAB_MCP_LANG` sets (en, zh, or auto for the environment's). Wrong types raise TypeError. Lists are complete.
+    Calls work in scripts, notebooks and running event loops, and closing is optional.
     """
 
     def list_workspaces(self) -> ApiResponse[RecordList[dict[str, str]]]:
@@ -66,9 +67,9 @@ class OpenApi(Questions):
         return self._ask(workspaces.get_workspace, username=check_text(username, "username"))
 
     def get_server_info(self, rows: str = "") -> ApiResponse[Any]:
-        """Get plan, seats, usage and the numbers of users, projects and workspaces of a self-hosted server.
+        """Get the plan, seats, usage, and numbers of users, projects and workspaces of a self-hosted server.
 
-        `rows` ("users", "projects" or "workspaces") returns a list of these instead. Requires a root key.
+        With `rows` ("users", "projects" or "workspaces"), return a list of them instead. Requires a root key.
         """
         if not rows:
             return self._ask(administration.get_server_info)
@@ -85,7 +86,7 @@ class OpenApi(Questions):
         return self._ask_list(projects.list_projects, username=check_text(username, "username"), detail=detail, page=0)
 
     def list_project_exps(self, project: str, username: str = "") -> ApiResponse[RecordList[Experiment]]:
-        """List all experiments of a project; `profile` holds the config only."""
+        """List all experiments in a project. `profile` contains only the config."""
         return self._ask_list(
             experiments.list_project_exps,
             project=check_text(project, "project"),
@@ -97,7 +98,7 @@ class OpenApi(Questions):
     def get_experiment(
         self, project: str, exp_cuid: str = "", username: str = "", *, user: str = "", exp_id: str = ""
     ) -> ApiResponse[Experiment]:
-        """Get one experiment with its whole profile; `user` and `exp_id` are aliases of `username` and `exp_cuid`."""
+        """Get one experiment with its full profile. `user` and `exp_id` are aliases of `username` and `exp_cuid`."""
         return self._ask(
             experiments.get_experiment,
             project=check_text(project, "project"),
@@ -110,7 +111,7 @@ class OpenApi(Questions):
     ) -> ApiResponse[RecordDict]:
         """Get every metric's last `step` and `value`, and its `min` and `max` as dicts of step and value.
 
-        `keys` (also with wildcards) chooses metrics. `avg`, `median` and `stdDev` are present if SwanLab returns them.
+        `keys` selects metrics and may contain wildcards. `avg`, `median` and `stdDev` depend on the SwanLab server.
         """
         answer = self._ask(
             summaries.get_exp_summary,
@@ -125,7 +126,7 @@ class OpenApi(Questions):
     def list_metrics(
         self, project: str, exp_cuid: str = "", username: str = "", *, exp_id: str = ""
     ) -> ApiResponse[RecordList[MetricKey]]:
-        """List all keys of an experiment: scalars, system metrics and media."""
+        """List all keys that an experiment logged: scalars, system metrics and media."""
         return self._ask_list(
             metric_keys.list_metrics,
             project=check_text(project, "project"),
@@ -178,8 +179,8 @@ class OpenApi(Questions):
     ) -> ApiResponse[RecordList[Media]]:
         """Get the files of media keys at steps (default: the last step of each key).
 
-        `pictures` of the response holds the images, scaled as for an assistant; `picture` of a row is the number of its
-        image, from 1.
+        `pictures` in the response contains the images, scaled as for an assistant. `picture` in a row is the number of
+        its image, counted from 1.
         """
         wanted = [keys] if isinstance(keys, str) else list(keys)
         return self._ask_list(
@@ -201,7 +202,7 @@ class OpenApi(Questions):
         *,
         exp_cuid: str = "",
     ) -> ApiResponse[Any]:
-        """Get every point of metric keys, joined by step.
+        """Get every point of the metric keys, joined by step.
 
         If pandas is installed, `data` is a DataFrame (index `step`, one column per key, NaN for missing points).
         Otherwise it is a dict of columns, `step` first, with None for missing points. A metric named step gets the
@@ -241,7 +242,7 @@ class OpenApi(Questions):
     def delete_experiment(
         self, project: str, exp_cuid: str = "", username: str = "", *, user: str = "", exp_id: str = ""
     ) -> ApiResponse[dict[str, Any]]:
-        """Delete an experiment permanently and without confirmation; after success `data` is an empty dict."""
+        """Delete an experiment permanently, without confirmation. On success, `data` is empty."""
         return self._change(
             changes.delete_experiments,
             project=check_text(project, "project"),
@@ -250,7 +251,7 @@ class OpenApi(Questions):
         )
 
     def delete_project(self, project: str, username: str = "") -> ApiResponse[dict[str, Any]]:
-        """Delete a project and its experiments permanently, without confirmation; then `data` is an empty dict."""
+        """Delete a project and its experiments permanently, without confirmation. On success, `data` is empty."""
         return self._change(
             changes.delete_project, project=check_text(project, "project"), username=check_text(username, "username")
         )
@@ -271,7 +272,7 @@ class OpenApi(Questions):
     def _change(
         self, operation: Callable[..., Coroutine[Any, Any, ApiResponse[Change]]], **arguments: Any
     ) -> ApiResponse[dict[str, Any]]:
-        """Make a change with the confirmation of its own dry run, because the caller wrote the call deliberately."""
+        """Apply a change with the confirmation from its own dry run, because the caller wrote the call deliberately."""
         answer = self._ask(operation, **arguments)
         if answer.data is not None:
             answer = self._ask(operation, **arguments, confirmation=answer.data.confirmation)

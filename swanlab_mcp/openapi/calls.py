@@ -30,7 +30,7 @@ Operation = Callable[..., Coroutine[Any, Any, ApiResponse[Any]]]
 
 
 class Caller:
-    """Own the client and the background thread of an OpenApi."""
+    """Owns the client and the background thread of an OpenApi object."""
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class Caller:
             loop.call_soon_threadsafe(loop.stop)
 
     def _question(self, operation: Operation, **arguments: Any) -> ApiResponse[Any]:
-        """Validate the arguments as a tool does, and call the operation; None and "" mean a default."""
+        """Validate the arguments as a tool does, and call the operation. None and "" mean the default."""
         defaults = {name: one.default for name, one in inspect.signature(operation).parameters.items()}
         given = {
             name: value
@@ -83,7 +83,7 @@ class Caller:
 
     def _ask(self, operation: Callable[..., Coroutine[Any, Any, ApiResponse[T]]], **arguments: Any) -> ApiResponse[T]:
         loop, client = self._start()
-        # an operation that waits for SwanLab to change may do so for its own timeout
+        # an operation that waits for SwanLab to change may take as long as its own timeout
         seconds = self._settings.timeout + cast("float", arguments.get("timeout", 0))
         question = keep_deadline(_present(operation(client, **arguments)), seconds)
         # the background task needs the language of this thread
@@ -125,7 +125,7 @@ def _make_adapter(operation: Operation, name: str) -> TypeAdapter[Any]:
 
 
 def _check(operation: Operation, name: str, value: Any) -> Any:
-    """Return an argument in the form that the operation takes. Raises InvalidArgument."""
+    """Convert an argument to the form that the operation accepts. Raises InvalidArgument."""
     try:
         return _make_adapter(operation, name).validate_python(value)
     except ValidationError as error:
@@ -135,12 +135,12 @@ def _check(operation: Operation, name: str, value: Any) -> Any:
 
 
 def replace_data(answer: ApiResponse[Any], data: T | None) -> ApiResponse[T]:
-    """Return an answer with other data."""
+    """Return a copy of an answer with different data."""
     return cast("ApiResponse[T]", answer.model_copy(update={"data": data}))
 
 
 def choose_argument(one: str, other: str, name: str, other_name: str, *, needed: bool = True) -> str:
-    """Return the value given under either of two names. Raises TypeError for two or, if `needed`, for none."""
+    """Return the value given under either of two names. Raises TypeError for both and, if `needed`, for neither."""
     if one and other and one != other:
         raise TypeError(f"{name} and {other_name} are two names of one argument; give one of them")
     if needed and not (one or other):
@@ -149,7 +149,7 @@ def choose_argument(one: str, other: str, name: str, other_name: str, *, needed:
 
 
 def check_text(value: object, name: str) -> str:
-    """Return a text, "" for None. Raises TypeError for another type."""
+    """Return a text, or "" for None. Raises TypeError for any other type."""
     if value is None:
         return ""
     if not isinstance(value, str):

@@ -1,4 +1,4 @@
-"""The questions of the tools about many experiments, as methods of OpenApi."""
+"""The methods of OpenApi that answer the tools' questions about many experiments."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from swanlab_mcp.operations.columns import WHOLE_CONFIG
 
 __all__ = ["Questions"]
 
-# a list inside the list means or
+# a list inside the list means "or"
 Filters = Sequence[Filter | dict[str, Any] | Sequence[Filter | dict[str, Any]]]
 Names = str | Sequence[str]
 
@@ -44,8 +44,8 @@ Names = str | Sequence[str]
 class Questions(Caller):
     """Find, rank, aggregate, compare, diagnose and forecast experiments.
 
-    `project` of the methods for many experiments also takes several projects, `workspace/*`, or `*` for all; ids in
-    their rows are then paths. The data of every answer have `to_pandas()`.
+    In the methods about many experiments, `project` also accepts several projects, `workspace/*`, or `*` for all. Ids
+    in the rows are then paths. The data of every answer has `to_pandas()`.
     """
 
     def find_experiments(
@@ -57,9 +57,9 @@ class Questions(Caller):
         descending: bool = False,
         username: str = "",
     ) -> ApiResponse[RecordList[Experiment]]:
-        """Find the experiments that match every filter: dicts of field, op and value, as in the tool of this name.
+        """Find the experiments that match every filter, each a dict of field, op and value as in the tool.
 
-        A list of filters inside the list means that one of them must match.
+        A list of filters inside the list means that at least one of them must match.
         """
         return self._question_list(
             finding.find_experiments,
@@ -85,7 +85,7 @@ class Questions(Caller):
         unfinished: bool = False,
         username: str = "",
     ) -> ApiResponse[RecordList[RankedExperiment]]:
-        """Rank experiments, or with `by_seed` settings, by a metric; `notes` explain the direction and the noise."""
+        """Rank experiments by a metric, or settings with `by_seed`. `notes` explain the direction and the noise."""
         return self._question_list(
             ranking.rank_experiments,
             project=project,
@@ -113,7 +113,7 @@ class Questions(Caller):
         unfinished: bool = False,
         username: str = "",
     ) -> ApiResponse[RecordList[AggregatedGroup]]:
-        """Count and average experiments by up to two fields, with states, hours and statistics of metrics."""
+        """Group experiments by up to two fields, with their counts, states, hours and statistics of metrics."""
         return self._question_list(
             aggregation.aggregate_experiments,
             project=project,
@@ -137,7 +137,7 @@ class Questions(Caller):
         baseline: str = "",
         username: str = "",
     ) -> ApiResponse[Comparison]:
-        """Compare 2 to 50 experiments by configs, environments and results; `baseline` adds decisions."""
+        """Compare 2 to 50 experiments by configs, environments and results. `baseline` adds decisions."""
         return self._question(
             comparison.compare_experiments,
             project=project,
@@ -151,7 +151,7 @@ class Questions(Caller):
     def diagnose_experiment(
         self, project: str = "", exp_cuid: str = "", username: str = "", *, exp_id: str = ""
     ) -> ApiResponse[Diagnosis]:
-        """Judge an experiment by all its points: health, events, causes, and the traceback of a crash."""
+        """Diagnose an experiment from all its points: its health, events, causes, and the traceback of a crash."""
         return self._question(
             diagnosis.diagnose_experiment, project=project, exp_cuid=exp_cuid or exp_id, username=username
         )
@@ -168,7 +168,7 @@ class Questions(Caller):
         mode: str = "auto",
         exp_id: str = "",
     ) -> ApiResponse[ExperimentForecast]:
-        """Forecast a metric of a running experiment at its end, with a 90 % interval and advice."""
+        """Forecast the final value of a running experiment's metric, with a 90 % interval and advice."""
         return self._question(
             forecasts.forecast_experiment,
             project=project,
@@ -190,7 +190,10 @@ class Questions(Caller):
         size: int = 5,
         username: str = "",
     ) -> ApiResponse[RecordList[SimilarExperiment] | RecordList[TriedSetting]]:
-        """Find the experiments most like a config or an experiment; without both, which settings matter."""
+        """Find the experiments most similar to a config or an experiment.
+
+        Without either, show which settings of the project matter.
+        """
         return self._question_list(
             similar.find_similar_experiments,
             project=project,
@@ -204,7 +207,7 @@ class Questions(Caller):
     def whats_new(
         self, project: Names = "", since: str = "24h", *, metrics: Names = (), username: str = ""
     ) -> ApiResponse[RecordList[NewsItem]]:
-        """List new, finished, crashed, stalled or failing experiments and records since a time, newest first."""
+        """List new, finished, crashed, stalled or failing experiments, and new records, since a time, newest first."""
         return self._question_list(
             news.whats_new, project=project, since=since, metrics=metrics, username=username, page=0
         )
@@ -219,7 +222,7 @@ class Questions(Caller):
         cursor: str = "",
         username: str = "",
     ) -> ApiResponse[RecordList[AwaitedExperiment]]:
-        """Wait up to `timeout` seconds until experiments meet a condition; a note holds the cursor to wait on."""
+        """Wait up to `timeout` seconds until experiments meet a condition. A note has the cursor for the next call."""
         return self._question_list(
             waiting.wait_for_experiments,
             project=project,
@@ -246,7 +249,7 @@ class Questions(Caller):
         start: int | str | None = None,
         end: int | str | None = None,
     ) -> ApiResponse[RecordList[PlottedCurve]]:
-        """Draw up to 20 curves; `pictures` of the response holds the PNG, `data` the figures of each curve."""
+        """Draw up to 20 curves. `pictures` in the response contains the PNG, and `data` the figures for each curve."""
         return self._question_list(
             plotting.plot_metrics,
             project=project,
@@ -266,7 +269,7 @@ class Questions(Caller):
     def get_environment(
         self, project: str = "", exp_cuids: Names = (), username: str = "", *, search: str = ""
     ) -> ApiResponse[RecordList[EnvironmentFact]]:
-        """Get the machine, packages, git and command of experiments; of several, only the differences."""
+        """Get an experiment's machine, packages, git state and command, or only the differences between several."""
         return self._question_list(
             environments.get_environment, project=project, exp_cuids=exp_cuids, username=username, search=search, page=0
         )

@@ -1,4 +1,4 @@
-"""Accounts of the shared server: one client per SwanLab key. Accounts share no session, cache or error."""
+"""The accounts on the shared server: one client per SwanLab key. Accounts share no session, cache or error."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ _VERIFIED_FOR = 3600.0
 
 @dataclass(eq=False)
 class Account:
-    """A caller with a key accepted by SwanLab.
+    """A caller whose key SwanLab has accepted.
 
-    `verified_at` is in monotonic seconds, `calls` counts calls in progress, `name` identifies the account in the audit
-    log, `cached_bytes` is the size of its cache after its last call.
+    `verified_at` is in monotonic seconds, `calls` is the number of calls in progress, `name` identifies the account in
+    the audit log, and `cached_bytes` is the size of its cache after its last call.
     """
 
     client: SwanLabClient
@@ -48,14 +48,14 @@ class Account:
     is_dismissed: bool = False
 
 
-# the account that makes the current call; empty when the server uses its own account
+# the account that makes the current call, or None if the server uses its own account
 caller: ContextVar[Account | None] = ContextVar("caller", default=None)
 
 
 class Accounts:
-    """Hold at most `most` clients, keyed by a hash of their keys; a new client replaces the least recently used.
+    """At most `most` clients, identified by a hash of their keys. A new client replaces the least recently used.
 
-    All caches together hold at most `cache_bytes`: above that, the least recently used accounts lose their caches.
+    If all caches together exceed `cache_bytes`, the least recently used accounts lose their caches.
     """
 
     def __init__(self, settings: Settings, most: int = 1024, cache_bytes: int = 160 * 10**6) -> None:
@@ -65,7 +65,7 @@ class Accounts:
         self._most = most
         self._salt = secrets.token_bytes(32)
         self._cache_bytes = cache_bytes
-        # the sum of all accounts' `cached_bytes`: adding them up after each call would take longer with each account
+        # the sum of all accounts' `cached_bytes`; adding them up after each call would be slow with many accounts
         self._cached = 0.0
         self._known: dict[bytes, Account] = {}
         self._logins = Logins()
@@ -77,9 +77,9 @@ class Accounts:
 
     @asynccontextmanager
     async def use(self, key: str, address: str = "") -> AsyncGenerator[Account, None]:
-        """Yield the account of `key`, after SwanLab's login has verified it now or within the last hour.
+        """Yield the account for `key`, which a SwanLab login must have verified now or within the last hour.
 
-        Raises AuthenticationFailed, RateLimited when `address` logs in too often, and the errors of the login.
+        Raises AuthenticationFailed, RateLimited if `address` logs in too often, and the errors of the login.
         """
         if not (key and key.isascii() and key.isprintable()):
             raise AuthenticationFailed(say("The Authorization header contains no SwanLab API key."))
@@ -109,7 +109,7 @@ class Accounts:
         account.cached_bytes = held
 
     async def aclose(self) -> None:
-        """Close every client; clients in use close when their calls end."""
+        """Close every client. Clients in use are closed when their calls end."""
         while self._known:
             await self._dismiss(next(iter(self._known)))
 

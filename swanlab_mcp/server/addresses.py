@@ -1,4 +1,4 @@
-"""Addresses of callers: those of connections, or those that a trusted proxy names in X-Forwarded-For."""
+"""Callers' addresses: those of their connections, or those that a trusted proxy names in X-Forwarded-For."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["Proxies", "group_address", "is_loopback"]
 
 
 class Proxies:
-    """The proxies whose X-Forwarded-For counts: addresses, or networks such as 10.0.0.0/8.
+    """The proxies whose X-Forwarded-For is trusted: addresses, or networks such as 10.0.0.0/8.
 
     Raises InvalidArgument.
     """
@@ -29,9 +29,9 @@ class Proxies:
         return any(parsed in network for network in self._networks)
 
     def find_caller(self, address: str, forwarded: str) -> str:
-        """Return the address of the caller whose request a connection from `address` brought.
+        """Return the address of the caller whose request arrived on a connection from `address`.
 
-        That is the last address of X-Forwarded-For that is no trusted proxy: callers can write what is before it.
+        That is the last address in X-Forwarded-For that is not a trusted proxy, because callers can forge the others.
         """
         for named in reversed(forwarded.split(",") if forwarded else []):
             if not self.trusts(address):
@@ -62,7 +62,7 @@ def is_loopback(host: str) -> bool:
 
 
 def group_address(address: str) -> str:
-    """Return the key under which an address is counted: for IPv6 its /64 network, which usually has one owner."""
+    """Return the key under which an address is counted: for IPv6 its /64 network, which usually has a single owner."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:

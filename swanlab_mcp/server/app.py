@@ -1,4 +1,4 @@
-"""create_server(): build the MCP server from the tables of tools, resources and prompts."""
+"""Build the MCP server from the tables of tools, resources and prompts."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ __all__ = ["connect", "create_server"]
 
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 NAME = "swanlab-mcp-server"
-# a quarter of the requests of a shared server may wait for SwanLab to change
+# at most a quarter of a shared server's requests may wait for SwanLab to change
 _WAITS = Limits(requests=16, requests_per_caller=2)
 
 _INSTRUCTIONS = """\
@@ -67,10 +67,10 @@ Tools: {tools}."""
 
 
 def create_server(settings: Settings, *, log_level: LogLevel = "WARNING", is_stateless: bool = False) -> _Server:
-    """Return a server for the client that `settings` select; the first call that needs the client opens it.
+    """Return a server for the client that `settings` select. The first call that needs the client opens it.
 
-    A stateless server keeps no state between two requests, so clients cannot choose a log level. Raises InvalidArgument
-    for an unknown name in `settings.tools`.
+    A stateless server keeps no state between requests, so clients cannot choose a log level. Raises InvalidArgument for
+    an unknown name in `settings.tools`.
     """
     running: list[App] = []
     writes, admin = (WRITE_TOOLS if settings.allow_writes else ()), (ADMIN_TOOLS if settings.admin_tools else ())
@@ -107,7 +107,7 @@ def create_server(settings: Settings, *, log_level: LogLevel = "WARNING", is_sta
         instructions=_INSTRUCTIONS.format(tools=", ".join(entry.name for entry in entries)),
         website_url="https://swanlab.cn",
         version=__version__,
-        # with `auto`, the list depends on the client, on a shared server on the request
+        # with `auto`, the list depends on the client, and on a shared server on the request
         cache_hints={
             "tools/list": CacheHint(
                 ttl_ms=300_000, scope="private" if is_stateless or settings.output == "auto" else "public"
@@ -118,7 +118,7 @@ def create_server(settings: Settings, *, log_level: LogLevel = "WARNING", is_sta
         log_level=log_level,
         extensions=[_make_views()],
         request_state_security=_seal_state(settings.confirmation_secret) if settings.allow_writes else None,
-        # the lists never change, and an endless stream would hold a slot of a shared server
+        # the lists never change, and an endless stream would occupy a slot of a shared server
         subscriptions=False,
     )
     server.entries = entries
@@ -132,7 +132,7 @@ def create_server(settings: Settings, *, log_level: LogLevel = "WARNING", is_sta
 
 
 class _Server(MCPServer[App]):
-    """The SDK's server with our table of tools. An unknown prompt is the caller's error, not an internal one."""
+    """The SDK's server with our table of tools. An unknown prompt is the caller's error, not an internal error."""
 
     entries: Sequence[ToolEntry] = ()
 
@@ -184,7 +184,7 @@ def _make_views() -> Apps:
 
 
 def _seal_state(secret: str) -> RequestStateSecurity:
-    """Return the protection of the state that a host carries during a confirmation; it is bound to one account."""
+    """Return the seal that protects the state carried by a host during a confirmation, and binds it to one account."""
     key = hmac.digest(secret.encode(), b"request state", "sha256") if secret else secrets.token_bytes(32)
 
     def get_principal(_ctx: Any) -> str | None:
@@ -195,8 +195,8 @@ def _seal_state(secret: str) -> RequestStateSecurity:
 
 
 def connect(server: MCPServer[App], *, mode: str = "auto") -> Client:
-    """Return an MCP client over an in-process session with the server, as an async context manager.
+    """Return an MCP client with an in-process session on the server, as an async context manager.
 
-    `mode` is "auto", "legacy" (the handshake era) or a protocol revision.
+    `mode` is "auto", "legacy" (protocols with a handshake) or a protocol revision.
     """
     return Client(server, mode=mode)

@@ -1,4 +1,4 @@
-"""The audit log of the shared server: one JSON line per call and one per change."""
+"""The shared server's audit log, with one JSON line per call and one per change."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ log = logging.getLogger(__name__)
 
 
 def hash_key(key: str) -> str:
-    """Return an account's name in the audit log: equal in every worker, and not reversible to the key."""
+    """Return an account's name in the audit log. It is the same in every worker and does not reveal the key."""
     return hashlib.sha256(b"swanlab-mcp audit\0" + key.encode()).hexdigest()[:16]
 
 
 class Audit:
-    """Write lines to a file, or to standard error for "-". Only the file's owner can read it."""
+    """Writes lines to a file, or to standard error for "-". Only the file's owner can read it."""
 
     def __init__(self, path: str) -> None:
         """Open the file. Raises OSError."""
@@ -38,7 +38,7 @@ class Audit:
         self._is_failing = False
 
     def write(self, line: dict[str, Any]) -> None:
-        """Write one line. A full disk is logged once and does not fail calls."""
+        """Write one line. A full disk is reported once and does not make calls fail."""
         now = datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         try:
             self._output.write(json.dumps({"time": now, **line}) + "\n")
@@ -73,7 +73,7 @@ class Entry:
             self._body += part.get("body", b"")
 
     def close(self, call: Call, *, is_doubtful: bool) -> None:
-        """Write the lines of this call; `is_doubtful` means that a change was in flight when the call ended."""
+        """Write the lines for this call. `is_doubtful` means that a change was in flight when the call ended."""
         outcome, code, count = self._judge(is_doubtful=is_doubtful)
         if self._metrics and call.method:
             self._metrics.count_call(call.tool or call.method, outcome, time.monotonic() - self._started)
@@ -89,7 +89,7 @@ class Entry:
             self._audit.write({**change, **({"experiments": count} if count else {})})
 
     def _judge(self, *, is_doubtful: bool) -> tuple[str, int, int]:
-        """Return the outcome, its code and the number of experiments affected by a change."""
+        """Return the outcome, its code, and the number of experiments affected by a change."""
         if is_doubtful:
             return "unknown", self._status, 0
         if not self._status:

@@ -1,4 +1,4 @@
-"""call_tool(): from a tool's name and an assistant's arguments to the operation and its result."""
+"""Call a tool by name: validate the assistant's arguments, run the operation, and make the result."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ __all__ = ["call_tool"]
 
 log = logging.getLogger(__name__)
 
-# charts are drawn one at a time, so replies that wait for the drawer must not occupy the shared threads
+# charts are drawn one at a time, and replies waiting for that must not occupy the shared threads
 _drawer = ThreadPoolExecutor(1, "drawer")
 _KNOWS_LINKS = "2025-06-18"  # the version of the protocol from which results may link to resources
 _LONGEST_SHARED_WAIT = 60
 
 _MOST_FAULTS = 5
-# other names of the arguments that limit a reply
+# other names for the arguments that limit a reply
 _MEANT_AMOUNTS = {"tail", "head", "lines", "limit", "last", "n"}
 _AMOUNTS = ("count", "size", "num")
 # names that hosts and frameworks add to calls for their own use, in lower case without - and _
@@ -78,9 +78,9 @@ _ADDED_BY_HOSTS = {
 async def call_tool(
     entries: Sequence[ToolEntry], name: str, given: Mapping[str, Any], ctx: Context[App, Any]
 ) -> CallToolResult | Any:
-    """Call a tool. Errors of the server, SwanLab or the caller become an error result, not an exception.
+    """Call a tool. Errors from the server, SwanLab or the caller become an error result, not an exception.
 
-    A change may instead return a question to the user, in hosts of the 2026 protocol.
+    In hosts with the 2026 protocol, a change may return a question to the user instead.
     """
     app: App = ctx.request_context.lifespan_context
     try:
@@ -93,7 +93,7 @@ async def call_tool(
         return make_error_result(error, app)
     except MCPError:
         raise
-    except Exception:  # a bug of ours must not end the server or look like an answer
+    except Exception:  # our own bugs must not stop the server or look like an answer
         incident = uuid.uuid4().hex[:8]
         log.exception("internal error %s in %s", incident, shorten(name))
         reported = SwanLabError(
@@ -128,9 +128,9 @@ async def _answer(entry: ToolEntry, given: dict[str, Any], ctx: Context[App, Any
 
 @contextmanager
 def _hold_wait(entry: ToolEntry, given: Mapping[str, Any], app: App) -> Generator[float, None, None]:
-    """Yield how long a call may wait for SwanLab to change, in seconds, in addition to its requests.
+    """Yield how many seconds a call may wait for SwanLab to change, in addition to the time for its requests.
 
-    Raises InvalidArgument or RateLimited for more than a shared server allows.
+    Raises InvalidArgument or RateLimited if that is more than a shared server allows.
     """
     wait = float(given.get("timeout", entry.wait)) if entry.wait else 0.0
     if not wait or app.waits is None:
@@ -167,7 +167,7 @@ async def _write_reply(entry: ToolEntry, given: dict[str, Any], app: App) -> tup
     is_drawn = entry.view == CURVES
     if not is_drawn and is_small(found):
         return write()
-    # masking and truncating run in a thread: other calls continue meanwhile, and the deadline includes this time
+    # masking and truncating run in a thread, so that other calls continue, and count towards the deadline
     threads = _drawer if is_drawn else None
     return await asyncio.get_running_loop().run_in_executor(threads, partial(copy_context().run, write))
 
@@ -187,7 +187,7 @@ def _find_entry(entries: Iterable[ToolEntry], name: str) -> ToolEntry:
             say("The tool {name!r} is disabled.", name=name),
             hint=say("The user can start the server with --admin-tools to enable it."),
         )
-    # with the same verb, because list_experiments does not mean delete_experiments
+    # with the same verb, because list_experiments must not suggest delete_experiments
     disabled = [one.name for one in (*WRITE_TOOLS, *ADMIN_TOOLS) if one.name.partition("_")[0] in name]
     near = find_near_names(name, dict.fromkeys([*known, *disabled]))
     if near and near[0] not in known:

@@ -1,4 +1,4 @@
-"""Confirm a change with the user, in hosts that support it, before it is made."""
+"""Ask the user to confirm a change before it is made, in hosts that support prompts."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def ask_and_answer(entry: ToolEntry, given: dict[str, Any], ctx: Context[A
     """Return the result of `answer`, or the question for the host to show.
 
     `answer` runs if the user agreed, or if the host cannot prompt. Raises PermissionDenied if the user did not agree,
-    and the errors of the dry run of the change.
+    and the errors from the dry run of the change.
     """
     try:
         return await _make_tool(entry, answer).run({"given": given}, ctx)

@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 __all__ = ["App"]
 
-_LONGEST_NAME = 120  # in a view
+_LONGEST_NAME = 120  # of a name shown in a view
 
 
 @dataclass(frozen=True, eq=False)
 class App:
-    """The settings and clients of a running server; `client` is the caller's own if each caller has a client.
+    """The settings and clients of a running server. `client` is the caller's own if each caller has a client.
 
-    `waits` bounds the calls that wait for SwanLab to change; None: a server of one user has no bound.
+    `waits` limits the calls that wait for SwanLab to change. It is None on a server for a single user.
     """
 
     settings: Settings
@@ -39,7 +39,7 @@ class App:
 
     @cached_property
     def own_client(self) -> SwanLabClient:
-        """The server's own account and runs, opened by the first call so that the start does not wait for it."""
+        """The client for the server's own account and runs, opened by the first call to keep the start fast."""
         return open_client(self.settings, is_cached=self.settings.is_cached)
 
     @cached_property
@@ -59,7 +59,7 @@ class App:
         return account.completer if account else self.own_completer
 
     def take_first_notes(self) -> list[str]:
-        """Return the notes for the first answer with the server's own account; later calls return an empty list."""
+        """Return the notes for the first answer from the server's own account. Later calls return an empty list."""
         if caller.get() or "_has_answered" in vars(self):
             return []
         vars(self)["_has_answered"] = True
@@ -75,15 +75,15 @@ class App:
 
     @property
     def secrets(self) -> set[str]:
-        """The keys and sessions in use by the server and this caller."""
+        """The keys and sessions that the server and this caller use."""
         return {*self.own_client.get_secrets(), *self.client.get_secrets()}
 
     def mask(self, text: str) -> str:
         return mask_exactly(text, self.secrets)
 
     def make_hide(self) -> Hide:
-        """Return the function that masks values before they are compared, as replies mask them."""
-        # made once, because filters compare thousands of values
+        """Return a function that masks values before they are compared, in the same way as replies."""
+        # created once, because filters compare thousands of values
         mask = make_value_mask(self.secrets)
 
         def hide(value: Any, name: str) -> Any:

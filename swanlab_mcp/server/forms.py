@@ -1,4 +1,4 @@
-"""Choose the form of a reply: the compact text, or the text and JSON."""
+"""Choose the form of a reply: compact text only, or text and JSON."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from swanlab_mcp.core.records import list_columns
 
 __all__ = ["KEEPS_RECORDS", "find_form", "sends_json", "tabulate"]
 
-# clients that show `structuredContent`, if present, to the model, which costs 1.7 times the text; Gemini CLI shows it
-# in errors only, in addition to the text
+# clients that show the model `structuredContent` if there is any, which costs 1.7 times the text; Gemini CLI shows it
+# only in errors, in addition to the text
 _JSON_READERS = ("claude-code", "codex", "opencode", "gemini-cli")
-# the tools that match methods of SwanLab's own OpenApi keep its records
+# tools that match methods of SwanLab's own OpenApi return its records
 KEEPS_RECORDS = {"list_workspaces", "list_projects", "list_project_exps", "get_experiment", "get_exp_summary"}
 
 # whether the reply to this request includes JSON
@@ -21,17 +21,17 @@ sends_json: ContextVar[bool] = ContextVar("sends_json", default=True)
 
 
 def find_form(output: str, client: str) -> bool:
-    """Return whether to send JSON: as set by `output`, or for `auto` by the client's name."""
+    """Return whether to send JSON, as set by `output`. With `auto`, the client's name decides."""
     if output != "auto":
         return output == "both"
     return not client.strip().lower().replace("_", "-").replace(" ", "-").startswith(_JSON_READERS)
 
 
 def tabulate(structured: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a reply whose lists of records are split into `columns` and `rows`, so that each field is named once.
+    """Return a reply with its lists of records split into `columns` and `rows`, so that each field is named once.
 
-    These are its `data`, or the fields of a single record. A field missing from a record is null in its row. Recorded
-    values inside the records are unchanged.
+    This applies to its `data`, or to the fields of a single record. A field that a record lacks is null in its row.
+    Recorded values inside the records are unchanged.
     """
     data = structured.get("data")
     if isinstance(data, dict):

@@ -1,4 +1,4 @@
-"""The shared server's gateway (ASGI): accepts or refuses requests, identifies their callers and limits concurrency."""
+"""The shared server's ASGI gateway, which accepts or refuses requests, identifies callers and limits concurrency."""
 
 from __future__ import annotations
 
@@ -40,18 +40,18 @@ AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 PATH = "/mcp"
 _READ_ONLY = "/mcp/readonly"
-# reasons of refusals that a caller causes itself
+# reasons for refusals that the caller itself caused
 _OF_CALLERS = ("rate", "busy_caller")
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
-# paths at which clients search for OAuth
+# paths where clients look for OAuth
 _OAUTH_PATHS = ("/.well-known/", "/register", "/authorize", "/token")
 
 
 class _Exchange:
     """One request: its scope, headers, streams and call, and whether its response has started.
 
-    `peer` is the address of the connection, `address` that of the caller behind trusted proxies; `name` is the account,
-    or else the address.
+    `peer` is the address of the connection, and `address` that of the caller behind trusted proxies. `name` is the
+    account's name, or the address if there is no account.
     """
 
     def __init__(
@@ -84,13 +84,13 @@ class _Exchange:
 
 
 class Gateway:
-    """Pass POST /mcp to `app` for callers whose key SwanLab accepts; answer /health and /ready directly.
+    """Passes POST /mcp to `app` for callers whose key SwanLab accepts, and answers /health and /ready directly.
 
-    /mcp/readonly offers only the tools that read, and the header X-MCP-Tools only those that it names, of `entries`.
+    /mcp/readonly offers only the tools in `entries` that read, and the header X-MCP-Tools only the tools that it names.
 
     A caller's key is the bearer token. With `shares_key`, callers without a key use the server's own account. Without
-    `accounts` (the demo) no key is needed, and keys are ignored. `allowed_origins` match exactly and serve schemes like
-    app://; http and https pages of an allowed host need no entry.
+    `accounts` (in the demo), no key is needed and keys are ignored. `allowed_origins` must match exactly and are meant
+    for schemes like app://, because http and https pages of an allowed host need no entry.
     """
 
     def __init__(
@@ -144,7 +144,7 @@ class Gateway:
         )
 
     def stop(self) -> None:
-        """Stop all requests in progress, including those with half a body; each gets a response first."""
+        """Stop all requests in progress, including those with an incomplete body. Each gets a response first."""
         self._is_ending = True
         for request in self._requests:
             request.cancel()
@@ -154,7 +154,7 @@ class Gateway:
             await self._app(scope, receive, partial(self._send_state, send))
             return
         if scope["path"] == "/health":
-            # load balancers send the address as Host; this response reveals only that the server runs
+            # load balancers send the address as Host, and this response reveals only that the server is running
             await _answer(send, 200, {"status": "ok"}, {})
             return
         if scope["path"] == "/ready":
@@ -182,7 +182,7 @@ class Gateway:
         await exchange.refuse(refusal)
 
     async def _send_state(self, send: Send, message: Message) -> None:
-        # after this message the event loop may end at any moment
+        # after this message, the event loop may stop at any moment
         if message["type"].startswith("lifespan.shutdown"):
             if self._accounts:
                 await self._accounts.aclose()
@@ -202,7 +202,7 @@ class Gateway:
             if not self._is_ending or exchange.is_begun:
                 raise
             if doubt := exchange.change.doubt:
-                # no status or header may invite a proxy or a client to repeat the change
+                # no status or header may cause a proxy or a client to repeat the change
                 await _answer(exchange.send, 200, make_failure(exchange.call.id, doubt), {})
             else:
                 ending = say("The server is shutting down.")
@@ -253,7 +253,7 @@ class Gateway:
                 caller.reset(token)
 
     def _select_tools(self, headers: dict[str, str], *, is_read_only: bool) -> frozenset[str] | None:
-        """Return the names of the tools that a request may use; None: all. Raises Refused for unknown names."""
+        """Return the names of the tools that a request may use, or None for all. Raises Refused for unknown names."""
         wanted = headers.get("x-mcp-tools", "")
         if not wanted and not is_read_only:
             return None
@@ -264,7 +264,7 @@ class Gateway:
         return frozenset(entry.name for entry in chosen if entry.read_only or not is_read_only)
 
     def _check_host(self, headers: dict[str, str]) -> None:
-        """Refuse unknown hosts and origins, against pages whose host name resolves to this server. Raises Refused."""
+        """Refuse unknown hosts and origins, to block pages whose host name resolves to this server. Raises Refused."""
         if read_host(f"//{headers.get('host', '')}") not in self._hosts:
             raise Refused(
                 421, say("The server does not accept this Host; the operator can allow a host with --allowed-host.")
@@ -287,17 +287,17 @@ class Gateway:
             )
 
     async def _identify(self, exchange: _Exchange, stack: AsyncExitStack) -> Account | None:
-        """Return a request's account, or None for the server's own; the account stays open as long as `stack`."""
+        """Return a request's account, or None for the server's own. The account stays open as long as `stack`."""
         sent = exchange.headers.get("authorization", "")
         kind, _, key = sent.partition(" ")
         account = None
         if self._accounts and self._key_map and (mapped := self._key_map.find(exchange.headers, exchange.peer)):
-            # the proxy has checked the person's own token
+            # the proxy has already checked the person's own token
             account = await self._sign_in(self._accounts, mapped, exchange.address, stack)
         elif self._accounts and kind.lower() == "bearer" and key.strip():
             account = await self._sign_in(self._accounts, key.strip(), exchange.address, stack)
         elif self._accounts and (sent or not self._shares_key):
-            # no WWW-Authenticate: it would make clients start OAuth
+            # no WWW-Authenticate, because it would make clients start OAuth
             raise Refused(
                 401, say("Send your own SwanLab API key: 'Authorization: Bearer <key>'. OAuth is not supported.")
             )
@@ -345,13 +345,13 @@ class Gateway:
                 if not message.get("more_body"):
                     return bytes(body)
                 if len(body) > self.limits.large_body and not is_large:
-                    # until a slot is free, the rest stays in the network
+                    # the rest is not received until a slot is free
                     await stack.enter_async_context(self._large_bodies)
                     is_large = True
 
 
 async def _run(app: AsgiApp, scope: Scope, body: bytes, receive: Receive, send: Send) -> None:
-    """Run `app` on a request; stop it when the caller disconnects."""
+    """Run `app` on a request, and stop it if the caller disconnects."""
     unread: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def read() -> Message:

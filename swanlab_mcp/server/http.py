@@ -1,4 +1,4 @@
-"""create_http_app(): the MCP server behind the gateway, as an ASGI app."""
+"""Build the shared server: the MCP server behind the gateway, as an ASGI app."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def create_http_app(
     key_map: KeyMap | None = None,
     proxies: Proxies | None = None,
 ) -> Gateway:
-    """Return the shared server as an ASGI app, stateless and with JSON responses; callers use their own SwanLab keys.
+    """Return the shared server as a stateless ASGI app with JSON responses. Callers use their own SwanLab keys.
 
     With `shared_key`, callers without a key use the server's account and its runs on disk. The demo needs no key.
     """

@@ -1,4 +1,4 @@
-"""Keys of people who log in at a proxy: a file maps each person to a SwanLab key, which stays on the server."""
+"""Map people who log in at a proxy to their SwanLab keys, which are in a file and never leave the server."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _LARGEST = 1 << 20
 
 
 class KeyMap:
-    """Find the key of the person that a proxy names in `header`.
+    """The keys of the people whom a proxy names in `header`.
 
-    The header counts only with `secret` in X-Proxy-Secret, or without a secret only from this machine. Each line of the
-    file is a person and a key; `#` starts a comment.
+    The header is trusted only if X-Proxy-Secret contains the `secret`. Without a secret, it is trusted only from this
+    machine. Each line in the file contains a person and a key. `#` starts a comment.
     """
 
     def __init__(self, path: str, header: str, secret: str) -> None:
@@ -38,11 +38,11 @@ class KeyMap:
         return f"KeyMap({len(self._keys)} people)"
 
     def reload(self) -> None:
-        """Read the file again. Raises InvalidArgument and keeps the old keys."""
+        """Read the file again. If it is invalid, keep the old keys and raise InvalidArgument."""
         self._keys = _read(self._path)
 
     def find(self, headers: Mapping[str, str], address: str) -> str | None:
-        """Return the key of a request's person, or None if the request names no person. Raises Refused."""
+        """Return the key of the person named in a request, or None if it names nobody. Raises Refused."""
         person = headers.get(self._header)
         if person is None:
             return None
@@ -73,7 +73,7 @@ def _read(path: str) -> dict[str, str]:
     except OSError as error:
         why = error.strerror or type(error).__name__
         raise InvalidArgument(say("{path} cannot be read: {why}.", path=shown, why=why)) from error
-    # Kubernetes mounts secrets as root's files that the server's group reads
+    # Kubernetes mounts secrets as files that belong to root and are readable by the server's group
     is_own = not hasattr(os, "getuid") or about.st_uid == os.getuid()
     forbidden = stat.S_IRWXO | (stat.S_IRWXG if is_own else stat.S_IWGRP)
     if os.name == "posix" and about.st_mode & forbidden:
@@ -87,7 +87,7 @@ def _read(path: str) -> dict[str, str]:
 
 
 def _parse(text: bytes, shown: str) -> dict[str, str]:
-    """Return the keys by person. Messages name lines and never their contents."""
+    """Return the keys by person. Error messages give line numbers but never contents."""
     keys: dict[str, str] = {}
     for number, line in enumerate(text.decode("utf-8", "replace").splitlines(), 1):
         words = line.split()

@@ -1,4 +1,4 @@
-"""Limits of the shared server: in total, per key and per address."""
+"""The shared server's limits: in total, per key and per address."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ _LONGEST_DELAY = 5.0
 
 @dataclass
 class Limits:
-    """The most that callers may use; `rate` is requests per minute and key, 0 for no limit.
+    """The most that callers may use. `rate` is in requests per minute and key, and 0 means no limit.
 
     All parts of a server share one object, so that a changed limit applies to the next request or connection.
 
-    Above `connections` in total, or `connections_per_address` from an address, the oldest connection that waits for a
-    header, a body or the next request is closed. At most `large_bodies` bodies of more than `large_body` bytes are read
-    at once.
+    Above `connections` in total, or `connections_per_address` from one address, the oldest connection that is waiting
+    for a header, a body or the next request is closed. At most `large_bodies` bodies of more than `large_body` bytes
+    are read at once.
     """
 
     header_seconds: float = 10.0
@@ -50,11 +50,11 @@ class Limits:
 
     @property
     def requests_without_key(self) -> int:
-        """Concurrent requests of callers without a key; the rest is reserved for callers with a key."""
+        """How many requests without a key may run at once. The rest is reserved for callers with a key."""
         return max(1, self.requests * 3 // 4)
 
 
-# what the metrics call a refusal, unless its place says more
+# the reason in the metrics for a refusal with this status, unless the code that refuses gives another
 _REASONS = {
     400: "disconnected", 401: "key", 403: "access", 404: "path", 405: "method", 408: "slow_body", 413: "large_body",
     421: "host", 429: "rate", 503: "busy",
@@ -62,7 +62,7 @@ _REASONS = {
 
 
 class Refused(Exception):
-    """A request refused with an HTTP status before it reaches MCP; `reason` is its name in the metrics."""
+    """Raised to refuse a request with an HTTP status before it reaches MCP. `reason` is used in the metrics."""
 
     def __init__(self, status: int, message: str, *, reason: str = "", **headers: str) -> None:
         self.status = status
@@ -73,7 +73,7 @@ class Refused(Exception):
 
 
 class Slots:
-    """Requests in progress per account; the key None counts the server's own account."""
+    """The requests in progress per account, where the key None counts the server's own account."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
@@ -85,7 +85,7 @@ class Slots:
 
     @contextmanager
     def take(self, account: Account | None) -> Generator[None]:
-        """Hold a slot for a request of `account`. Raises Refused if all slots are taken."""
+        """Hold a slot for a request from `account`. Raises Refused if no slot is free."""
         limits, own = self._limits, self._taken.get(account, 0)
         if self.taken >= limits.requests or (account is None and own >= limits.requests_without_key):
             raise Refused(
@@ -110,7 +110,7 @@ class Slots:
 
 
 class Rates:
-    """A token bucket per caller: `limits.rate` requests at once, refilled within a minute."""
+    """A token bucket per caller, which allows `limits.rate` requests at once and refills within a minute."""
 
     def __init__(self, limits: Limits, clock: Callable[[], float] = time.monotonic) -> None:
         self._limits = limits
@@ -142,16 +142,16 @@ class Rates:
 
 
 class Refusals:
-    """Count the refusals of each caller within a minute; after 10, delay further ones more and more, up to 5 seconds.
+    """Counts each caller's refusals within a minute. After 10, it delays the next ones more and more, up to 5 seconds.
 
-    So a caller that repeats refused requests takes little time from the others.
+    As a result, a caller that repeats refused requests takes little time from the others.
     """
 
     def __init__(self) -> None:
         self._counts = TTLCache[str, int](10_000, ttl=60)
 
     async def delay(self, caller: str) -> None:
-        """Count a refusal, and wait before it is sent."""
+        """Count a refusal, and wait before sending it."""
         count = self._counts[caller] = self._counts.get(caller, 0) + 1
         if count > _FREE_REFUSALS:
             await asyncio.sleep(min(_LONGEST_DELAY, (count - _FREE_REFUSALS) / 4))

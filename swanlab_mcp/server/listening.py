@@ -1,4 +1,4 @@
-"""Connections of the shared server: the listening socket, time limits and the number of open connections."""
+"""The shared server's connections: the listening socket, time limits, and the number of open connections."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _BACKLOG = 2048
 
 
 class _Connections:
-    """All open connections. Above the limit, the oldest of the least advanced is closed, or else the new one."""
+    """All open connections. Above the limit, one is closed: the oldest of the least advanced, or the new one."""
 
     def __init__(self, limits: Limits, proxies: Proxies) -> None:
         self.limits = limits
@@ -47,7 +47,7 @@ class _Connections:
         peer = new.client[0] if new.client else ""
         address = self._open[new] = group_address(peer)
         self._counts[address] += 1
-        # a proxy's connections are those of all its callers
+        # a proxy's connections serve all its callers
         if self._counts[address] > self.limits.connections_per_address and not self._proxies.trusts(peer):
             self._close_one(new, address)
         elif len(self._open) > min(self.limits.connections, self._files // 2):
@@ -60,7 +60,7 @@ class _Connections:
                 del self._counts[address]
 
     def _close_one(self, new: _Connection, address: str) -> None:
-        """Close the oldest of the least advanced connections, of `address` if given."""
+        """Close the oldest of the least advanced connections, only from `address` if it is given."""
         closed, least = new, _BUSY
         for one, at in self._open.items():
             if one is not new and address in ("", at) and one.progress < least:
@@ -75,7 +75,7 @@ _NO_HEADER, _BODY, _IDLE, _BUSY = range(4)
 
 
 class _Connection(H11Protocol):
-    """uvicorn's connection with time limits for headers (including the first) and for unread responses."""
+    """uvicorn's connection, with time limits for headers (including the first) and unread responses."""
 
     def __init__(self, connections: _Connections, **how: Any) -> None:
         super().__init__(**how)
@@ -87,7 +87,7 @@ class _Connection(H11Protocol):
 
     @property
     def progress(self) -> int:
-        """How far the request of this connection has advanced; the least advanced connections are closed first."""
+        """How far the request on this connection has advanced. The least advanced connections are closed first."""
         if self.cycle is None:  # pyright: ignore[reportUnnecessaryComparison] uvicorn starts with None
             return _NO_HEADER
         if self.cycle.response_complete:
@@ -96,7 +96,7 @@ class _Connection(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride] as uvicorn's
         super().connection_made(transport)
-        # asyncio does this only for sockets created with the number of TCP; without it each response waits 40 ms
+        # asyncio does this only for sockets created with TCP's protocol number; otherwise each response waits 40 ms
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._all.add(self)
         self._watch()
@@ -108,7 +108,7 @@ class _Connection(H11Protocol):
         self._watch()
 
     def shutdown(self) -> None:
-        """Answer one more request: a proxy may have sent it before it noticed that the server is shutting down."""
+        """Answer one more request, which a proxy may have sent before it noticed the shutdown."""
         self._is_last = True
         if self.progress in (_BODY, _BUSY):
             self.cycle.keep_alive = False
@@ -139,7 +139,7 @@ class _Connection(H11Protocol):
         super().resume_writing()
 
     def _watch(self) -> None:
-        """Limit the time for a header; single bytes that arrive do not extend it."""
+        """Limit the time for a header. Bytes that arrive one at a time do not extend it."""
         if self.progress in (_BODY, _BUSY):
             self._stop_timer()
         elif self._header_timer is None:
@@ -168,7 +168,7 @@ class _Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
-        """Handle SIGHUP too: reload if the server can, else end as uvicorn does on SIGINT and SIGTERM."""
+        """Handle SIGHUP too: reload if the server can, otherwise stop as uvicorn does on SIGINT and SIGTERM."""
         number = getattr(signal, "SIGHUP", None)
         with super().capture_signals():
             if number is None or threading.current_thread() is not threading.main_thread():
@@ -198,16 +198,16 @@ class _Server(uvicorn.Server):
             connection.close_unless_busy()
 
     async def _accept_waiting(self, sockets: list[socket.socket]) -> None:
-        """Accept the connections that the system has established: closing the socket would reset them."""
+        """Accept connections that the system has already established, because closing the socket would reset them."""
         loop = asyncio.get_running_loop()
         for listener in sockets:
             with contextlib.suppress(NotImplementedError):  # Windows
                 loop.remove_reader(listener)
-        # connections that the loop has accepted get their transports
+        # give connections that the loop has accepted time to get their transports
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         for listener in sockets:
-            with contextlib.suppress(OSError):  # no connection waits
+            with contextlib.suppress(OSError):  # no connection is waiting
                 while True:
                     accepted, _ = listener.accept()
                     accepted.setblocking(False)
@@ -219,16 +219,16 @@ class _Server(uvicorn.Server):
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Return a listening socket; port 0 takes a free one. Raises OSError or OverflowError."""
+    """Return a listening socket, on a free port if `port` is 0. Raises OSError or OverflowError."""
     return socket.create_server(
         (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=_BACKLOG
     )
 
 
 def make_server(app: Gateway, drain: float = 0.5, reload: Callable[[], None] | None = None) -> uvicorn.Server:
-    """Return a server that runs `app` within its limits; at the end, running calls have `drain` seconds to finish.
+    """Return a server that runs `app` within its limits. On shutdown, running calls have `drain` seconds to finish.
 
-    SIGHUP calls `reload`, or ends the server if it is absent.
+    SIGHUP calls `reload`, or stops the server if there is no `reload`.
     """
     connections = _Connections(app.limits, app.proxies)
     if app.metrics:
@@ -254,9 +254,9 @@ def make_server(app: Gateway, drain: float = 0.5, reload: Callable[[], None] | N
 
 
 def serve_http(app: Gateway, host: str, port: int, drain: float, reload: Callable[[], None] | None) -> None:
-    """Serve until SIGINT or SIGTERM; then running calls have `drain` seconds to finish. SIGHUP as in `make_server`.
+    """Serve until SIGINT or SIGTERM, then give running calls `drain` seconds to finish. SIGHUP as in `make_server`.
 
-    Earlier signal handlers are called at the end. Raises OSError if the address is unavailable.
+    The previous signal handlers are called at the end. Raises OSError if the address is unavailable.
     """
     listener = listen(host, port)
     shown = f"[{host}]" if ":" in host else host
@@ -266,7 +266,7 @@ def serve_http(app: Gateway, host: str, port: int, drain: float, reload: Callabl
 
 
 def _raise_file_limit() -> int:
-    """Raise this process's limit of open files to the system's maximum, at most 8,192; return the new limit."""
+    """Raise this process's limit on open files to the system's maximum, at most 8,192, and return the new limit."""
     try:
         import resource  # noqa: PLC0415 not on Windows
     except ImportError:

@@ -1,4 +1,4 @@
-"""Log records of a request, sent to the assistant that requested them."""
+"""Send the log records of a request to the assistant that made it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["add_log_messages"]
 
 _MOST_RECORDS = 100
 _LONGEST_RECORD = 1000
-# the protocol's levels (RFC 5424) and their levels in `logging`
+# the protocol's levels (RFC 5424) with the corresponding levels of `logging`
 _LEVELS = {
     "debug": 10,
     "info": 20,
@@ -33,10 +33,10 @@ _LEVELS = {
 
 
 def add_log_messages(server: MCPServer[App]) -> None:
-    """Send the log records of a request with its result, from a level that the client chooses.
+    """Send the log records of a request with its result, from the level that the client chooses.
 
-    Records below `--log-level` are never sent. Clients of the handshake era choose the level for the session, later
-    clients for a request.
+    Records below `--log-level` are never sent. Clients with a handshake choose the level for the session, and newer
+    clients for each request.
     """
     levels: WeakKeyDictionary[App, int] = WeakKeyDictionary()
 
@@ -67,7 +67,7 @@ def add_log_messages(server: MCPServer[App]) -> None:
 
 
 class _Keeper(logging.Handler):
-    """Keep the records of a request for its client."""
+    """Collects a request's log records for its client."""
 
     def emit(self, record: logging.LogRecord) -> None:
         records = _records.get()

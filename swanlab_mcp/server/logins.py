@@ -1,4 +1,4 @@
-"""Logins at SwanLab for callers' keys: concurrency limits, also per address, and recently refused keys."""
+"""Limit SwanLab logins for callers' keys, in total and per address, and remember recently refused keys."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ _REFUSED_FOR = 30.0
 
 
 class _Address(asyncio.Semaphore):
-    """The logins of an address: at most 20 at once, and at most 64 including those that wait."""
+    """The logins from one address: at most 20 at once, and at most 64 including those that wait."""
 
     waiting = 0
 
 
 class Logins:
-    """Admit logins. Known keys that are verified again have their own slots.
+    """The limits on logins. Known keys that are verified again have their own slots.
 
-    A refused key is remembered for 30 seconds and is not sent to SwanLab again. After more than 10 refusals within a
-    minute, an address waits longer and longer for further refusals, up to 5 seconds, so trying keys takes time and the
+    A refused key is remembered for 30 seconds and not sent to SwanLab again. After more than 10 refusals within a
+    minute, each refusal for an address is delayed longer, up to 5 seconds, so that guessing keys takes time and the
     slots stay free for others.
     """
 
@@ -46,7 +46,7 @@ class Logins:
 
     @asynccontextmanager
     async def take(self, digest: bytes, address: str, *, is_known: bool) -> AsyncGenerator[None, None]:
-        """Hold a slot for the login of a key. Raises RateLimited, or again the error of a recently refused key."""
+        """Hold a slot for a key's login. Raises RateLimited, or the same error again for a recently refused key."""
         if before := self._refused.get(digest):
             raise type(before)(before.message, hint=before.hint, status=before.status)
         try:

@@ -1,4 +1,4 @@
-"""JSON-RPC messages as clients send them in practice: repair them if possible, else return an error with their id."""
+"""Repair JSON-RPC messages as clients send them in practice, or return an error with the message's id."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LONG_NUMBER = re.compile(rb"\d{400}")
 
 @dataclass
 class Call:
-    """The known parts of a message: its id, its method, and for a tool call the tool and its arguments."""
+    """The known parts of a message: its id and method, and for a tool call the tool and its arguments."""
 
     id: str | int | None = None
     method: str = ""
@@ -37,9 +37,9 @@ class _Malformed(Exception):
 
 
 def read_message(body: bytes) -> tuple[bytes, Call, Any]:
-    """Return a message that the SDK accepts, its call and None; or an error response for the sender in place of None.
+    """Return a message that the SDK accepts, its call, and None or else an error response for the sender.
 
-    A byte order mark is removed, half a surrogate pair becomes U+FFFD, and a whole id like 5.0 becomes an integer.
+    A byte order mark is removed, half a surrogate pair becomes U+FFFD, and a whole-number id like 5.0 an integer.
     """
     call = Call()
     body = body.removeprefix(b"\xef\xbb\xbf")
@@ -70,7 +70,7 @@ def _parse(body: bytes) -> Any:
 
 
 def _check(value: Any, call: Call) -> bool:
-    """Fill `call` from a message and return whether its id was repaired. Raises _Malformed."""
+    """Fill `call` from a message, and return whether its id was repaired. Raises _Malformed."""
     if not isinstance(value, dict):
         raise _Malformed(INVALID_REQUEST, say("A JSON-RPC message must be an object."))
     message = cast("dict[str, Any]", value)
@@ -101,7 +101,7 @@ def _check(value: Any, call: Call) -> bool:
 
 
 def _find_id(body: bytes) -> str | int | None:
-    """Return the id of an unparsable message, from its outermost object as far as brackets match."""
+    """Return the id of an unparsable message from its outermost object, as far as its brackets match."""
     depth = 0
     found: dict[int, bytes] = {}
     for token in _TOKEN.finditer(body):
@@ -119,7 +119,7 @@ def _find_id(body: bytes) -> str | int | None:
 
 
 def _refuse_batch(messages: list[Any]) -> Any:
-    """Return an error for each request of a batch, which MCP no longer supports."""
+    """Return an error for each request in a batch, because MCP no longer supports batches."""
     text = say("Batches are not supported: send one message with each request.")
     ids = [cast("dict[str, Any]", one).get("id") for one in messages if isinstance(one, dict)]
     errors = [_make_error(one, INVALID_REQUEST, text) for one in ids if isinstance(one, (str, int))]
@@ -127,7 +127,7 @@ def _refuse_batch(messages: list[Any]) -> Any:
 
 
 def _measure_depth(body: bytes) -> int:
-    """Return the nesting depth of a JSON text, ignoring brackets in strings."""
+    """Return how deeply a JSON text is nested, ignoring brackets in strings."""
     depth = deepest = 0
     for mark in re.finditer(rb'"(?:[^"\\]|\\.)*"?|[\[{]|[\]}]', body, re.DOTALL):
         first = mark[0][:1]

@@ -1,4 +1,4 @@
-"""Prometheus metrics of the shared server, served on an address of their own."""
+"""The shared server's Prometheus metrics, served at a separate address."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SECONDS = (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 60)
 
 
 class Metrics:
-    """Counters, histograms and gauges. Labels hold tools, outcomes, endpoints and statuses: no names, no arguments."""
+    """Counters, histograms and gauges. Labels are tools, outcomes, endpoints and statuses, never names or arguments."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -75,10 +75,10 @@ class Metrics:
         self._refusals.labels(reason).inc()
 
     def add_gauge(self, name: str, text: str, read: Callable[[], float]) -> None:
-        """Add a value that is read when Prometheus asks for it, from another thread."""
+        """Add a value that is read from another thread when Prometheus requests it."""
         Gauge(f"swanlab_mcp_{name}", text, registry=self.registry).set_function(read)
 
     def serve(self, host: str, port: int) -> int:
-        """Serve /metrics from a thread of its own and return the port. Raises OSError if the address is unavailable."""
+        """Serve /metrics from a separate thread, and return the port. Raises OSError if the address is unavailable."""
         server, _ = start_http_server(port, host, self.registry)
         return server.server_port

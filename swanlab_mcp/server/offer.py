@@ -1,4 +1,4 @@
-"""The tools that a request may use: all, only those that read, or those that it names."""
+"""Select the tools that a request may use: all, only those that read, or those that it names."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from swanlab_mcp.server.table import ToolEntry
 
 __all__ = ["offered", "select_entries", "select_tools"]
 
-# the names of the tools that the current request may use; None: all
+# the names of the tools that the current request may use, or None for all
 offered: ContextVar[frozenset[str] | None] = ContextVar("offered", default=None)
 
 
 def select_tools(entries: Sequence[ToolEntry], names: Iterable[str]) -> tuple[ToolEntry, ...]:
-    """Return the entries with these names, or all if there are no names. Raises InvalidArgument for unknown names."""
+    """Return the entries with these names, or all if no names are given. Raises InvalidArgument for unknown names."""
     wanted = {name.strip() for name in names} - {""}
     known = [entry.name for entry in entries]
     for name in sorted(wanted - {*known}):

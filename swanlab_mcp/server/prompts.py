@@ -1,4 +1,4 @@
-"""Prompts: tasks from a user's menu, written out for the assistant with tools and the contents of a good answer."""
+"""Prompts: tasks that users pick from a menu. Each text names the tools to call and describes a good answer."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _LANGUAGE = ("language", "Language of the answer, en or zh; default: the server'
 
 @dataclass(frozen=True)
 class PromptEntry:
-    """One task: its arguments as (name, description, is required), and its text by language.
+    """A task: its arguments as (name, description, is required), and its text in each language.
 
-    In a text, `{where}` is replaced with the project and username and `{<argument>}` with another argument; a line with
-    an empty argument is omitted.
+    In a text, `{where}` is replaced with the project and username, and `{<argument>}` with another argument. A line
+    with an empty argument is omitted.
     """
 
     name: str
@@ -242,8 +242,8 @@ reason; at the end a table of all decisions, the setting to keep with its interv
 def write_prompt(entry: PromptEntry, given: Mapping[str, str]) -> str:
     """Return the task's text for the given arguments.
 
-    Values are quoted and neutralised, because they are data. Raises InvalidArgument for unknown, missing or too long
-    arguments, and for a language that is not in LANGUAGES.
+    Values are quoted and neutralised, because they are data. Raises InvalidArgument for arguments that are unknown,
+    missing or too long, and for a language that is not in LANGUAGES.
     """
     known = [name for name, _, _ in entry.arguments]
     hint = say("Arguments of {prompt}: {names}.", prompt=entry.name, names=", ".join(known))

@@ -1,4 +1,4 @@
-"""Whether this worker should get requests: not while it ends, and only if SwanLab can be reached."""
+"""Decide whether this worker should get requests: only if SwanLab is reachable, and not during a shutdown."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _KEPT = 5.0
 
 
 class Readiness:
-    """Ask SwanLab at most every 5 seconds, however many ask; without `probe` (the demo) nothing must be reached."""
+    """Checks SwanLab at most every 5 seconds. Without a `probe` (in the demo), there is nothing to reach."""
 
     def __init__(self, probe: Callable[[], Awaitable[None]] | None) -> None:
         self._probe = probe
@@ -24,7 +24,7 @@ class Readiness:
         self.is_ending = False
 
     async def find_problem(self) -> str:
-        """Return why this worker should get no requests, or an empty text."""
+        """Return why this worker should not get requests, or "" if it should."""
         if self.is_ending:
             return "draining"
         problem, since = self._known

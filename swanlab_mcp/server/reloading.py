@@ -1,4 +1,4 @@
-"""Files that a running server reads again on SIGHUP: certificates, limits and keys of people."""
+"""Reload the files of a running server on SIGHUP: certificates, limits and people's keys."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from swanlab_mcp.server.limits import Limits
 
 __all__ = ["make_reload", "read_limits"]
 
-# the number of bodies at once is fixed at the start
+# the number of concurrent large bodies is fixed at the start
 _FIXED = {"large_body", "large_bodies"}
 _NAMES = [one.name for one in fields(Limits) if one.name not in _FIXED]
 
@@ -60,9 +60,9 @@ def _check(name: str, value: Any, *, is_whole: bool) -> None:
 def make_reload(
     limits: Limits, limits_file: str, options: Limits, parts: Mapping[str, Callable[[], None]], language: str
 ) -> Callable[[], None]:
-    """Return a function that reads the files again and reports on standard error; an invalid file changes nothing.
+    """Return a function that reads the files again and reports on standard error. An invalid file changes nothing.
 
-    `limits` are those in use, `options` those without the file, and `parts` the further files by name.
+    `limits` are the limits in use, `options` the limits without the file, and `parts` reload the other files, by name.
     """
 
     def reload_limits() -> None:

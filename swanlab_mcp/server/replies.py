@@ -1,4 +1,4 @@
-"""Answers and errors of operations as tool results: masked, bounded, in the forms that a host reads."""
+"""Turn the answers and errors of operations into tool results: masked, bounded, and in a form that the host reads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Resources and prompts, which users attach to a conversation or pick from a menu, and argument completion."""
+"""Resources that users attach to a conversation, prompts that they pick from a menu, and argument completion."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ T = TypeVar("T")
 
 
 def add_resources(server: MCPServer[App], running: Sequence[App]) -> None:
-    """Register the resources that a user can attach to a conversation: tool results under URIs.
+    """Register the resources that a user can attach to a conversation: tool results with URIs.
 
-    `running` holds the app, because the SDK offers resources no other way to it.
+    `running` contains the app, because the SDK gives resources no other access to it.
     """
-    # names are validated when they are read, with an error that explains the problem
+    # names are validated on reading, with an error that explains the problem
     security = ResourceSecurity(reject_path_traversal=False, reject_absolute_paths=False, reject_null_bytes=False)
 
     async def read(name: str, **arguments: Any) -> str:
@@ -84,7 +84,7 @@ def add_resources(server: MCPServer[App], running: Sequence[App]) -> None:
 
 
 async def _keep(question: Coroutine[Any, Any, T], app: App) -> T:
-    """Return an answer within the deadline, or raise the SDK's errors."""
+    """Return an answer within the deadline, or raise the errors that the SDK expects."""
     try:
         return await keep_deadline(question, app.settings.timeout)
     except NotFound as error:
@@ -96,7 +96,7 @@ async def _keep(question: Coroutine[Any, Any, T], app: App) -> T:
 def add_completion(server: MCPServer[App], running: Sequence[App]) -> None:
     @server.completion()
     async def complete(_ref: Any, argument: CompletionArgument, context: CompletionContext | None) -> Completion:
-        """Complete an argument of a resource or a prompt; both use the same argument names."""
+        """Complete an argument of a resource or a prompt. Both use the same argument names."""
         if argument.name == "language":
             return Completion(values=[one for one in LANGUAGES if one.startswith(argument.value)])
         app = running[-1]
@@ -106,7 +106,7 @@ def add_completion(server: MCPServer[App], running: Sequence[App]) -> None:
             answer = await keep_deadline(question, app.settings.timeout)
         except SwanLabError as error:
             raise to_protocol_error(error, app) from error
-        # a name that must not be shown cannot be chosen
+        # names that must not be shown cannot be chosen
         found, total = answer.data or [], answer.page.total if answer.page else 0
         values = [one for one in found if app.mask(one) == one]
         total -= len(found) - len(values)

@@ -1,6 +1,6 @@
-"""Each tool's arguments as one model, which validates calls and generates the published JSON schema.
+"""Make a model of each tool's arguments, which validates calls and generates the published JSON schema.
 
-`tool_list.json` holds the tools as shown to assistants. `python -m tests.generated` writes it from this module.
+`tool_list.json` contains the tools as shown to assistants. `python -m tests.generated` writes it with this module.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = ["TOOL_LIST", "Arguments", "describe_tool", "make_arguments", "read_to
 
 TOOL_LIST = Path(__file__).parent / "tool_list.json"
 _ABSENT: tuple[object, ...] = (None, "")
-# the reply's envelope; the tool's description explains `data`
+# only the reply's envelope, because the tool's description explains `data`
 _ENVELOPE: dict[str, Any] = {
     "type": "object",
     "properties": {
@@ -38,7 +38,7 @@ _ENVELOPE: dict[str, Any] = {
 
 
 class Arguments(BaseModel):
-    """A tool's arguments. For an optional argument, null and "" mean that it is absent, for a few also 0."""
+    """A tool's arguments. For an optional argument, null and "" mean that it is absent, and for a few 0 does too."""
 
     # numbers are accepted as text, because a project may be called 2024
     model_config = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
@@ -61,7 +61,7 @@ class Arguments(BaseModel):
 
 @cache
 def make_arguments(entry: ToolEntry) -> type[Arguments]:
-    """Return the model of a tool's arguments, made from the signature of its operation."""
+    """Return a model of a tool's arguments, made from the signature of its operation."""
     given = inspect.signature(entry.operation, eval_str=True).parameters.values()
     fields: dict[str, Any] = {
         one.name: (one.annotation, ... if one.default is one.empty else one.default)
@@ -76,11 +76,11 @@ def make_arguments(entry: ToolEntry) -> type[Arguments]:
 
 
 class _PortableSchema(GenerateJsonSchema):
-    """Publish the lowest common schema, which every known assistant and framework can load.
+    """Generates a schema that every known assistant and framework can load.
 
-    It has no list of types in `type`, no null, no `$ref`, no empty text in an enumeration and no
-    `additionalProperties`. Bounds, patterns and titles are omitted too: the descriptions mention them, and validation
-    reports them in our words.
+    It contains no list of types in `type`, no null, no `$ref`, no empty text in an enumeration and no
+    `additionalProperties`. Bounds, patterns and titles are omitted too, because the descriptions mention them and
+    validation reports them in our words.
     """
 
     def nullable_schema(self, schema: core.NullableSchema) -> JsonSchemaValue:
@@ -132,7 +132,7 @@ def describe_tool(entry: ToolEntry) -> dict[str, Any]:
         "description": inspect.getdoc(entry.operation),
         "inputSchema": {"type": "object", "properties": {}, **parameters},
         **({} if entry.shows_pictures else {"outputSchema": _ENVELOPE}),
-        # a read-only tool needs no other hint
+        # a read-only tool needs no other hints
         "annotations": {"readOnlyHint": True} if entry.read_only else {"destructiveHint": True},
         **({"_meta": {"ui": {"resourceUri": entry.view}}} if entry.view else {}),
     }

@@ -1,8 +1,8 @@
-"""The only private name of the MCP SDK that we use.
+"""The only private name from the MCP SDK that we use.
 
-`MCPServer` has no public way to serve our own streams (`run_stdio_async` creates its own, and drops an unreadable
-message without a response), or to register a handler for `logging/setLevel`; the low-level server that it wraps has
-both. In mcp 2.3 this is `_lowlevel_server`.
+`MCPServer` has no public way to serve our own streams, because `run_stdio_async` creates its own and drops an
+unreadable message without a response. Nor can it register a handler for `logging/setLevel`. The low-level server that
+it wraps can do both. In mcp 2.3 this is `_lowlevel_server`.
 """
 
 from __future__ import annotations

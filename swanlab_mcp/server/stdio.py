@@ -1,6 +1,6 @@
 """Serve MCP on standard input and a given output.
 
-This replaces the SDK's transport, which drops an unreadable message and so leaves the host waiting.
+This replaces the SDK's transport, which drops unreadable messages and so leaves the host waiting.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _Incoming = SessionMessage | Exception
 def serve(server: MCPServer[Any], stdout: BinaryIO, then: Callable[[], None]) -> None:
     """Serve on stdin and `stdout` until the input ends, then stop all calls and run `then`.
 
-    `then` must end the process: otherwise threads that still compute for a stopped call delay the exit.
+    `then` must end the process, because threads that are still computing for a stopped call would delay the exit.
     """
 
     async def run() -> None:
@@ -46,7 +46,7 @@ def serve(server: MCPServer[Any], stdout: BinaryIO, then: Callable[[], None]) ->
 
 
 def _claim_stdin() -> BinaryIO:
-    """Return standard input for the protocol only; child processes and other code read an empty input."""
+    """Reserve standard input for the protocol and return it. Child processes and other code read an empty input."""
     stdin = os.fdopen(os.dup(0), "rb")
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
@@ -70,10 +70,10 @@ async def _read(
 
 
 def _parse(line: bytes) -> tuple[JSONRPCMessage | None, list[JSONRPCError]]:
-    """Return the message in a line, repaired if necessary, or the errors that answer it."""
+    """Return the message in a line, repaired if necessary, or the errors to send in reply."""
     with suppress(ValidationError):
         message = jsonrpc_message_adapter.validate_json(line, by_name=False)
-        # the SDK parses a request with an id of another type as a notification, which gets no response
+        # the SDK parses a request whose id has another type as a notification, which gets no response
         if not (isinstance(message, JSONRPCNotification) and b'"id"' in line):
             return message, []
     repaired, _, refusal = read_message(line)
@@ -84,7 +84,7 @@ def _parse(line: bytes) -> tuple[JSONRPCMessage | None, list[JSONRPCError]]:
 
 async def _write(stdout: BinaryIO, out: MemoryObjectReceiveStream[SessionMessage]) -> None:
     def write(text: str) -> None:
-        # without a reader the input has ended too, which ends the server
+        # without a reader the input has ended too, which stops the server
         with suppress(BrokenPipeError):
             stdout.write(text.encode("utf-8", "backslashreplace") + b"\n")
             stdout.flush()

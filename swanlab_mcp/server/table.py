@@ -1,4 +1,4 @@
-"""The table of tools: one row per operation that assistants may call."""
+"""The table of tools, with one row per operation that assistants may call."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ Operation = Callable[..., Coroutine[Any, Any, ApiResponse[Any]]]
 
 @dataclass(frozen=True)
 class ToolEntry:
-    """One tool; the operation of the same name provides its arguments and its description.
+    """A tool. The operation with the same name provides its arguments and its description.
 
-    The operation's `module` is imported at its first use, because a server needs only names to start. A tool with
-    `shows_pictures` replies with images and text only, because some assistants drop images next to structured content.
-    `view` is the address of the page that shows its replies, in assistants that can show pages. `wait` is how long a
-    call waits by default for SwanLab to change, in seconds; its argument `timeout` changes it.
+    The operation's `module` is imported when it is first used, because a server needs only names to start. A tool with
+    `shows_pictures` replies only with images and text, because some assistants drop images next to structured content.
+    `view` is the URI of the page that shows its replies in assistants that can show pages. `wait` is how many seconds a
+    call waits for SwanLab to change by default. Its argument `timeout` changes that.
     """
 
     name: str

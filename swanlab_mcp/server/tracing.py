@@ -1,4 +1,4 @@
-"""Traces: one OpenTelemetry span per request to SwanLab, below the SDK's span of the call; not sent by default."""
+"""Record one OpenTelemetry span per request to SwanLab, below the SDK's span for the call. By default none are sent."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _tracer = trace.get_tracer("swanlab_mcp", __version__)
 
 
 def start_tracing() -> None:
-    """Configure an installed OpenTelemetry if its variables name an exporter and it is not configured yet."""
+    """Configure OpenTelemetry if it is installed, its variables name an exporter, and it is not configured yet."""
     if not names_trace_exporter() or not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
         return
     try:
@@ -29,7 +29,7 @@ def start_tracing() -> None:
 
 
 def trace_event(event: Event) -> None:
-    """Record a request as a span: its method, endpoint, status and time, never a name or an argument."""
+    """Record a request as a span with its method, endpoint, status and time, but never a name or an argument."""
     if not isinstance(event, SentRequest):
         return
     start = int(event.started * 10**9)
