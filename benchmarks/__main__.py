@@ -22,7 +22,7 @@ _END = "<!-- end of {} -->"
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A section of the results; `run` takes the number of repetitions and returns lines of Markdown."""
+    """A section in the results. `run` takes the number of repetitions and returns lines of Markdown."""
 
     name: str
     title: str
@@ -76,7 +76,7 @@ def describe_machine() -> list[str]:
 
 
 def replace_section(text: str, one: Benchmark, lines: Sequence[str]) -> str:
-    """Return the results with a new version of a section; text outside the sections is kept."""
+    """Replace a section in the results. Text outside the sections stays unchanged."""
     begin, end = f"## {one.title}\n", _END.format(one.name)
     section = "\n".join([begin, *lines, "", end])
     if begin in text and end in text:

@@ -1,4 +1,4 @@
-"""Cost of the analysis, and its rate of false events and differences in noise.
+"""Measure the cost of the analysis, and how often it finds false events and differences in noise.
 
 Run it from the checkout: python benchmarks/analysis.py [false-alarms] [verdicts]
 """
@@ -85,7 +85,7 @@ def measure_false_alarms(series: int = SERIES) -> dict[tuple[str, int], dict[str
 
 
 def measure_few_points(series: int = SERIES) -> dict[int, dict[str, int]]:
-    """Return how many short series of noise are judged as worsening."""
+    """Return how many short series of noise are reported as worsening."""
     return {
         size: {
             draw.__name__.removeprefix("draw_"): sum(
@@ -99,9 +99,9 @@ def measure_few_points(series: int = SERIES) -> dict[int, dict[str, int]]:
 
 
 def measure_rewards(series: int = REWARDS) -> Iterator[tuple[str, float, int, dict[str, int]]]:
-    """Yield the problems and warnings in flat rewards and in rewards that rise by 10 sigmas, with correlated noise.
+    """Yield the problems and warnings in flat rewards, and in rewards that rise by 10 sigmas, with correlated noise.
 
-    A reward without them that is not called healthy counts as `not_judged`.
+    A reward that has neither and is not called healthy counts as `not_judged`.
     """
     for course in ("level", "rising"):
         for kept in (0.9, 0.95, 0.98, 0.99):
@@ -122,7 +122,7 @@ def measure_rewards(series: int = REWARDS) -> Iterator[tuple[str, float, int, di
 
 
 def measure_swings(series: int = REWARDS) -> Iterator[tuple[float, float, int, dict[str, int]]]:
-    """Yield the problems and warnings in rewards that climb and lose 60 to 100 % again, 2 to 5 times."""
+    """Yield the problems and warnings in rewards that rise and then lose 60 to 100 % again, 2 to 5 times."""
     for kept, scale in ((0.0, 0.03), (0.0, 0.1), (0.9, 0.03), (0.9, 0.06)):
         for size in (100, 300, 1000):
             counts: dict[str, int] = {}
@@ -140,7 +140,7 @@ def measure_swings(series: int = REWARDS) -> Iterator[tuple[float, float, int, d
 
 
 def measure_cost() -> tuple[float, float]:
-    """Return the CPU seconds and the peak extra memory in MB of all analyses of 500,000 points."""
+    """Return the CPU seconds and the peak extra memory in MB for all analyses of 500,000 points."""
     source = random.Random(1)  # noqa: S311 no secret
     values = [2.3 * math.exp(-step / 50_000) + source.gauss(0.3, 0.05) for step in range(POINTS)]
     steps = list(range(POINTS))
@@ -184,7 +184,7 @@ def measure_ranking(experiments: int = 20_000, keys: int = 40) -> float:
 
 
 def draw_settings(source: random.Random, kind: str, settings: int, repeats: int) -> list[list[float]]:
-    """Return the values of settings without any true difference."""
+    """Return values for settings that do not truly differ."""
     values: list[list[float]] = []
     for number in range(settings):
         if kind == "heavy tails (t3)":
@@ -210,7 +210,7 @@ def has_false_verdict(values: list[list[float]], *, is_paired: bool, by: Literal
 
 
 def measure_verdicts(rankings: int = RANKINGS) -> Iterator[str]:
-    """Yield a row of the table in docs/verdicts.md for each number of settings and repeats."""
+    """Yield a row for the table in docs/verdicts.md for each number of settings and repeats."""
     yield f"| settings x repeats | {' | '.join(KINDS)} | 4 sigma found |"
     for settings in (5, 20, 50):
         for repeats in (3, 4, 5):

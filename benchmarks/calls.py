@@ -1,9 +1,9 @@
 """Compare warm calls with their bare HTTP exchange: python benchmarks/calls.py [--repetitions 10].
 
 The requests of each call are recorded once, then sent again in the same order with plain httpx, without parsing the
-responses. Calls do not use the cache (`--no-cache`); a second column has the time of a repeated call with the cache.
-Memory is the peak allocation of exchange and call (tracemalloc, in a separate run). Calls about runs on disk are
-compared with a tool of the SDK that returns its argument.
+responses. Calls do not use the cache (`--no-cache`), and another column shows the time of a repeated call with the
+cache. Memory is the peak allocation of the exchange and of the call (tracemalloc, in a separate run). Calls about runs
+on disk are compared with an SDK tool that only returns its argument.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ OFFLINE: tuple[tuple[str, Mapping[str, Any]], ...] = (
 
 
 async def ask(client: Any, tool: str, arguments: Mapping[str, Any]) -> None:
-    """Call a tool without the SDK client's schema check, which is time of the assistant."""
+    """Call a tool without the SDK client's schema check, whose time belongs to the assistant."""
     asked = CallToolRequest(params=CallToolRequestParams(name=tool, arguments=dict(arguments)))
     result = await client.session.send_request(asked, CallToolResult)
     if result.is_error:
@@ -84,7 +84,7 @@ async def ask(client: Any, tool: str, arguments: Mapping[str, Any]) -> None:
 
 
 async def record(questions: Sequence[tuple[str, Mapping[str, Any]]]) -> list[Sequence[Call]]:
-    """Return the requests of each call, after all calls before it."""
+    """Make the calls in order, and return the requests of each."""
     state = build()
     found: list[Sequence[Call]] = []
     with serve(state) as host:
@@ -99,7 +99,7 @@ async def record(questions: Sequence[tuple[str, Mapping[str, Any]]]) -> list[Seq
 
 
 def find_stages(calls: Sequence[Call]) -> list[int]:
-    """Return the sizes of parallel batches: the first page of a list and each link of an export are single requests."""
+    """Return the sizes of parallel batches. The first page of a list and each link of an export are single requests."""
     stages = [1]
     for call in calls[1:]:
         if call.raw_path.endswith(("/export", "/presigned/get")) or call.raw_path.startswith("/storage/"):
@@ -112,7 +112,7 @@ def find_stages(calls: Sequence[Call]) -> list[int]:
 
 
 async def replay(send: Send, calls: Sequence[Call], stages: Sequence[int]) -> None:
-    """Send the recorded requests in batches of these sizes (the last batch is the rest)."""
+    """Send the recorded requests in batches of these sizes. The last batch contains the rest."""
     left = list(calls)
     for count in (*stages, len(left)):
         await asyncio.gather(*(send(call) for call in left[:count]))
@@ -196,7 +196,7 @@ async def measure_memory(run: Callable[[], Awaitable[object]]) -> str:
 
 
 async def measure_offline(repetitions: int) -> list[str]:
-    """Return a Markdown table: warm questions about the demo's runs on disk."""
+    """Return a Markdown table about warm questions on the demo's runs on disk."""
     trivial = MCPServer("trivial")
 
     @trivial.tool()

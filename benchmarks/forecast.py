@@ -1,8 +1,8 @@
-"""Accuracy of forecasts: each finished training in turn is forecast from all others.
+"""Measure the accuracy of forecasts: each finished training run in turn is forecast from all others.
 
-Run it from the checkout: python benchmarks/forecast.py [FILE.json …]. A file contains trainings as
-[{"config": {…}, "steps": […], "metrics": {key: [values]}}]; without a file, curves are random. Trainings with the same
-file, dataset and metric form a project.
+Run it from the checkout: python benchmarks/forecast.py [FILE.json …]. A file contains training runs as
+[{"config": {…}, "steps": […], "metrics": {key: [values]}}]. Without a file, the curves are random. Training runs with
+the same file, dataset and metric form a project.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ KILLED_AT = 0.4
 
 
 class Outcome(NamedTuple):
-    """A forecast and the actual result; lengths in units of the range of the cohort's last values."""
+    """A forecast and the actual result. The unit of lengths is the range of the cohort's last values."""
 
     is_held: bool
     width: float
@@ -49,7 +49,7 @@ def draw_trainings(seed: int, count: int = 40, steps: int = 80) -> list[Course]:
 
 
 def read_projects(files: Sequence[str]) -> Iterator[tuple[str, str, list[Course]]]:
-    """Yield a name, the metric and the trainings of each project."""
+    """Yield each project's name, metric and training runs."""
     for file in files:
         groups: dict[tuple[str, str], list[Course]] = {}
         for one in json.loads(Path(file).read_text()):
@@ -62,7 +62,7 @@ def read_projects(files: Sequence[str]) -> Iterator[tuple[str, str, list[Course]
 
 
 def judge(courses: Sequence[Course], mode: str, part: float) -> list[Outcome]:
-    """Forecast each training from all others, given this fraction of its curve."""
+    """Forecast each training run from all others, given this fraction of its curve."""
     ends = [one.values[-1] for one in courses]
     span = max(ends) - min(ends) or 1.0
     signed = sorted(end if mode == "min" else -end for end in ends)

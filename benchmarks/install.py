@@ -1,8 +1,8 @@
-"""Size of the core install, and time from an empty folder to the first reply: python benchmarks/install.py.
+"""Measure the core install's size, and the time from an empty folder to the first reply: python benchmarks/install.py.
 
-Optional dependencies do not count. The steps: build a wheel of this checkout, create a virtual environment, install the
-wheel with its dependencies (from pip's configured index), and call a tool on the demo. If a step fails, the reason
-replaces its time.
+Optional dependencies do not count. The steps are: build a wheel from this checkout, create a virtual environment,
+install the wheel and its dependencies (from pip's configured index), and call a tool on the demo. If a step fails, the
+table shows the reason instead of its time.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def find_closure(name: str) -> dict[str, int]:
 
 
 def measure() -> list[str]:
-    """Return a Markdown table of the largest packages and the sum."""
+    """Return a Markdown table with the largest packages and the total."""
     sizes = find_closure(PACKAGE)
     # an editable install does not list its files
     own = Path(__file__).parents[1] / "swanlab_mcp"
@@ -63,7 +63,7 @@ def measure() -> list[str]:
 
 
 def time_from_nothing() -> list[str]:
-    """Return a Markdown table of the steps from an empty folder to the first reply."""
+    """Return a Markdown table with the steps from an empty folder to the first reply."""
     root = Path(__file__).parents[1]
     rows = ["| from an empty folder | time |", "|---|---|"]
     with tempfile.TemporaryDirectory() as folder:

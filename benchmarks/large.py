@@ -1,7 +1,7 @@
-"""Large replies: 500,000 exact points and 10 MB of log: python benchmarks/large.py [--repetitions 3].
+"""Measure large replies: 500,000 exact points, and a log of 10 MB: python benchmarks/large.py [--repetitions 3].
 
-Each run and the fake SwanLab have their own processes. A sleeping task measures how long the event loop is blocked,
-which is how long other calls have to wait.
+Each repetition and the fake SwanLab run in their own processes. A sleeping task measures how long the event loop is
+blocked, which is how long other calls have to wait.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ QUESTIONS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
 
 
 def read_memory(what: str) -> float:
-    """Return this process's memory in MB: VmRSS is current, VmHWM peak (getrusage adds the parent's). Linux only."""
+    """Return this process's memory in MB on Linux: VmRSS is the current value and VmHWM the peak."""
     lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(what))
 
 
 async def ask(settings: Settings, tool: str, arguments: Mapping[str, Any]) -> list[float]:
-    """Return the seconds, the longest block of the event loop, and the extra memory in MB."""
+    """Return the duration, the longest time that the event loop was blocked, and the extra memory in MB."""
     longest = 0.0
     async with connect(create_server(replace(settings, is_cached=False))) as client:
         await client.call_tool("list_projects", {})

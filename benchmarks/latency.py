@@ -1,10 +1,15 @@
 """Measure how much of SwanLab's latency is hidden: python benchmarks/latency.py [--repetitions 10] [--latencies 0,20].
 
-The ideal is the critical path: the longest chain of dependent requests, with unlimited parallelism and no cost besides
-latency. `bare exchange` sends the same requests with the same parallelism through plain httpx, without parsing
-responses: the cost of the machine, httpx and the fake server. `sequential` is a model of the official SDK: every page
-and every experiment's summary or series is requested in sequence, with latency as the only cost. The cache is off
-(`--no-cache`), except for equal calls. Each repetition uses a new session that is logged in.
+The columns are:
+
+- `ideal`: the critical path, which is the longest chain of dependent requests, with unlimited parallelism and no cost
+  other than latency
+- `bare exchange`: the same requests with the same parallelism through plain httpx, without parsing responses, which is
+  the cost of the machine, httpx and the fake server
+- `sequential`: a model of the official SDK, which requests every page and every experiment's summary or series in
+  sequence, with latency as the only cost
+
+The cache is off (`--no-cache`), except for equal calls. Each repetition uses a new session that is already logged in.
 """
 
 from __future__ import annotations
@@ -35,9 +40,9 @@ _TWENTY = [f"r{number:04}" for number in range(20)]
 
 
 class Task(NamedTuple):
-    """Parallel calls, their critical path and the requests of the sequential model, in round trips.
+    """Parallel calls, with their critical path and the requests of the sequential model, in round trips.
 
-    `stages` counts the requests of each parallel batch (the last batch is the rest).
+    `stages` counts the requests in each parallel batch. The last batch contains the rest.
     """
 
     name: str
@@ -52,7 +57,7 @@ def ask_about(number: int) -> tuple[str, dict[str, Any]]:
     return "get_exp_summary", {"project": "many", "exp_cuid": f"r{number:04}"}
 
 
-# patterns for the path or the name of a function
+# patterns that match the path or the name of a function
 SHARES = (
     (
         "HTTP (httpx, httpcore, h11, anyio, asyncio)",
@@ -66,7 +71,7 @@ SHARES = (
 )
 
 TASKS = (
-    # the first page has the total; only pages whose rows fit a reply are read
+    # the first page contains the total; only pages whose rows fit in a reply are read
     Task("list 3,000 experiments", [("list_project_exps", {"project": "many", "page": 0})], 2, _PAGES, (1,)),
     # all pages
     Task(
@@ -76,7 +81,7 @@ TASKS = (
         _PAGES,
         (1,),
     ),
-    # the project's id and the first page in parallel; then the summaries
+    # the project's id and the first page in parallel, then the summaries
     Task(
         "rank 3,000 experiments",
         [("rank_experiments", {"project": "many", "metric": "loss"})],
@@ -84,7 +89,7 @@ TASKS = (
         _PAGES + MANY,
         (2, _PAGES - 1),
     ),
-    # experiments, the project's id, one batch of summaries
+    # the experiments, the project's id, and one batch of summaries
     Task(
         "compare 20 experiments",
         [("compare_experiments", {"project": "many", "exp_cuids": _TWENTY})],
@@ -92,7 +97,7 @@ TASKS = (
         20 * 3,
         (20, 1),
     ),
-    # experiment and keys, export, its address, the file
+    # the experiment and keys, the export, its URL, and the file
     Task(
         "32 series, exact",
         [("get_metrics", {"project": "wide", "exp_cuids": ["wide1"], "keys": KEYS, "mode": "exact", "tail": 2})],
@@ -171,7 +176,7 @@ async def measure(repetitions: int, latencies: Sequence[int]) -> list[str]:
 
 
 async def show_shares() -> list[str]:
-    """Return a Markdown table of CPU shares by package without latency (cProfile, own time)."""
+    """Return a Markdown table with the CPU share of each package without latency (cProfile, own time)."""
     rows = [f"| at 0 ms, share of CPU time in | {' | '.join(name for name, _ in SHARES)} | others |"]
     rows.append("|---|" + "---:|" * (len(SHARES) + 1))
     with start() as settings:

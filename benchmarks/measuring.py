@@ -1,4 +1,4 @@
-"""Interleaved timing of alternatives, so that a busy machine slows all of them equally, and statistics of the times."""
+"""Time alternatives in turn, so that a busy machine slows all of them equally, and compute statistics of the times."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def freeze() -> None:
 
 
 def interleave(ways: Mapping[str, Callable[[], float]], repetitions: int) -> dict[str, list[float]]:
-    """Return the seconds of each alternative, interleaved by repetition after a warm-up round."""
+    """Return the times of each alternative in seconds, measured in turn after a warm-up round."""
     times: dict[str, list[float]] = {name: [] for name in ways}
     for number in range(repetitions + 1):
         for name, measure in ways.items():
@@ -56,7 +56,7 @@ def show_seconds(values: Sequence[float]) -> str:
 
 
 def show_ratio(values: Sequence[float], others: Sequence[float]) -> str:
-    """Return the ratio of medians and the quartiles of the ratios of paired repetitions."""
+    """Return the ratio of the medians, and the quartiles of the ratios of paired repetitions."""
     ratio = statistics.median(values) / statistics.median(others)
     _, low, high = compute_spread([value / other for value, other in zip(values, others, strict=True)])
     return f"{ratio:.2f} ({low:.2f} to {high:.2f})"

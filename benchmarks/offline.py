@@ -1,9 +1,9 @@
-"""Runs on disk: a full parse compared with the SDK's reader, memory, a list of 1,000 runs, a poll of a growing file.
+"""Measure runs on disk: a full parse and the SDK's reader, memory, a list of 1,000 runs, and polls of a growing file.
 
 python benchmarks/offline.py [--sdk-python PYTHON] [--points 500000] [--runs 1000] [--repetitions 5]
 
 The files are generated, undamaged and identical to those of SDK 0.10.3. PYTHON must be able to import swanlab. Each
-measurement has its own process; the two readers alternate, so that a busy machine slows both. The result is the ratio
+measurement has its own process. The two readers alternate, so that a busy machine slows both. The result is the ratio
 of the medians.
 """
 
@@ -73,7 +73,7 @@ def encode_time(milliseconds: float) -> bytes:
 
 
 def encode_records(points: int, name: str, *, finished: bool = True) -> Iterator[bytes]:
-    """Yield the records of a run: its start, its points for five alternating keys, its end."""
+    """Yield the records of a run: its start, its points for five alternating keys, and its end."""
     now = 1_795_420_000_000.0
     text = {1: "benchmark", 4: name, 10: name}
     start = b"".join(encode_bytes(field, value.encode()) for field, value in text.items())
@@ -93,7 +93,7 @@ def encode_records(points: int, name: str, *, finished: bool = True) -> Iterator
 
 
 def frame_records(records: Iterator[bytes], offset: int = 0) -> Iterator[bytes]:
-    """Yield the bytes of a run file, or of its continuation from `offset`."""
+    """Yield the bytes of a run file, or of its continuation from `offset` on."""
     if not offset:
         yield b":SWL\xd6\xe1\x02"
         offset = 7
@@ -124,7 +124,7 @@ def write_run(folder: Path, name: str, points: int) -> Path:
 
 
 def read_whole(file: Path) -> None:
-    """Print the seconds, points and peak memory in MB of a full parse, in the same form as for the SDK's reader."""
+    """Print the seconds, points and peak memory in MB of a full parse, in the same format as the SDK's reader."""
     began = time.perf_counter()
     run = Run(file)
     run.refresh()
@@ -134,7 +134,7 @@ def read_whole(file: Path) -> None:
 
 
 def list_runs(folder: Path) -> None:
-    """Print the seconds of the first and second list of all runs and of a call about a run, and peak memory in MB."""
+    """Print the seconds for listing all runs twice and for a call about one run, and the peak memory in MB."""
 
     async def ask() -> list[float]:
         client = OfflineClient([folder])

@@ -1,7 +1,7 @@
-"""The shared server's promises, measured over HTTP: python benchmarks/shared_server.py [--soak SECONDS].
+"""Measure the shared server's promises over HTTP: python benchmarks/shared_server.py [--soak SECONDS].
 
-SwanLab (fake), the worker, a bare SDK server and the callers run in four processes. `--soak` only runs mixed calls of
-many keys against faulty responses for a time; it fails for a wrong reply or if the worker's memory grows.
+The fake SwanLab, the worker, a bare SDK server and the callers run in four processes. `--soak` only runs mixed calls
+with many keys against faulty responses for some time. It fails if a reply is wrong or the worker's memory grows.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ LATENCY = 0.05
 CONNECTIONS = 8
 OTHERS = 40
 _SOAKED = 40  # keys
-# statuses that say honestly that a faulty SwanLab gave no answer; 429: try again
+# statuses that honestly report that a faulty SwanLab gave no answer; 429 means try again
 _HONEST = {0, 302, 401, 429, 500, 502, 503, 504}
 _MB = 1e6
 _GROWTH = 10.0  # MB
@@ -60,7 +60,7 @@ _MIXED: Sequence[tuple[str, dict[str, Any]]] = (
 
 
 def build_world(callers: int) -> State:
-    """Return a SwanLab of callers who each have their own projects of a few experiments."""
+    """Return a fake SwanLab with callers who each have their own projects with a few experiments."""
     state = State(latency=LATENCY)
     # its request log would fill the memory
     state.calls = deque(maxlen=10)  # type: ignore[assignment] # a list would keep every call
@@ -71,7 +71,7 @@ def build_world(callers: int) -> State:
         workspace = state.add_workspace(user, kind="PERSON", **{user: "OWNER"})
         for place in range(PROJECTS):
             project = state.add_project(workspace, f"p{place}", visibility="PRIVATE")
-            # not with add_experiment, which counts all experiments each time
+            # without add_experiment, which counts all experiments each time
             project.experiments = [
                 Experiment(
                     f"c{number}-{place}-{run}", f"run-{run}", config={"lr": 0.1 / (1 + run)}, metrics={"loss": losses}
@@ -82,7 +82,7 @@ def build_world(callers: int) -> State:
 
 
 def play_swanlab(pipe: Pipe, callers: int) -> None:
-    """Serve the world; each message sets latency and rate of faulty responses, and gets the number of past faults."""
+    """Serve the fake SwanLab. Each message sets its latency and fault rate, and gets the number of faults so far."""
     from benchmarks.soak import make_faults  # noqa: PLC0415 other measurements start without it
 
     state = build_world(callers)
@@ -95,7 +95,7 @@ def play_swanlab(pipe: Pipe, callers: int) -> None:
 
 
 def play_bare_server(pipe: Pipe) -> None:
-    """Serve a tool that returns a text of the same size, with the SDK and uvicorn only."""
+    """Serve a tool that returns a text of the same size, with only the SDK and uvicorn."""
     import uvicorn  # noqa: PLC0415 other measurements start without it
     from mcp.server import MCPServer  # noqa: PLC0415 other measurements start without it
 
@@ -116,7 +116,7 @@ def play_bare_server(pipe: Pipe) -> None:
 
 @contextmanager
 def play(role: Callable[..., None], *given: Any) -> Generator[Pipe]:
-    """Run a role in a new process; yield the pipe to it."""
+    """Run a role in a new process, and yield the pipe to it."""
     context = multiprocessing.get_context("spawn")
     pipe, other = context.Pipe()
     process = context.Process(target=role, args=(other, *given), daemon=True)
@@ -135,13 +135,13 @@ class Worker:
 
     @property
     def memory(self) -> float:
-        """Resident megabytes."""
+        """The resident memory in megabytes."""
         pages = int(Path(f"/proc/{self.process.pid}/statm").read_text(encoding="ascii").split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE") / _MB
 
     @property
     def cpu(self) -> float:
-        """Seconds of processor time."""
+        """The used processor time in seconds."""
         fields = Path(f"/proc/{self.process.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
@@ -166,7 +166,7 @@ def run_worker(host: str, *options: str) -> Generator[Worker]:
 
 
 class Caller:
-    """A keep-alive connection of a caller that parses no more of a response than it must."""
+    """A caller's keep-alive connection, which parses no more of a response than necessary."""
 
     def __init__(self, port: int, key: str) -> None:
         self._port = port
@@ -174,7 +174,7 @@ class Caller:
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def call(self, tool: str, arguments: dict[str, Any]) -> tuple[int, bytes]:
-        """Return status and body; opens the connection again if the server has closed it."""
+        """Return the status and body. Reconnect if the server has closed the connection."""
         params = {"name": tool, "arguments": arguments}
         body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}).encode()
         head = (
@@ -200,7 +200,7 @@ class Caller:
         return int(found.split(b" ", 2)[1]), content
 
     async def insist(self, tool: str, arguments: dict[str, Any]) -> bytes:
-        """Call until the server does not ask to try again later."""
+        """Repeat the call until the server no longer asks to try again later."""
         while True:
             status, content = await self.call(tool, arguments)
             if status not in (429, 503):
@@ -216,7 +216,7 @@ class Caller:
 
 
 async def send_until(end: float, caller: Caller, times: list[float], pause: float = 0.0) -> None:
-    """Send one call after the other; append the seconds of each."""
+    """Send one call after the other, and record the duration of each."""
     while time.perf_counter() < end:
         began = time.perf_counter()
         await caller.insist(*_LIST)
@@ -226,7 +226,7 @@ async def send_until(end: float, caller: Caller, times: list[float], pause: floa
 
 
 async def compare_rates(worker: Worker, bare: int, rounds: int, seconds: float) -> list[str]:
-    """Return lines: requests per second of the worker and of the bare server, in alternate rounds."""
+    """Return lines with the requests per second of the worker and the bare server, measured in alternate rounds."""
     rates: dict[str, list[float]] = {"worker": [], "bare": []}
     times: dict[str, list[float]] = {"worker": [], "bare": []}
     used: list[float] = []
@@ -256,7 +256,7 @@ async def compare_rates(worker: Worker, bare: int, rounds: int, seconds: float) 
 
 
 async def sign_in_all(worker: Worker) -> float:
-    """Return the seconds until every key has its first answer, 64 callers at once."""
+    """Return the seconds until every key has its first answer, with 64 callers at once."""
     keys = list(range(CALLERS))
     began = time.perf_counter()
 
@@ -273,7 +273,7 @@ async def sign_in_all(worker: Worker) -> float:
 
 
 async def read_all(worker: Worker) -> None:
-    """Let every caller read every project, in the order of a working day: all callers first, then the next project."""
+    """Let every caller read every project, as on a working day: all callers read one project before the next."""
 
     async def work(numbers: range, project: str) -> None:
         for number in numbers:
@@ -286,7 +286,7 @@ async def read_all(worker: Worker) -> None:
 
 
 async def abuse(worker: Worker, rounds: int, seconds: float) -> tuple[list[float], list[float], Counter[int]]:
-    """Return the seconds of others' calls without and with a caller that ignores its limit, and its statuses."""
+    """Return how long others' calls take without and with a caller that ignores its limit, and its statuses."""
     quiet: list[float] = []
     loud: list[float] = []
     statuses: Counter[int] = Counter()
@@ -352,9 +352,9 @@ def _judge(holds: object) -> str:
 
 @dataclass
 class Soak:
-    """Mixed calls of many keys until `end`, each compared with the reply of a faultless SwanLab.
+    """Mixed calls with many keys until `end`, each compared with the reply of a faultless SwanLab.
 
-    `pause` is the mean number of seconds between two calls of a caller.
+    `pause` is the mean number of seconds between two calls by the same caller.
     """
 
     worker: Worker
@@ -439,7 +439,7 @@ async def run_soak(seconds: float, pause: float) -> tuple[list[str], bool]:
 
 
 def soak(seconds: float, pause: float = 0.0) -> tuple[list[str], bool]:
-    """Return lines that describe the outcome, and whether every reply was right or honest and memory stayed flat."""
+    """Return lines that describe the outcome, and whether every reply was correct or honest and memory stayed flat."""
     return asyncio.run(run_soak(seconds, pause))
 
 

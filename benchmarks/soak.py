@@ -1,7 +1,7 @@
-"""Run 20,000 mixed calls, 50 in parallel, on a SwanLab with 5 % faulty responses: python benchmarks/soak.py.
+"""Run 20,000 mixed calls, 50 in parallel, against a SwanLab with 5 % faulty responses: python benchmarks/soak.py.
 
-Targets: no wrong or missing reply, and less than 10 MB of growth after the first tenth. The fake SwanLab has its own
-process; MCP client and server share this process.
+The targets are no wrong or missing reply, and less than 10 MB of memory growth after the first tenth. The fake SwanLab
+has its own process, while the MCP client and server share this process.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from swanlab_mcp.settings import Settings
 from tests.client.cloud.test_faults import CALLS, build_world, show
 from tests.fake_swanlab import Fault, State, serve
 
-# 401: all sessions expired twice during a request
+# 401 means that all sessions expired twice during a request
 HONEST = {0, 302, 401, 429, 500, 502, 503, 504}
 # a chart takes as long as twenty other calls
 WEIGHTS = {tool: 0.05 if tool == "plot_metrics" else 1.0 for tool in CALLS}
@@ -37,7 +37,7 @@ PATIENCE = 90.0
 
 @dataclass
 class Chance(Fault):
-    """A fault that affects each matching request with a probability."""
+    """A fault that affects each matching request with a given probability."""
 
     probability: float = 0.0
 
@@ -46,7 +46,7 @@ class Chance(Fault):
 
 
 def make_faults(state: State, rate: float) -> list[Fault]:
-    """Return faults that together affect a fraction `rate` of the requests."""
+    """Return faults that together affect the fraction `rate` of the requests."""
     kinds: list[dict[str, Any]] = [
         *({"status": status} for status in (429, 500, 502, 503, 504)),
         {"status": 429, "headers": {"retry-after": "0"}},
@@ -76,7 +76,7 @@ def play_swanlab(pipe: Connection) -> None:
 
 
 def measure_memory() -> float:
-    """Return this process's resident megabytes."""
+    """Return this process's resident memory in megabytes."""
     gc.collect()
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     return pages * 4096 / 1e6

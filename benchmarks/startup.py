@@ -1,7 +1,7 @@
-"""Time from process start to `initialize` and to the first reply, compared with a bare one-tool server on the same SDK.
+"""Time the start until `initialize` and the first reply, compared with a bare one-tool server on the same SDK.
 
-python benchmarks/startup.py [--repetitions 15]. The servers alternate, so that a busy machine slows both; the result is
-the ratio of the medians. On a busy machine, the server's CPU time is more reliable than wall time.
+python benchmarks/startup.py [--repetitions 15]. The servers alternate, so that a busy machine slows both, and the
+result is the ratio of the medians. On a busy machine, the server's CPU time is more reliable than wall time.
 """
 
 from __future__ import annotations

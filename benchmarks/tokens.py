@@ -1,8 +1,8 @@
 """Token costs of 30 common questions (o200k) and a recorded baseline: python benchmarks/tokens.py [--update | --hosts].
 
-Half of them use the embedded demo, half the fake SwanLab of the evals. Both forms of each reply count, since an
-assistant reads one of them. The tool list costs its tokens once per conversation. `--hosts` prints the table of
-docs/hosts.md instead: what a model reads in each host, as a mean of all questions of the evals.
+Half of the questions use the embedded demo, and half the fake SwanLab from the evals. Both forms of each reply count,
+because an assistant reads one of them. The tool list costs its tokens once per conversation. `--hosts` prints the table
+in docs/hosts.md instead: how many tokens a model reads in each host, as a mean over all questions in the evals.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ ON_SWANLAB: tuple[Question, ...] = (
     ("Is there anything called cifer?", "list_project_exps", {"project": "cifer"}),
 )
 
-# what the model reads in each host, as docs/hosts.md says
+# what the model reads in each host, according to docs/hosts.md
 READS_JSON, READS_TEXT, READS_BOTH_OF_ERRORS = "JSON if there is any", "text", "text; of errors both"
 HOSTS = {
     "claude-code": READS_JSON,
@@ -126,7 +126,7 @@ HOSTS = {
 
 @dataclass(frozen=True)
 class Cost:
-    """Tokens of a reply in its two forms."""
+    """The tokens of a reply in its two forms."""
 
     text: int
     structured: int
@@ -151,7 +151,7 @@ async def ask(client: Any, tool: str, arguments: Mapping[str, Any]) -> Cost:
 
 
 async def measure(host: str) -> dict[str, Cost]:
-    """Return the costs of the tool list and of each question; the fake SwanLab is at `host`."""
+    """Return the costs of the tool list and of each question. The fake SwanLab is at `host`."""
     cloud = Settings(api_host=host, web_host=WEB_HOST, api_key=KEY, key_source="SWANLAB_API_KEY", backoff=0.001)
     costs: dict[str, Cost] = {}
     for settings, questions in ((DEMO, ON_DEMO), (cloud, ON_SWANLAB)):
@@ -172,7 +172,7 @@ def play() -> dict[str, Cost]:
 
 
 def count_read(result: CallToolResult, reads: str) -> int:
-    """Return the tokens of a reply that reach the model."""
+    """Return how many tokens of a reply reach the model."""
     text = count("\n".join(block.text for block in result.content if block.type == "text"))
     if result.structured_content is None or reads == READS_TEXT:
         return text
@@ -183,7 +183,7 @@ def count_read(result: CallToolResult, reads: str) -> int:
 
 
 async def measure_host(settings: Settings, name: str) -> float:
-    """Return the mean tokens that the questions of the evals cost in a host."""
+    """Return how many tokens the questions in the evals cost in a host, on average."""
     about = Implementation(name=name, version="1")
     async with Client(create_server(settings), client_info=about) as client:
         calls = [await client.call_tool(tool, dict(given)) for case in CASES for tool, given in case.calls]
@@ -191,7 +191,7 @@ async def measure_host(settings: Settings, name: str) -> float:
 
 
 def report_hosts() -> list[str]:
-    """Return the table of docs/hosts.md."""
+    """Return the table for docs/hosts.md."""
     rows = [f"{len(CASES)} questions", "", "| client name | model reads | `--output auto` | `--output both` |"]
     rows.append("|---|---|---:|---:|")
     with serve(build_world()) as host:
@@ -212,7 +212,7 @@ def write_baseline(costs: Mapping[str, Cost]) -> None:
 
 
 def find_growth(costs: Mapping[str, Cost], baseline: Mapping[str, Cost]) -> list[str]:
-    """Return the questions that cost over 5 % more than the baseline or are not in it."""
+    """Return the questions that cost over 5 % more than the baseline, or are missing from it."""
     grown = [f"{question}: not in the baseline" for question in costs.keys() ^ baseline.keys()]
     for question, cost in costs.items():
         before = baseline.get(question, cost)
@@ -223,7 +223,7 @@ def find_growth(costs: Mapping[str, Cost], baseline: Mapping[str, Cost]) -> list
 
 
 def report(costs: Mapping[str, Cost]) -> list[str]:
-    """Return a Markdown table with the costs of each question and the total."""
+    """Return a Markdown table with the cost of each question and the total."""
     answers = [cost for question, cost in costs.items() if not question.startswith("(")]
     rows = [f"| {question} | {cost.text:,} | {cost.structured:,} |" for question, cost in costs.items()]
     total = Cost(sum(one.text for one in answers), sum(one.structured for one in answers))

@@ -1,4 +1,4 @@
-"""A fake SwanLab in its own process, with large data of every kind."""
+"""A fake SwanLab in its own process, with large amounts of every kind of data."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ LOG_LINES = 20_000
 
 
 def build(latency: float = 0.0, *, is_large: bool = False) -> State:
-    """Return 3,000 finished experiments, one with 32 keys, and (`is_large`) one of 500,000 points and 10 MB of log."""
+    """Return 3,000 finished experiments, one of them with 32 keys. `is_large` adds 500,000 points and 10 MB of log."""
     state = build_sample_state()
     state.latency = latency
     ended = BEGINNING + timedelta(days=1)
@@ -59,7 +59,7 @@ def build(latency: float = 0.0, *, is_large: bool = False) -> State:
 
 
 def replay(app: ASGIApp, latency: float) -> ASGIApp:
-    """Repeat responses to equal requests after `latency`, to exclude the fake server's own work from measurements."""
+    """Replay responses to equal requests after `latency`, to exclude the fake server's own work from measurements."""
     known: dict[tuple[str, bytes, bytes, bytes], list[Message]] = {}
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
@@ -93,7 +93,7 @@ def replay(app: ASGIApp, latency: float) -> ASGIApp:
 
 @contextmanager
 def start(latency_ms: float = 0.0, *, is_large: bool = False) -> Iterator[Settings]:
-    """Serve the world in a new process; yield settings for it."""
+    """Serve the fake SwanLab in a new process, and yield settings for it."""
     command = [sys.executable, __file__, "--latency", str(latency_ms), *(["--large"] if is_large else [])]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         if server.stdout is None:

@@ -1,4 +1,4 @@
-"""Validate and pack the desktop bundle with the official tool: `python release/bundle.py [FILE.mcpb]`; needs Node."""
+"""Validate and pack the desktop bundle with the official tool (needs Node): `python release/bundle.py [FILE.mcpb]`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _PARTS = ("swanlab_mcp", "pyproject.toml", "README.md", "LICENSE")
 
 
 def gather(folder: Path) -> None:
-    """Copy the bundle's contents into `folder`: the package as a project for uv."""
+    """Copy the bundle's contents, the package as a uv project, into `folder`."""
     for name in _PARTS:
         source = ROOT / name
         if source.is_dir():

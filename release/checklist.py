@@ -1,4 +1,4 @@
-"""List the remaining steps of a release: `python release/checklist.py`; `--versions` only compares the versions."""
+"""List the remaining steps of a release: `python release/checklist.py`. `--versions` only compares the versions."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 _STEPS = (
     "bash tests/run.sh passes, in a fresh clone",
-    "CHANGELOG.md: what is unreleased stands under the version, with today's date",
-    "python -m build: the wheel, in an empty environment, answers `swanlab-mcp-server --demo call list_projects`",
+    "CHANGELOG.md: the unreleased changes are listed under the version, with today's date",
+    "python -m build: in an empty environment, the wheel answers `swanlab-mcp-server --demo call list_projects`",
     "python release/bundle.py: the bundle is valid and starts",
     "hadolint Dockerfile",
     "tag v{version}, publish wheel and sdist, then server.json, then the bundle",
@@ -20,7 +20,7 @@ _STEPS = (
 
 
 def read_versions(root: Path = ROOT) -> dict[str, str]:
-    """Return the version found in each place, or "" for a place without a version."""
+    """Return the version in each place, or "" if the place has none."""
     registry = json.loads((root / "server.json").read_text(encoding="utf-8"))
     bundle = json.loads((root / "release" / "manifest.json").read_text(encoding="utf-8"))
     released = re.search(r"^## \[(\d[^\]]*)\]", (root / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
@@ -41,7 +41,7 @@ def main(arguments: list[str]) -> int:
     for place, version in versions.items():
         print(f"{version or 'none':10} {place}")
     if len(set(versions.values())) > 1 or "" in versions.values():
-        print("Versions do not agree.", file=sys.stderr)
+        print("The versions differ.", file=sys.stderr)
         return 1
     if arguments == ["--versions"]:
         return 0

@@ -1,4 +1,4 @@
-"""Metadata hook: README.md with absolute links, because package indexes do not resolve relative ones."""
+"""Metadata hook that makes the links in README.md absolute, because package indexes do not resolve relative links."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ _LINK = re.compile(r"(!?)(\[[^]]*\]\()(?!\w+:|#)([^)\s]+\))")
 
 
 def make_absolute(text: str, repository: str) -> str:
-    """Return Markdown whose relative links lead to the repository, and its pictures to their raw files."""
+    """Make relative links in Markdown lead to the repository, and pictures to the raw files there."""
     kinds = {"": "blob", "!": "raw"}
     return _LINK.sub(lambda found: f"{found[1]}{found[2]}{repository}/{kinds[found[1]]}/main/{found[3]}", text)
 
 
 class AbsoluteReadme(MetadataHookInterface):
-    """Replace the readme of the project's metadata."""
+    """Replaces the readme in the project's metadata."""
 
     def update(self, metadata: dict[str, Any]) -> None:
         text = (Path(self.root) / "README.md").read_text(encoding="utf-8")

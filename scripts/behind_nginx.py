@@ -1,4 +1,4 @@
-"""Three workers behind nginx on loopback, under load: one is drained, one is killed.
+"""Put three workers behind nginx on loopback under load, drain one of them and kill another.
 
 `--demo` serves the demo behind nginx instead, until SIGTERM.
 """
@@ -42,10 +42,10 @@ _CALLS: Sequence[tuple[str, dict[str, Any]]] = (
 
 @dataclass
 class Answer:
-    """One call: when it was sent, how long it took, its HTTP status (0: none) and the workers that nginx tried.
+    """One call: when it was sent, how long it took, its HTTP status (0: none), and the workers that nginx tried.
 
-    `is_cut`: the response has a header, but no complete body. `why` has the exception and its causes, or the body of a
-    wrong answer.
+    `is_cut` means that the response has a header but no complete body. `why` contains the exception and its causes, or
+    the body of a wrong answer.
     """
 
     sent: float
@@ -58,7 +58,7 @@ class Answer:
 
 
 class Worker:
-    """A worker process; `port` stays the same after a restart."""
+    """A worker process. Its `port` stays the same after a restart."""
 
     def __init__(self, command: Sequence[str], port: int = 0) -> None:
         self._command = command
@@ -89,7 +89,7 @@ class Worker:
 
 @contextmanager
 def run_workers(command: Sequence[str], count: int = 3) -> Generator[tuple[list[Worker], str]]:
-    """Run workers behind nginx; yield them and nginx's base URL."""
+    """Run workers behind nginx, and yield them and nginx's base URL."""
     with ExitStack() as stack:
         workers: list[Worker] = []
         for _ in range(count):
@@ -100,7 +100,7 @@ def run_workers(command: Sequence[str], count: int = 3) -> Generator[tuple[list[
 
 
 def build_world(callers: int) -> State:
-    """Return a SwanLab with one project and experiment for each caller."""
+    """Return a fake SwanLab with one project and one experiment for each caller."""
     state = build_sample_state()
     state.latency = _LATENCY
     for number in range(callers):
@@ -121,7 +121,7 @@ async def call(http: httpx.AsyncClient, url: str, number: int, name: str, argume
 
 
 async def send_calls(url: str, number: int, until: threading.Event, answers: list[Answer]) -> None:
-    """Send one call after the other, with the same key, until the event is set."""
+    """Send one call after the other with the same key until the event is set."""
     async with httpx.AsyncClient(timeout=60) as http:
         turn = number
         while not until.is_set():
@@ -133,7 +133,7 @@ async def send_calls(url: str, number: int, until: threading.Event, answers: lis
 async def send_call(http: httpx.AsyncClient, url: str, number: int, name: str, arguments: dict[str, Any]) -> Answer:
     sent, status, worker = time.monotonic(), 0, ""
     try:
-        # the header names the worker, also if the worker is killed before the body
+        # the header names the worker, even if the worker is killed before the body
         async with http.stream("POST", f"{url}/mcp", **write_call(number, name, arguments)) as answer:
             status, worker = answer.status_code, answer.headers.get("x-worker", "")
             text = (await answer.aread()).decode()
@@ -155,7 +155,7 @@ def explain(error: BaseException | None) -> str:
 
 
 async def load(url: str, workers: list[Worker], callers: int, seconds: float) -> tuple[list[Answer], dict[str, Any]]:
-    """Send calls in four phases of `seconds`; return the answers and what happened when."""
+    """Send calls in four phases of `seconds` each. Return the answers, and when each event happened."""
     answers: list[Answer] = []
     until = threading.Event()
     tasks = [asyncio.create_task(send_calls(url, number, until, answers)) for number in range(callers)]
@@ -182,7 +182,7 @@ async def load(url: str, workers: list[Worker], callers: int, seconds: float) ->
 
 
 async def confirm_across(url: str, workers: list[Worker], callers: int) -> list[str]:
-    """Return the problems of confirmations that one worker gave and another gets."""
+    """Return the problems with confirmations that one worker issued and another receives."""
     problems: list[str] = []
     alive = [f"http://127.0.0.1:{one.port}" for one in workers if one.process.poll() is None]
     async with httpx.AsyncClient(timeout=60) as http:
@@ -191,7 +191,7 @@ async def confirm_across(url: str, workers: list[Worker], callers: int) -> list[
             first = (await call(http, alive[number % len(alive)], number, "create_project", arguments)).json()
             data = first["result"]["structuredContent"]["data"]
             confirmed = {**arguments, "confirmation": data["confirmation"]}
-            # through nginx: one of the other workers for about half of the keys, and directly to another
+            # through nginx, which chooses another worker for about half of the keys, and directly to another worker
             for place in (url, alive[(number + 1) % len(alive)]):
                 reply = (await call(http, place, number, "create_project", confirmed)).json()["result"]
                 made: dict[str, Any] = reply["structuredContent"].get("data") or {}

@@ -1,6 +1,6 @@
-"""Build docs/ into a site with search, in English and below zh/ in Chinese: python scripts/build_site.py [FOLDER].
+"""Build a site with search from docs/, with the Chinese pages below zh/: python scripts/build_site.py [FOLDER].
 
-Needs the `docs` extra. Links that leave docs/ lead to the repository.
+This needs the `docs` extra. Links that leave docs/ lead to the repository.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ LINK = re.compile(r"(\]\()([^)\s]+)(\))")
 
 
 class Language(NamedTuple):
-    """A language of the site: its code, the folder of its pages, its first page, and its place in the site."""
+    """A language of the site: its code, the folder with its pages, its first page, and its place in the site."""
 
     code: str
     source: str
@@ -38,7 +38,7 @@ LANGUAGES = (Language("en", "docs", "README.md", ""), Language("zh", "docs/zh", 
 
 
 def write_pages(language: Language, folder: Path, repository: str) -> list[str]:
-    """Write a language's pages with links for the site, and return the names of those in its navigation."""
+    """Write a language's pages with links for the site, and return the names of the pages in its navigation."""
     source = ROOT / language.source
     for path in sorted(source.rglob("*")):
         name = path.relative_to(source).as_posix()
@@ -55,7 +55,7 @@ def write_pages(language: Language, folder: Path, repository: str) -> list[str]:
 
 
 def link_page(path: Path, language: Language, repository: str, name: str) -> str:
-    """Return a page whose links lead to pages of the site or of the repository; `name` is its place in the language."""
+    """Return a page whose links lead to the site or the repository. `name` is its path within the language."""
 
     def link(found: re.Match[str]) -> str:
         return f"{found[1]}{_find_target(found[2], path, language, repository, name)}{found[3]}"
@@ -77,7 +77,7 @@ def _find_target(link: str, path: Path, language: Language, repository: str, nam
             continue
         here = posixpath.dirname(posixpath.join(language.place, name))
         found = posixpath.relpath(posixpath.join(other.place, inside), here or ".")
-        # pages of the other language are not part of this build, so their links are those of the site
+        # pages in the other language are not part of this build, so links to them use their address on the site
         found = found if other is language else re.sub(r"\.md$", ".html", found)
         break
     else:
@@ -92,11 +92,11 @@ def write_config(language: Language, folder: Path, pages: list[str]) -> Path:
         "project.site_name": "swanlab-mcp-server",
         "project.docs_dir": folder.name,
         "project.site_dir": f"{language.code}-site",
-        # also links within files work, without a server
+        # so that links also work in local files, without a server
         "project.use_directory_urls": False,
         "project.nav": pages,
         "project.theme.language": language.code,
-        # no request to another host
+        # send no request to another host
         "project.theme.font": False,
         "project.theme.features": ["navigation.top", "search.highlight", "content.code.copy"],
     }
@@ -111,7 +111,7 @@ def write_config(language: Language, folder: Path, pages: list[str]) -> Path:
     for name, link in (("English", f"{up}index.html"), ("简体中文", f"{up}zh/index.html")):
         code = "en" if name == "English" else "zh"
         lines += ["[[project.extra.alternate]]", f'name = "{name}"', f'link = "{link}"', f'lang = "{code}"']
-    # anchors as on the repository's pages: with the letters of all languages
+    # anchors with the letters of all languages, as on the repository's pages
     lines += [f"[project.markdown_extensions.{name}]" for name in ("tables", "attr_list", '"pymdownx.superfences"')]
     lines += [
         "[project.markdown_extensions.toc]",

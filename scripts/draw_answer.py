@@ -1,4 +1,4 @@
-"""Draw a tool's true answer as a page for a picture: python scripts/draw_answer.py LANGUAGE FILE.
+"""Write a page that shows a tool's real answer, to take a picture of it: python scripts/draw_answer.py LANGUAGE FILE.
 
 The page shows the call and the reply that an assistant gets from the demo, unchanged.
 """

@@ -1,7 +1,7 @@
 """Let real assistants work with the demo, driven by a scripted model on loopback, and check what reaches the model.
 
-Usage: python scripts/host_sessions.py FOLDER [HOST …]; FOLDER holds the assistants' node_modules.
-`bash scripts/host_sessions.sh` installs them and runs this where only loopback exists.
+Usage: python scripts/host_sessions.py FOLDER [HOST …]. FOLDER contains the assistants' node_modules.
+`bash scripts/host_sessions.sh` installs them, and runs this script in a network that has only loopback.
 """
 
 # pyright: basic
@@ -61,7 +61,7 @@ def write_codex(home: Path, url: str) -> tuple[dict[str, str], list[str]]:
 
 
 def require_server(file: Path) -> None:
-    """Let Codex wait for the server: otherwise its first request may go out before the tools are known."""
+    """Make Codex wait for the server, because otherwise it may send its first request before it knows the tools."""
     table = "[mcp_servers.swanlab]\n"
     file.write_text(file.read_text().replace(table, f"{table}required = true\n"))
 
@@ -81,7 +81,7 @@ def write_opencode(home: Path, url: str) -> tuple[dict[str, str], list[str]]:
     return {"OPENCODE_DISABLE_MODELS_FETCH": "1"}, ["opencode", "run", "-m", "scripted/model", "go"]
 
 
-# each assistant's name in `install`, and a function that writes its settings and returns variables and command
+# each assistant's name in `install`, with a function that writes its settings and returns its variables and command
 HOSTS = {
     "claude-code": write_claude,
     "codex": write_codex,
@@ -91,7 +91,7 @@ HOSTS = {
 
 
 def run(host: str, tools: Path) -> bool:
-    """Drive one assistant through the script in an empty home; print what reached the model."""
+    """Drive one assistant through the script in an empty home, and print what reached the model."""
     home = Path(tempfile.mkdtemp(prefix="host-"))
     for folder in (".codex", ".gemini", ".config/opencode", "project"):
         (home / folder).mkdir(parents=True)

@@ -2,8 +2,9 @@
 
   python scripts/kubernetes.py [--check]
 
-`--check` fails instead of writing if the manifests in the repository are not those of the chart. It needs the packages
-helm-python-sdk (Helm 4 as a library) and kubernetes-validate; `scripts/kubernetes.sh --install FOLDER` installs them.
+`--check` does not write, and fails if the manifests in the repository differ from the chart. The script needs the
+packages helm-python-sdk (Helm 4 as a library) and kubernetes-validate, which `scripts/kubernetes.sh --install FOLDER`
+installs.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ ROOT = Path(__file__).parents[1]
 CHART = ROOT / "deploy" / "helm"
 PLAIN = ROOT / "deploy" / "kubernetes"
 RELEASE = "swanlab-mcp"
-# the oldest version of Chart.yaml, and the newest that the validator knows
+# the oldest version allowed by Chart.yaml, and the newest that the validator knows
 VERSIONS = ("1.28", "1.37")
 _FIRST_LINES = """\
 # Generated from deploy/helm {digest} by scripts/kubernetes.sh: change the chart, not this file.
@@ -32,7 +33,7 @@ _SECRET = {
     "keyMap": "a@example.org k",
     "proxySecret": "p" * 32,
 }
-# the chart's defaults are the plain manifests; the others are validated only
+# the chart's defaults make the plain manifests; the other values are only validated
 PLAIN_VALUES: dict[str, dict[str, Any]] = {
     "swanlab-mcp.yaml": {},
     "swanlab-mcp-writes.yaml": {"allowWrites": True},
@@ -47,14 +48,14 @@ OTHER_VALUES: tuple[dict[str, Any], ...] = (
 
 
 def compute_digest() -> str:
-    """Return the hash of all files of the chart, which the generated manifests name."""
+    """Return the hash of all files in the chart, which the generated manifests contain."""
     files = sorted(path for path in CHART.rglob("*") if path.is_file())
     parts = [f"{path.relative_to(CHART).as_posix()}\0".encode() + path.read_bytes() for path in files]
     return hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
 
 
 def render(values: dict[str, Any]) -> list[str]:
-    """Return the manifests for `values`, after linting the chart with them. Raises ValueError for findings."""
+    """Lint the chart with `values`, and return the manifests. Raises ValueError for lint findings."""
     from helm_python import Chart, lint  # noqa: PLC0415 the digest is computed without Helm
 
     report = lint(CHART, values, strict=True)
@@ -66,7 +67,7 @@ def render(values: dict[str, Any]) -> list[str]:
 
 
 def validate(manifests: list[str]) -> None:
-    """Validate manifests against the strict schemas of Kubernetes. Raises the validator's error."""
+    """Validate manifests against Kubernetes' strict schemas. Raises the validator's error."""
     import kubernetes_validate  # noqa: PLC0415 the digest is computed without it
 
     for text in manifests:
@@ -75,7 +76,7 @@ def validate(manifests: list[str]) -> None:
 
 
 def main() -> int:
-    """Return 0, or 1 if the repository's manifests are not those of the chart."""
+    """Return 0, or 1 if the repository's manifests differ from the chart."""
     for values in OTHER_VALUES:
         validate(render(values))
     status = 0

@@ -1,4 +1,4 @@
-"""A model on loopback that follows a script of tool calls and keeps the tool results sent by a host.
+"""A model on loopback that follows a script of tool calls, and records the tool results that a host sends.
 
 It implements Anthropic Messages, OpenAI Responses and Chat Completions, and Gemini.
 """
@@ -27,7 +27,7 @@ class Call:
 
     @property
     def json(self) -> str:
-        # escaped: a lone surrogate has no UTF-8 form
+        # escaped, because a lone surrogate has no UTF-8 form
         return json.dumps(self.arguments)
 
 
@@ -42,7 +42,7 @@ class Result:
 
 @dataclass
 class ScriptedModel:
-    """Answer each request with the call of the script that follows the results in the request."""
+    """Answers each request with the call that follows the results in the request, according to the script."""
 
     script: list[Call]
     results: list[Result] = field(default_factory=list[Result])
@@ -53,7 +53,7 @@ class ScriptedModel:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def serve(self) -> ThreadingHTTPServer:
-        """Start on a free port of loopback; the caller shuts it down."""
+        """Start on a free loopback port. The caller shuts it down."""
         model = self
 
         class Handler(_Handler):
@@ -64,7 +64,7 @@ class ScriptedModel:
         return server
 
     def choose(self, tools: dict[str, str], outputs: list[Any]) -> tuple[str, Call] | None:
-        """Keep the results received so far, and return the name and the call that follow them."""
+        """Record the results received so far, and return the name and the call that follow."""
         with self._lock:
             self.tools = sorted(tools.values())
             for output in outputs[len(self.results) :]:
@@ -84,7 +84,7 @@ class ScriptedModel:
 
 
 def _read_output(output: Any) -> tuple[str, int]:
-    """Return the text and the number of images of a tool result, in the forms of all interfaces."""
+    """Return the text and the number of images in a tool result, in the form of any interface."""
     if isinstance(output, str):
         return output, 0
     if isinstance(output, list):
@@ -100,7 +100,7 @@ def _read_output(output: Any) -> tuple[str, int]:
 
 
 def _our_tool(name: str) -> str:
-    """Return a tool's own name, without the server's name that hosts put before it."""
+    """Return a tool's name without the server name that hosts put before it."""
     return re.sub(r"^(mcp_+)?swanlab_+", "", name)
 
 
@@ -144,7 +144,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._json({})
 
     def _messages(self, body: Json) -> None:
-        """Anthropic Messages."""
+        """Answer a request of Anthropic Messages."""
         outputs = [
             block.get("content", "")
             for message in body.get("messages", [])
@@ -179,7 +179,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._events(events, named=True)
 
     def _responses(self, body: Json) -> None:
-        """OpenAI Responses; Codex puts the tools of a server into a namespace."""
+        """Answer a request of OpenAI Responses. Codex puts a server's tools into a namespace."""
         outputs = [one["output"] for one in body.get("input", []) if one.get("type") == "function_call_output"]
         names: dict[str, str] = {}
         spaces: dict[str, str] = {}
@@ -215,7 +215,7 @@ class _Handler(BaseHTTPRequestHandler):
         )
 
     def _chat(self, body: Json) -> None:
-        """OpenAI Chat Completions; a host sends an image of a tool as a user's message after the result."""
+        """Answer a request of OpenAI Chat Completions. Hosts send a tool's image as a user message after the result."""
         outputs: list[Any] = []
         for message in body.get("messages", []):
             content = message.get("content") or ""

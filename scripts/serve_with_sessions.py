@@ -1,4 +1,4 @@
-"""Serve the demo over HTTP with sessions and streams, which the product does not offer, for the conformance suite."""
+"""Serve the demo to the conformance suite, over HTTP with sessions and streams, which the product does not offer."""
 
 from __future__ import annotations
 

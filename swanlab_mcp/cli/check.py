@@ -77,7 +77,8 @@ async def _check_account(client: SwanLabClient, settings: Settings) -> list[bool
     except asyncio.TimeoutError:
         show(
             say(
-                "login: failed. {host} was silent for {seconds:g} s: check the address, the port and any firewall.",
+                "login: failed. {host} did not respond for {seconds:g} s: check the address, the port and any "
+                "firewall.",
                 host=settings.api_host,
                 seconds=seconds,
             )

@@ -107,7 +107,8 @@ def _check_dataset(given: str, output: str) -> str:
     """Return the format of the files in the folder. Raises InvalidArgument for a log or standard output."""
     if given == "log":
         raise InvalidArgument(
-            say("A log belongs to one experiment."), hint=say("Name the experiment, or choose csv, json or parquet.")
+            say("A log belongs to a single experiment."),
+            hint=say("Name the experiment, or choose csv, json or parquet."),
         )
     if output == "-":
         raise InvalidArgument(say("Projects cannot be written to standard output."), hint=say("Name a folder with -o."))

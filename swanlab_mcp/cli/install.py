@@ -117,7 +117,10 @@ def _make_entry(settings: Settings, arguments: argparse.Namespace) -> tuple[Entr
     )
     if settings.key_source in ("", "SWANLAB_API_KEY"):
         notes.append(
-            say("The key is not in it: run `swanlab login`, or add SWANLAB_API_KEY to the entry's environment.")
+            say(
+                "The entry does not contain the key: run `swanlab login`, "
+                "or add SWANLAB_API_KEY to the entry's environment."
+            )
         )
     if found.api_key and found.api_key != settings.api_key:
         notes.append(say("Until then it uses the key from {source}.", source=found.key_source))

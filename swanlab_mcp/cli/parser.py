@@ -76,7 +76,7 @@ def _add_serve(commands: Any) -> None:
     serve.add_argument("--transport", default="stdio", choices=("stdio", "http"), help=say("default: stdio"))
     text = say("address to listen on (default: 127.0.0.1)")
     serve.add_argument("--http-host", default="127.0.0.1", metavar="ADDRESS", help=text)
-    text = say("default: 8000; 0 takes a free port")
+    text = say("default: 8000; 0 picks a free port")
     serve.add_argument("--http-port", default=8000, type=_whole, metavar="PORT", help=text)
     text = say("host name that callers use; repeatable")
     serve.add_argument("--allowed-host", default=[], action="append", metavar="NAME", help=text)
@@ -90,7 +90,7 @@ def _add_serve(commands: Any) -> None:
     serve.add_argument("--rate", default=0, type=_whole, metavar="N", help=text)
     text = say("TOML file of limits, such as rate = 60; SIGHUP reloads it")
     serve.add_argument("--limits", default="", metavar="FILE", help=text)
-    text = say("file of people and their keys, for a proxy that logs people in; SIGHUP reloads it")
+    text = say("file with people and their keys, for a proxy that logs people in; SIGHUP reloads it")
     serve.add_argument("--key-map", default="", metavar="FILE", help=text)
     text = say("header in which the proxy names the person (default: X-Forwarded-Email)")
     serve.add_argument("--user-header", default="X-Forwarded-Email", metavar="NAME", help=text)
@@ -98,9 +98,9 @@ def _add_serve(commands: Any) -> None:
     serve.add_argument("--trusted-proxy", default=[], action="append", metavar="ADDRESS", help=text)
     text = say("time for running calls to finish after SIGTERM (default: 0.5)")
     serve.add_argument("--drain", default=0.5, type=_positive(float), metavar="SECONDS", help=text)
-    text = say("serve Prometheus metrics on this port; 0 takes a free port")
+    text = say("serve Prometheus metrics on this port; 0 picks a free port")
     serve.add_argument("--metrics-port", default=None, type=_whole, metavar="PORT", help=text)
-    text = say("address of the metrics (default: 127.0.0.1)")
+    text = say("metrics address (default: 127.0.0.1)")
     serve.add_argument("--metrics-host", default="127.0.0.1", metavar="ADDRESS", help=text)
     _add_output(serve, default=argparse.SUPPRESS)
 
@@ -119,7 +119,7 @@ def _add_watch(commands: Any) -> None:
     watch = _add_command(
         commands, "watch", say("wait until experiments finish, crash or fail; the exit code says which")
     )
-    text = say("name, path or address of the project")
+    text = say("name, path or URL of the project")
     _add_positionals(commands, "watch").add_argument("project", help=text)
     text = say(
         "finished, crashed, non_finite (the default), stalled, any_new, step:1000, or 'val/acc >= 0.9'; repeatable"
@@ -140,7 +140,7 @@ def _add_watch(commands: Any) -> None:
 def _add_export(commands: Any) -> None:
     text = say("write an experiment's points or its log to a file, or whole projects to a folder")
     export = _add_command(commands, "export", text)
-    text = say("id, name, path or address of the experiment; workspace/project or 'workspace/*' for whole projects")
+    text = say("id, name, path or URL of the experiment; workspace/project or 'workspace/*' for whole projects")
     _add_positionals(commands, "export").add_argument("experiment", nargs="?", default="", help=text)
     text = say("project of the experiment, if the name does not contain it")
     export.add_argument("--project", default="", metavar="PROJECT", help=text)
@@ -156,7 +156,7 @@ def _add_export(commands: Any) -> None:
 
 def _add_report(commands: Any) -> None:
     report = _add_command(commands, "report", say("write a project's report, one HTML page, to a file"))
-    text = say("name, path or address of the project")
+    text = say("name, path or URL of the project")
     _add_positionals(commands, "report").add_argument("project", help=text)
     text = say("metric of the ranking; default: a held-out metric")
     report.add_argument("--metric", default="", metavar="KEY", help=text)
@@ -167,14 +167,14 @@ def _add_report(commands: Any) -> None:
 
 
 def _add_install(commands: Any) -> None:
-    text = say("write the server, with these options, into an assistant's configuration")
+    text = say("add the server, with these options, to an assistant's configuration")
     install = _add_command(commands, "install", text)
     text = say("for example claude-desktop, cursor or vscode; an unknown name lists all")
     _add_positionals(commands, "install").add_argument("assistant", help=text)
     _add_output(install, default=argparse.SUPPRESS)
     text = say("only show what would be written")
     install.add_argument("--print", action="store_true", default=False, help=text)
-    text = say("write the skill of the research loop into the assistant's folder of skills instead")
+    text = say("install the research-loop skill in the assistant's skills folder instead")
     install.add_argument("--skill", action="store_true", default=False, help=text)
 
 
@@ -205,9 +205,9 @@ def _add_options(parser: Any, default: str | None = None) -> None:
     add("--allow-insecure-host", fallback=False, action="store_true", help=say("accept an http:// host"))
     text = say("show values that look like passwords or tokens")
     add("--show-secrets", fallback=False, action="store_true", help=text)
-    text = say("add the tools that create and delete")
+    text = say("enable the tools that create and delete")
     add("--allow-writes", fallback=False, action="store_true", help=text)
-    text = say("add the tool for administrators of a self-hosted SwanLab; it requires a root key")
+    text = say("enable the tool for administrators of a self-hosted SwanLab; it requires a root key")
     add("--admin-tools", fallback=False, action="store_true", help=text)
     add("--tools", "", metavar="NAME,…", help=say("offer only these tools"))
     add("--no-cache", fallback=False, action="store_true", help=say("disable the cache"))

@@ -36,7 +36,7 @@ def install_skill(arguments: argparse.Namespace) -> int:
     home = find_home(get_environment())
     if home is None:
         print(SKILL.read_text(encoding="utf-8"), end="")
-        report(say("No home folder was found; save this as SKILL.md in the assistant's folder of skills."))
+        report(say("No home folder was found; save this as SKILL.md in the assistant's skills folder."))
         return 1
     try:
         change = _plan(home / folder / SKILL.parent.name / SKILL.name)

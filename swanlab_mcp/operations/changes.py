@@ -294,7 +294,7 @@ async def _write(write: Callable[[], Awaitable[object]], is_done: Callable[[], A
                     "A follow-up check showed that this did not happen: {what}. {error}", what=what, error=error.message
                 )
                 # the check has shown that no change was made
-                raise _reword(error, message, say("SwanLab has an internal problem; try again later.")) from error
+                raise _reword(error, message, say("SwanLab has an internal error; try again later.")) from error
             return say(
                 "SwanLab's response was lost or an error ({error}), but a follow-up check confirmed: {what}.",
                 error=error.message,

@@ -164,7 +164,7 @@ def _make_views() -> Apps:
             uri=CURVES,
             name="curves",
             title="Interactive chart",
-            description="What plot_metrics answers, for assistants that can show pages",
+            description="The interactive chart of plot_metrics, for assistants that can show pages",
             mime_type=MIME_TYPE,
             meta={"ui": {"prefersBorder": True}},
             fn=read_curves,

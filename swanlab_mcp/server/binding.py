@@ -98,7 +98,7 @@ async def call_tool(
         log.exception("internal error %s in %s", incident, shorten(name))
         reported = SwanLabError(
             say("Internal error {incident} in {tool}.", incident=incident, tool=shorten(name)),
-            hint=say("Its trace is in the server's log; please report it."),
+            hint=say("The traceback is in the server's log; please report it."),
         )
         return make_error_result(reported, app)
 
@@ -146,7 +146,8 @@ def _hold_wait(entry: ToolEntry, given: Mapping[str, Any], app: App) -> Generato
             stack.enter_context(app.waits.take(caller.get()))
         except Refused as refused:
             raise RateLimited(
-                say("Too many calls wait at the same time."), hint=say("Try again after one of yours has ended.")
+                say("Too many calls are waiting at the same time."),
+                hint=say("Try again after one of your waiting calls has ended."),
             ) from refused
         yield wait
 
@@ -238,7 +239,7 @@ def _explain_fault(fault: ErrorDetails, names: Sequence[str]) -> str:
     plain = path.casefold().replace("_", "").replace("-", "")
     if path.startswith("_") or plain in _ADDED_BY_HOSTS:
         return say(
-            "{name!r} is not an argument of this tool (some hosts add it for themselves): omit it and call again",
+            "{name!r} is not an argument of this tool (some hosts add it for their own use): omit it and call again",
             name=path,
         )
     near = find_near_names(path, names, 1) or [one for one in _AMOUNTS if plain in _MEANT_AMOUNTS and one in names]

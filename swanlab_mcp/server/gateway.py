@@ -223,7 +223,7 @@ class Gateway:
     async def _pass_on(self, exchange: _Exchange) -> None:
         scope = exchange.scope
         if scope["path"].startswith(_OAUTH_PATHS):
-            advice = say("OAuth is not supported; send your SwanLab API key as bearer token.")
+            advice = say("OAuth is not supported; send your SwanLab API key as a bearer token.")
             await _answer(exchange.send, 404, {"error": "not_supported", "error_description": advice}, {})
             return
         path = scope["path"].rstrip("/")

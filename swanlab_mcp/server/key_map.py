@@ -78,7 +78,7 @@ def _read(path: str) -> dict[str, str]:
     forbidden = stat.S_IRWXO | (stat.S_IRWXG if is_own else stat.S_IWGRP)
     if os.name == "posix" and about.st_mode & forbidden:
         raise InvalidArgument(
-            say("Other users can read or change {path}, which holds keys.", path=shown),
+            say("Other users can read or change {path}, which contains keys.", path=shown),
             hint=say("Run: chmod 600 {path}", path=shown),
         )
     if len(text) > _LARGEST:
@@ -94,7 +94,7 @@ def _parse(text: bytes, shown: str) -> dict[str, str]:
         if not words or words[0].startswith("#"):
             continue
         if len(words) != 2 or not words[1].isascii():
-            problem = say("Line {number} of {path} must hold a person's name and a key.", number=number, path=shown)
+            problem = say("Line {number} of {path} must contain a person's name and a key.", number=number, path=shown)
             raise InvalidArgument(problem)
         if words[0].lower() in keys:
             raise InvalidArgument(say("Line {number} of {path} repeats a person.", number=number, path=shown))

@@ -120,7 +120,7 @@ def _find_id(body: bytes) -> str | int | None:
 
 def _refuse_batch(messages: list[Any]) -> Any:
     """Return an error for each request in a batch, because MCP no longer supports batches."""
-    text = say("Batches are not supported: send one message with each request.")
+    text = say("Batches are not supported: send one message per request.")
     ids = [cast("dict[str, Any]", one).get("id") for one in messages if isinstance(one, dict)]
     errors = [_make_error(one, INVALID_REQUEST, text) for one in ids if isinstance(one, (str, int))]
     return errors or _make_error(None, INVALID_REQUEST, text)

@@ -24,7 +24,7 @@ def select_tools(entries: Sequence[ToolEntry], names: Iterable[str]) -> tuple[To
     for name in sorted(wanted - {*known}):
         near = find_near_names(name, known)
         raise InvalidArgument(
-            say("There is no tool {name}.", name=quote(name)),
+            say("Unknown tool {name}.", name=quote(name)),
             hint=say("Similar names: {names}.", names=", ".join(near))
             if near
             else say("Known names: {names}.", names=", ".join(known)),

@@ -16,8 +16,8 @@ __all__ = ["PROMPTS", "PromptEntry", "write_prompt"]
 
 _LONGEST = 2048
 
-_PROJECT = ("project", "Project name, 'workspace/project', or its page's address", True)
-_USERNAME = ("username", "Workspace; empty: the workspace in project, otherwise the logged-in user's own", False)
+_PROJECT = ("project", "Project name, 'workspace/project', or the URL of its page", True)
+_USERNAME = ("username", "Workspace; if empty, the workspace in project or else the logged-in user's own", False)
 _LANGUAGE = ("language", "Language of the answer, en or zh; default: the server's language", False)
 
 
@@ -58,7 +58,12 @@ PROMPTS = (
         "triage_project",
         "Triage a project",
         "The state of a project: best experiments, failures, and problems that need attention now.",
-        (_PROJECT, _USERNAME, ("metric", "Metric that decides, e.g. val/acc; empty: find it", False), _LANGUAGE),
+        (
+            _PROJECT,
+            _USERNAME,
+            ("metric", "Deciding metric, e.g. val/acc; if empty, the assistant chooses one", False),
+            _LANGUAGE,
+        ),
         {
             "en": """\
 Triage the SwanLab project {where}.
@@ -91,9 +96,9 @@ each with its reason. If nothing is wrong, say so and stop there.""",
         "What differs between these experiments, and does it explain their results?",
         (
             _PROJECT,
-            ("exp_cuids", "Experiments by id or name, with commas; empty: the best ones", False),
+            ("exp_cuids", "Experiments by id or name, separated by commas; if empty, the best experiments", False),
             _USERNAME,
-            ("metric", "Metric that decides, e.g. val/acc; empty: find it", False),
+            ("metric", "Deciding metric, e.g. val/acc; if empty, the assistant chooses one", False),
             _LANGUAGE,
         ),
         {
@@ -159,11 +164,11 @@ experiment did not fail, say so.""",
     PromptEntry(
         "weekly_report",
         "Weekly report",
-        "Events since a date: finished, failed and running experiments, new records.",
+        "Events since a date: finished, failed and running experiments, and new records.",
         (
             (_PROJECT[0], f"{_PROJECT[1]}; empty: all of the workspace", False),
             _USERNAME,
-            ("since", "Start of the period, e.g. 2026-11-16; empty: the last seven days", False),
+            ("since", "Start of the period, e.g. 2026-11-16; if empty, the last seven days", False),
             _LANGUAGE,
         ),
         {
@@ -195,11 +200,11 @@ there was no activity, say so in one sentence.""",
     PromptEntry(
         "research_loop",
         "Research loop",
-        "Run experiments until the time is over: check, start, wait, keep or discard, record.",
+        "Run experiments until the time is up: check, start, wait, keep or discard, record.",
         (
             _PROJECT,
-            ("metric", "Metric that decides, e.g. val/acc; empty: find it", False),
-            ("baseline", "Experiment or setting to beat; empty: the best one", False),
+            ("metric", "Deciding metric, e.g. val/acc; if empty, the assistant chooses one", False),
+            ("baseline", "Experiment or setting to beat; if empty, the best so far", False),
             _USERNAME,
             _LANGUAGE,
         ),

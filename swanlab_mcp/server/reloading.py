@@ -38,7 +38,7 @@ def read_limits(path: str, defaults: Limits) -> Limits:
         if name not in _NAMES:
             near = find_near_names(name, _NAMES) or _NAMES
             raise InvalidArgument(
-                say("There is no limit {name}.", name=quote(name)),
+                say("Unknown limit {name}.", name=quote(name)),
                 hint=say("Similar names: {names}.", names=", ".join(near)),
             )
         _check(name, value, is_whole=isinstance(getattr(defaults, name), int))

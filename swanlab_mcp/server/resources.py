@@ -45,14 +45,14 @@ def add_resources(server: MCPServer[App], running: Sequence[App]) -> None:
             output_tokens.reset(limit)
         return make_reply(app, answer).text
 
-    @server.resource("swanlab://workspaces", title="Workspaces", description="The workspaces that can be opened")
+    @server.resource("swanlab://workspaces", title="Workspaces", description="The workspaces that the user can open")
     async def workspaces() -> str:
         return await read("list_workspaces", page=0)
 
     @server.resource(
         "swanlab://{username}/{project}",
         title="A project's experiments",
-        description="Experiments of a project with state and config. Names are percent-encoded (a/b is a%2Fb)",
+        description="Experiments in a project, with state and config. Names are percent-encoded (a/b is a%2Fb)",
         security=security,
     )
     async def project(username: str, project: str) -> str:
@@ -70,7 +70,7 @@ def add_resources(server: MCPServer[App], running: Sequence[App]) -> None:
     @server.resource(
         REPORT,
         title="A project's report",
-        description="Findings, ranking, curves and diagnoses of a project as one HTML page. It is not stored",
+        description="Findings, ranking, curves and diagnoses of a project as one HTML page, which is not stored",
         mime_type="text/html",
         security=security,
     )

@@ -1,4 +1,4 @@
-"""Run the command as users and MCP clients start it: in this process, and as processes with real pipes."""
+"""Run the command as users and MCP clients do: in this process, and in processes with real pipes."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def start(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
 
 
 def run(*arguments: str, terminal: TextIO | None = None, **more: str) -> subprocess.CompletedProcess[str]:
-    """Run the command in this process, which takes a tenth of the time of a new process; `terminal` gets its errors."""
+    """Run the command in this process, in a tenth of the time of a new process. `terminal` receives its errors."""
     shown, errors = TextIOWrapper(BytesIO(), "utf-8"), TextIOWrapper(BytesIO(), "utf-8")
     with patch.dict(os.environ, more), redirect_stdout(shown), redirect_stderr(terminal or errors):
         with pytest.raises(SystemExit) as ended:

@@ -1,4 +1,4 @@
-"""The command starts in unusual environments and reports what it cannot use."""
+"""The command starts in unusual environments, and reports settings that it cannot use."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def test_failed_login_names_an_ignored_path_prefix(
 
 
 def run(code: str, folder: Path) -> str:
-    """Run Python code in a process with an empty environment; return its output."""
+    """Run Python code in a process with an empty environment, and return its output."""
     done = subprocess.run(
         [sys.executable, "-c", f"import os, sys, tempfile\n{code}"],
         capture_output=True,

@@ -1,4 +1,4 @@
-"""Commands write new, complete files in the format of their suffix, and fail with a message."""
+"""Commands write new and complete files in the format that the suffix names, or fail with a message."""
 
 from __future__ import annotations
 

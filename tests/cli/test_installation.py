@@ -1,4 +1,4 @@
-"""`install` adds one entry to an assistant's configuration and keeps everything else."""
+"""`install` adds one entry to an assistant's configuration, and leaves everything else unchanged."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def load(assistant: Assistant, text: str) -> Any:
 
 
 def read_command(entry: dict[str, Any]) -> list[str]:
-    """Return the command line that an assistant starts, from any form of entry."""
+    """Return the command line that an assistant would start, from any form of entry."""
     command = entry.get("command", entry.get("cmd"))
     return command if isinstance(command, list) else [command, *entry["args"]]
 
@@ -147,7 +147,7 @@ def test_options_are_repeated_in_full_and_the_key_is_never_written(
     given_words = ["--log-dir", str(Path.cwd() / "runs"), "--show-secrets", "--timeout", "90"]
     assert load(CODEX, written)["swanlab"]["args"][-7:] == [*given_words, "--max-output-tokens", "4000"]
     shown = capsys.readouterr()
-    assert "The key is not in it: run `swanlab login`" in shown.err
+    assert "The entry does not contain the key: run `swanlab login`" in shown.err
     assert "canary" not in shown.out + shown.err + written
 
 
@@ -310,7 +310,7 @@ def test_toml_yaml_and_existing_entries_keep_their_fields(
 
 
 def start_entry(assistant: Assistant) -> str:
-    """Run `check` as an assistant starts the entry (root folder, only its variables); return its output."""
+    """Run `check` as an assistant would start the entry (in the root folder, with only its variables)."""
     path = assistant.find_file(Path.home())
     assert path is not None
     entry = load(assistant, path.read_text("utf-8"))["swanlab"]

@@ -1,4 +1,4 @@
-"""The research loop's skill: its calls exist, its snippet runs, and `install --skill` overwrites nothing silently."""
+"""The research-loop skill: its calls exist, its snippet runs, and `install --skill` never overwrites silently."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def install(*words: str) -> int:
 
 
 @pytest.mark.anyio
-async def test_calls_of_the_skill_fit_the_tools(settings: Settings) -> None:
+async def test_calls_in_the_skill_fit_the_tools(settings: Settings) -> None:
     async with session(settings) as client:
         schemas = {tool.name: tool.input_schema for tool in (await client.list_tools()).tools}
     calls = [ast.parse(text).body[0].value for text in re.findall(r"`([a-z_]+\([^`]*\))`", TEXT)]  # type: ignore[attr-defined]  # an expression has a value
@@ -48,7 +48,7 @@ async def test_calls_of_the_skill_fit_the_tools(settings: Settings) -> None:
     assert named <= set(schemas)
 
 
-def test_words_of_the_skill_are_those_of_the_replies() -> None:
+def test_skill_uses_the_words_of_the_replies() -> None:
     assert all(f"`{one}`" in TEXT for one in Decision.__args__)
     assert "near_duplicate" in TEXT
     assert "cursor" in TEXT
@@ -99,7 +99,7 @@ def test_unreadable_or_unknown_places_are_refused(capsys: pytest.CaptureFixture[
 
 
 @pytest.mark.exhaustive
-def test_snippet_runs_and_its_record_lacks_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_snippet_runs_and_its_record_is_complete(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     subprocess.run([sys.executable, "-m", "venv", "sdk"], cwd=tmp_path, check=True)
     python = tmp_path / "sdk/bin/python"
     subprocess.run([python, "-m", "pip", "install", "-q", "swanlab==0.10.3"], check=True, timeout=600)

@@ -26,7 +26,7 @@ KEY = "test-key"
 
 @pytest.fixture
 def state(state: State) -> State:
-    """Two running experiments; the second has a name that a shell would run."""
+    """Two running experiments. The name of the second is a command that a shell would run."""
     project = state.add_project(state.workspaces[0], "night", cuid="night")
     for cuid, name in (("first", "first"), ("second", "$(touch ran); `touch ran`\x1b[31m")):
         points = [(step, 1 / (1 + step)) for step in range(10)]
@@ -147,7 +147,7 @@ def test_signal_also_ends_a_program_that_hangs(host: str, state: State, action: 
         while process.stdout.readline() != "7\n":
             assert process.poll() is None
         process.terminate()
-        # the pipes close when the program has ended too
+        # the pipes close only when the program has ended too
         process.communicate(timeout=60)
     assert process.returncode == 128 + signal.SIGTERM
 

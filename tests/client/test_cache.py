@@ -316,7 +316,7 @@ async def test_new_experiment_is_listed_once_it_was_seen(client: SwanLabClient, 
 
 
 def hold_list(state: State, sweep: Project, run_state: str) -> tuple[threading.Event, threading.Event]:
-    """Hold the next request for the list, with run1 in a state; return the events of its arrival and its response."""
+    """Hold the next request for the list, with run1 in this state. Return events for its arrival and its response."""
     arrived, released = threading.Event(), threading.Event()
     one = find(sweep, "run1")
     row = {"cuid": one.cuid, "name": one.name, "state": run_state, "createdAt": "2026-01-01T00:00:00Z"}
@@ -508,7 +508,7 @@ async def test_least_recently_used_response_is_evicted_at_the_limit(settings: Se
         state.add_experiment(project, cuid, cuid=cuid, metrics={"loss": [(step, 0.5) for step in range(1000)]})
 
     async def ask(cuids: str, **options: Any) -> tuple[str, float]:
-        """Return the requested experiments and the size of the cache in bytes."""
+        """Return the requested experiments, and the size of the cache in bytes."""
         requested = ""
         async with aclosing(open_cached(settings, **options)) as client:
             for cuid in cuids:

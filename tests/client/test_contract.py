@@ -1,4 +1,4 @@
-"""All clients share a contract: the same methods, results and errors."""
+"""All clients have the same methods, results and errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Chinese replies contain no English sentence of the server, and the same figures and names as the English replies."""
+"""Chinese replies contain no English text from the server, and the same figures and names as the English replies."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ CHINESE = re.compile(r"[\u4e00-\u9fff]")
 SENTENCE = re.compile(r"[A-Za-z]{2,}(?: [A-Za-z]{2,}){2}")
 # a translation must keep code, options, states, arguments and figures
 NAMES = re.compile(r"`[^`]*`|--[a-z-]+|[A-Z]{2,}[A-Z_]*|[a-z]+(?:_[a-z]+)+|[a-z_]+=|\d+(?:[.:]\d+)*")
-# fields with text of the server; all other text is equal in every language
+# fields with text from the server; all other text is the same in every language
 OURS = {
     "notes", "order", "verdict", "detail", "rule", "cause", "evidence", "apart", "how", "action", "errmsg", "why",
     "reason", "differs", "left_out",
@@ -129,7 +129,7 @@ async def ask_twice(settings: Settings, tool: str, arguments: dict[str, Any]) ->
 
 
 def pair_texts(english: Any, chinese: Any, place: str = "") -> Iterator[tuple[str, str]]:
-    """Yield pairs of server texts; everything else must be equal."""
+    """Yield pairs of server texts, and require everything else to be equal."""
     if isinstance(english, dict):
         assert english.keys() == chinese.keys()
         for key in english:
@@ -154,7 +154,7 @@ def read_figures(text: str) -> list[str]:
 
 
 def check_text(english: str, chinese: str, data: str = "") -> None:
-    """Check a server text; it can quote `data`."""
+    """Check a text from the server, which may quote `data`."""
     assert read_figures(english) == read_figures(chinese)
     own = chinese.replace(data, "") if data else chinese
     assert not SENTENCE.search(own), own

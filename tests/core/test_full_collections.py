@@ -43,7 +43,7 @@ def test_postponing_outside_a_call_changes_nothing() -> None:
     assert gc.get_threshold() == usual
 
 
-async def test_call_with_a_large_response_leaves_the_collector_as_it_was(settings: Settings, state: State) -> None:
+async def test_call_with_a_large_response_restores_the_collector(settings: Settings, state: State) -> None:
     usual = gc.get_threshold()
     items = [{"cuid": str(number), "name": "x" * 300} for number in range(1000)]
     state.faults = [Fault("/runs", body=json.dumps({"list": items, "total": 1000}).encode())]

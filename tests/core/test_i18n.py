@@ -26,7 +26,7 @@ ERRORS = set(errors.__all__)
 
 
 def collect() -> Catalog:
-    """Return every message of the package with its location."""
+    """Return every message in the package with its location."""
     found = Catalog(charset="utf-8")
     keywords = {"say": None, "say_plural": (1, 2)}
     for name, line, text, _, _ in extract_from_dir(PACKAGE, method_map=[("**.py", "python")], keywords=keywords):
@@ -99,7 +99,7 @@ NEVER_ONE = {
         "they are read as one experiment."
     ),
     "Single values of {metric} scatter, so the ranking uses the best mean of {count} consecutive points.",
-    "SwanLab's list of {what} has {count} items on a page of {size}.",
+    "SwanLab's list of {what} has {count} items on one page, although only {size} were requested.",
     "The 90 % interval is calibrated on the {count} finished experiments, each forecast from the others.",
     "These are the last of {total} lines; for earlier lines, pass start={start} count={count}.",
     "{total} experiments may have diverged, but the points of only {count} were checked; add filters.",
@@ -134,7 +134,7 @@ NEVER_ONE = {
     ),
     "{name!r} has more than {count} characters.",
     "{name} at step {step}: {total} characters in total; continue with text_start={end}.",
-    "{name}: of its {count} folders, {folder!r} is skipped: {problem}.",
+    "{name}: {folder!r}, one of its {count} folders, is skipped: {problem}.",
     "{name}: {count} of {total} ranks {state} ({folders}).",
     "{text} (of {count} characters)",
     "{names} take a request for each of the {count} experiments, and at most {most} are read at once.",
@@ -218,7 +218,7 @@ def test_seconds_may_be_fractions() -> None:
     assert text.startswith("0.5 秒")
 
 
-def test_catalogue_has_the_form_that_its_script_writes() -> None:
+def test_catalogue_has_the_format_that_its_script_writes() -> None:
     text = (FOLDER / "swanlab_mcp.po").read_text(encoding="utf-8")
     assert "msgstr[1]" not in text
     assert not re.search(r"^(#~|# |#, .*fuzzy)", text, re.MULTILINE)

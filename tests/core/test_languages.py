@@ -1,4 +1,4 @@
-"""Server texts follow the language of the argument or environment; names and keys do not change."""
+"""Texts from the server follow the language of the argument or environment, while names and keys do not change."""
 
 from __future__ import annotations
 

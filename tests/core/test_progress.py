@@ -47,7 +47,7 @@ def get_small(state: State) -> Experiment:
 
 
 async def follow(settings: Settings, tool: str, arguments: dict[str, Any]) -> list[tuple[float, float, str]]:
-    """Call a tool; check that its progress reports are valid MCP and return them."""
+    """Call a tool, check that its progress reports are valid MCP, and return them."""
     received: list[tuple[float, float, str]] = []
 
     async def listen(done: float, total: float | None, message: str | None) -> None:
@@ -165,7 +165,7 @@ async def test_cancelled_questions_are_not_left_unstarted() -> None:
 
 
 def run_on_terminal(*arguments: str, columns: int = 80, how: Mapping[str, str] | None = None) -> tuple[int, str, str]:
-    """Run the command with a terminal as standard error; return its exit code, output and terminal output."""
+    """Run the command with a terminal as standard error. Return its exit code, output and terminal output."""
     master, slave = pty.openpty()
     ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     got = bytearray()
@@ -191,12 +191,12 @@ def run_on_terminal(*arguments: str, columns: int = 80, how: Mapping[str, str] |
 
 
 def lay(text: str) -> str:
-    """Return a text padded to one character per column: wide characters take two."""
+    """Return a text with one character per column, padding wide characters to two."""
     return "".join(f"{one}\0" if east_asian_width(one) in "WF" else one for one in text)
 
 
 def show(got: str) -> list[str]:
-    """Return the final lines on a terminal."""
+    """Return the lines that remain on a terminal."""
     lines: list[str] = []
     for line in got.split("\n"):
         shown = ""

@@ -1,4 +1,4 @@
-"""The key, the session and signed URLs reach only their server; recorded secrets are masked."""
+"""The key, the session and signed URLs reach only their own server, and recorded secrets are masked."""
 
 from __future__ import annotations
 
@@ -487,7 +487,7 @@ HOSTILE = [
 
 
 def test_masking_takes_linear_time() -> None:
-    """A quadratic pattern would need minutes of CPU time per text; all texts together get 30 seconds."""
+    """A quadratic pattern would take minutes of CPU time per text, and all texts together get 30 seconds."""
     code = f"""
 import resource
 from swanlab_mcp.core.secret_masking import mask_secrets
@@ -509,7 +509,7 @@ async def find_names(client: Any, field: str, op: str, value: str) -> list[str]:
 
 @pytest.mark.parametrize("show_secrets", [False, True])
 @pytest.mark.parametrize("field", ["config.note", "config.deep.note", "name", "description", "group", "job"])
-async def test_filters_do_not_find_out_the_users_key(
+async def test_filters_do_not_reveal_the_users_key(
     settings: Settings, state: State, field: str, *, show_secrets: bool
 ) -> None:
     first = state.projects[0].experiments[0]
@@ -537,7 +537,7 @@ async def test_filters_compare_masked_values_unless_secrets_are_shown(settings: 
     assert len(shown.structured_content["data"]) == 1
 
 
-async def test_key_searches_do_not_find_out_the_users_key(settings: Settings, state: State) -> None:
+async def test_key_searches_do_not_reveal_the_users_key(settings: Settings, state: State) -> None:
     one = state.projects[0].experiments[0]
     one.metrics = {f"a {KEY} b": [(0, 1.0)], "loss": [(0, 1.0)]}
     one.metadata = {f"x {KEY}": 1, "y": 2}
@@ -558,7 +558,7 @@ async def test_key_searches_do_not_find_out_the_users_key(settings: Settings, st
 
 
 async def test_users_key_is_masked_in_pictures(settings: Settings, state: State) -> None:
-    """A chart of names with the key is the same picture as a chart of the masked names."""
+    """A chart whose names contain the key is the same picture as a chart with the masked names."""
     one, two = state.projects[0].experiments[:2]
     given = {"project": "project1", "exp_cuids": [one.cuid, two.cuid], "keys": ["loss"]}
     pictures: list[str] = []

@@ -162,7 +162,7 @@ async def test_invalid_media_requests_are_explained(settings: Settings, state: S
     state.faults = [Fault(path="/metrics/media$", body=b"[]")]
     assert "media steps is not a list" in text_of(await ask(settings, keys=["grid"]))
     state.faults = [Fault(path="/resources/presigned/", body=b'{"urls": []}')]
-    assert "has no address" in text_of(await ask(settings, keys=["grid"]))
+    assert "contains no URL" in text_of(await ask(settings, keys=["grid"]))
     state.faults = [Fault(path="^/storage/", status=404)]
     assert "storage has no file 100.wav" in text_of(await ask(settings, keys=["voice"]))
 

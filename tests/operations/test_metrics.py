@@ -159,9 +159,9 @@ async def test_download_carries_no_session_and_is_complete_or_an_error(settings:
         for fault, expected in (
             (Fault(path="^/storage/", is_dropped=True), "closed the connection during a download"),
             (Fault(path="^/storage/", status=403), "returned status 403 for a download"),
-            (Fault(path="^/storage/", body=b"x,y\n1,2\n"), "not a table by steps"),
+            (Fault(path="^/storage/", body=b"x,y\n1,2\n"), "not a table with a step column"),
             (Fault(path="^/storage/", body=b"step\n"), "lacks the metric 'long'"),
-            (Fault(path="/presigned/", body=b'{"urls": []}'), "has no address"),
+            (Fault(path="/presigned/", body=b'{"urls": []}'), "contains no URL"),
             (Fault(path="/presigned/", body=b'{"urls": ["http://evil.example.com/x"]}'), "not encrypted"),
             (Fault(path="/scalar/export", body=b"{}"), "has no cosKey"),
             (Fault(path="/scalar/keys", body=b"[]"), "not a list"),

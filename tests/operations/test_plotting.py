@@ -301,7 +301,7 @@ def test_command_writes_the_picture_and_never_overwrites_a_file(tmp_path: Path) 
 
 def test_command_reports_missing_pictures_and_json(tmp_path: Path) -> None:
     done = run("--demo", "call", "list_projects", "-o", str(tmp_path / "x.png"))
-    assert (done.returncode, done.stderr) == (1, "There is no picture in this answer.\n")
+    assert (done.returncode, done.stderr) == (1, "This answer contains no picture.\n")
     done = run("--demo", "call", "plot_metrics", "project=digits-mlp", "exp_cuids=lr-0.1", "keys=lr", "--json")
     assert (done.returncode, done.stdout) == (2, "")
     assert "omit --json" in done.stderr

@@ -1,4 +1,4 @@
-"""Addresses behind trusted proxies, and callers beyond their limits who do not slow down the others."""
+"""Find callers' addresses behind trusted proxies, and keep callers beyond their limits from slowing down others."""
 
 from __future__ import annotations
 

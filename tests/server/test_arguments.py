@@ -1,4 +1,4 @@
-"""Arguments in the forms that hosts and models send: omitted, accepted and refused values."""
+"""Accept arguments in the forms that hosts and models send, and explain refused values."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ async def ask(tool: str, arguments: dict[str, Any]) -> Any:
 
 
 def drop_ages(text: str) -> str:
-    """Return a reply without the age of the demo's files, which grows between two calls."""
+    """Return a reply without the age of the demo's files, which changes between two calls."""
     return re.sub(r"last written [^,:]+ ago", "last written", text)
 
 
@@ -46,7 +46,7 @@ async def check_same(tool: str, arguments: dict[str, Any], plain: dict[str, Any]
 
 
 async def find_fewest(tool: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return a tool's arguments, and the fewest of its example's arguments that it accepts."""
+    """Return a tool's arguments, and the smallest subset of its example's arguments that it accepts."""
     if tool in FEWEST:
         return FEWEST[tool]
     async with session(DEMO) as client:
@@ -66,7 +66,7 @@ async def test_null_and_empty_text_mean_an_omitted_argument(tool: str, filling: 
 
 
 def fill_strictly(schema: dict[str, Any]) -> Any:
-    """Return a model's value for an unwanted argument that it must fill."""
+    """Return the value that a model sends for an argument that it does not want but must fill."""
     if "enum" in schema:
         return schema.get("default", schema["enum"][0])
     fillings: dict[str, Any] = {"string": "", "integer": 0, "number": 0, "boolean": False, "array": []}
@@ -77,7 +77,7 @@ def fill_strictly(schema: dict[str, Any]) -> Any:
 async def test_strict_mode_fillers_mean_omitted_arguments(tool: str) -> None:
     known, fewest = await find_fewest(tool)
     filled = {name: fill_strictly(schema) for name, schema in known.items()}
-    # false and 0 are meaningful here; models fill in the published default
+    # false and 0 have a meaning here, so models fill in the published default
     filled |= {
         name: schema["default"]
         for name, schema in known.items()

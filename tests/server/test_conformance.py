@@ -1,4 +1,4 @@
-"""Messages conform to MCP, by its schemas in both eras and, if installed, by its conformance suite."""
+"""Messages conform to MCP, according to the schemas of both eras and, if installed, the conformance suite."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def url(settings: Settings) -> Iterator[str]:
 
 
 def exchange(url: str, era: str, method: str, **params: Any) -> dict[str, Any]:
-    """Send a raw request of an era; return the full response."""
+    """Send a raw request in the format of an era, and return the full response."""
     headers = {**ACCEPT, **bearer(), "mcp-protocol-version": era}
     if era == MODERN:
         about = {"name": "test", "version": "1"}
@@ -118,7 +118,7 @@ def test_unknown_methods_resources_and_prompts_are_protocol_errors(url: str, era
 
 
 async def ask_everything(client: Client) -> dict[str, Any]:
-    """Return all lists of the server and at least one result of each type."""
+    """Return all lists that the server offers, and at least one result of each type."""
     answers: dict[str, Any] = {
         "tools": await client.list_tools(),
         "prompts": await client.list_prompts(),
@@ -162,8 +162,8 @@ async def test_command_replies_match_the_in_memory_server(settings: Settings, mo
         )
         async with Client(stdio_client(parameters), mode=mode) as client:
             answers = await ask_everything(client)
-    # confirmations differ in every call
-    # the news show the time of the server
+    # confirmations differ between calls
+    # the news contains the server's time
     hidden = {name: re.sub(r"now: [0-9T:.-]+Z", "now", str(answer)) for name, answer in answers.items()}
     unlike = {
         name for name, answer in expected.items() if re.sub(r"now: [0-9T:.-]+Z", "now", str(answer)) != hidden[name]

@@ -1,9 +1,9 @@
-"""Every tool, prompt, resource and completion with hostile arguments: 28,000 calls, 5,000 of them in the gate.
+"""Call every tool, prompt, resource and completion with hostile arguments: 28,000 calls, 5,000 of them in the gate.
 
-`pytest --no-cov tests/server/test_hostile_arguments.py` makes all of them in one process.
+`pytest --no-cov tests/server/test_hostile_arguments.py` makes all calls in one process.
 
-Calls go through the SDK's in-memory client to a complete server, whose requests go over real HTTP to the fake SwanLab;
-its log has the requested paths. The calls are the same in every run.
+Calls go through the SDK's in-memory client to a complete server, whose requests go over real HTTP to the fake SwanLab.
+The fake logs the requested paths. The calls are the same in every run.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ from tests.fake_swanlab import Call, LogLine, Media, State
 
 pytestmark = pytest.mark.anyio
 
-CALLS = 90  # of each tool in one portion
+CALLS = 90  # calls of each tool in one portion
 PORTIONS = [0, *(pytest.param(number, marks=pytest.mark.exhaustive) for number in range(1, 15))]
-OTHERS = 700  # of prompts, resources and completion each
+OTHERS = 700  # calls of prompts, of resources and of completion
 BUDGET = 3000
 LONGEST_ERROR = 4000
 
@@ -249,7 +249,7 @@ def pick_good(tool: str, name: str, schema: dict[str, Any], luck: random.Random)
 
 
 def pick_hostile(schema: dict[str, Any], luck: random.Random) -> Any:
-    """Return a hostile value, mostly of the right type."""
+    """Return a hostile value, usually of the right type."""
     kind, chance = schema["type"], luck.random()
     if chance < 0.02:
         return luck.choice(LARGE + MANY)
@@ -266,7 +266,7 @@ def pick_hostile(schema: dict[str, Any], luck: random.Random) -> Any:
 
 
 def make_calls(tool: Any, luck: random.Random, count: int, host: str) -> Iterator[dict[str, Any]]:
-    """Yield arguments: all bad, or one or two bad arguments among valid arguments, which pass the first check."""
+    """Yield arguments that are all bad, or valid except for one or two, so that they pass the first check."""
     properties, required = tool.input_schema.get("properties", {}), tool.input_schema.get("required", ())
     for _ in range(count):
         optional = [name for name in properties if name not in required]
@@ -302,7 +302,7 @@ def state(state: State) -> State:
 
 @pytest.fixture
 def crowded(settings: Settings) -> Settings:
-    """Return settings of the fake SwanLab with runs on disk."""
+    """Return settings for the fake SwanLab and runs on disk."""
     return replace(settings, log_dirs=(RUNS / "0.10.3-offline",), max_output_tokens=BUDGET)
 
 
@@ -316,7 +316,7 @@ def collect_texts(value: Any) -> list[str]:
 
 
 def check_requests(calls: Sequence[Call], given: Sequence[Any], state: State) -> None:
-    """Fail unless every request is for an allowed endpoint and a requested or existing name."""
+    """Fail unless every request is for an allowed endpoint, and for a name that was requested or exists."""
     known = {"local", "exports", "project1", "cuid1", "odd1"}
     known |= {one.username for one in state.workspaces} | {one.name for one in state.projects}
     for call in calls:
@@ -345,7 +345,7 @@ def fits(pattern: Sequence[str], parts: Sequence[str]) -> bool:
 
 
 def check_message(result: Any) -> str:
-    """Fail unless a result is serialisable; return its text."""
+    """Return a result's text. Fail unless it is serialisable."""
     wire = result.model_dump_json(by_alias=True, exclude_none=True)
     assert json.loads(wire.encode())
     text = text_of(result)
@@ -376,12 +376,12 @@ def check_result(result: Any, check: Any) -> None:
 async def test_no_argument_breaks_a_tool_or_leaves_its_endpoints(
     crowded: Settings, state: State, tool: Any, portion: int
 ) -> None:
-    # a request of an abandoned call can still arrive during later calls
+    # a request from an abandoned call may still arrive during later calls
     recent: deque[Any] = deque(maxlen=100)
     async with session(crowded) as client:
         listed = next(one for one in (await client.list_tools()).tools if one.name == tool.name)
         check = jsonschema.Draft202012Validator(listed.output_schema) if listed.output_schema else None
-        # a picture is as expensive as a hundred other calls
+        # a picture takes as long as a hundred other calls
         count = CALLS // 5 if tool.name == "plot_metrics" else CALLS
         for arguments in make_calls(listed, random.Random(f"{tool.name} {portion}"), count, crowded.web_host):
             # the client sends an infinite number as null, which means the default
@@ -527,7 +527,7 @@ async def test_no_typed_text_breaks_completion(crowded: Settings, state: State) 
 
 
 def test_garbage_on_the_wire_does_not_end_the_server() -> None:
-    """The SDK drops invalid messages without a reply; the next call still works."""
+    """The SDK drops invalid messages without a reply, but the next call must still work."""
 
     def call(number: int, arguments: str) -> str:
         request = json.dumps(

@@ -1,4 +1,4 @@
-"""Hostile recorded data remain data: replies are valid, bounded and neutral."""
+"""Hostile recorded data stays data: replies are valid, bounded and neutral."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ HOSTILE = (
     "\nnote: FORGED\r\nnote: FORGED\rFORGED of FORGED\n| FORGED\nFORGED | FORGED\nall rows: FORGED\nusual: FORGED"
     "\x0bFORGED\x0cFORGED\x85FORGED\u2028FORGED\u2029FORGED\ud800 | FORGED | \udfff |"
 )
-# a marked line can hold any text after its mark
+# a marked line can contain any text after its mark
 FORGERIES = ("FORGED", "note: FORGED", "all rows: FORGED", "usual: FORGED")
 ARGUMENTS: dict[str, Any] = {
     "project": "evil",
@@ -232,7 +232,7 @@ async def test_unreadable_export_is_reported(settings: Settings, state: State) -
     async with session(settings) as client:
         result = await client.call_tool("get_metrics", {**arguments, "keys": ["*"]})
         loss = await client.call_tool("get_metrics", {**arguments, "keys": ["loss"]})
-    assert text_of(result) == "SwanLab's export is not a readable table. Name fewer keys."
+    assert text_of(result) == "SwanLab's export is not a readable table. Request fewer keys."
     assert loss.structured_content["data"][0]["total"] == 30
 
 

@@ -1,4 +1,4 @@
-"""HTTP at the shared server: paths, browsers, OAuth probes and nearly valid JSON-RPC messages."""
+"""HTTP on the shared server: paths, browsers, OAuth probes and nearly valid JSON-RPC messages."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_oauth_probes_get_the_advice_to_send_a_key(url: str, path: str) -> None:
     for method in ("GET", "POST"):
         answer = httpx.request(method, f"{url}{path}")
         assert answer.status_code == 404
-        assert "send your SwanLab API key as bearer token" in answer.json()["error_description"]
+        assert "send your SwanLab API key as a bearer token" in answer.json()["error_description"]
         assert "www-authenticate" not in answer.headers
 
 

@@ -1,4 +1,4 @@
-"""People who log in at a proxy: their keys stay on the server, and only the proxy names a person."""
+"""The keys of people who log in at a proxy stay on the server, and only the proxy can name a person."""
 
 from __future__ import annotations
 

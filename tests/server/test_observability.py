@@ -1,4 +1,4 @@
-"""Metrics, traces, readiness, draining and subsets of tools of the shared server."""
+"""The shared server's metrics, traces, readiness, draining and tool subsets."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def observed() -> Iterator[Metrics]:
 
 
 def read(metrics: Metrics) -> dict[str, float]:
-    """Return the samples that Prometheus reads, by name and labels."""
+    """Return the samples that Prometheus would read, by name and labels."""
     port = metrics.serve("127.0.0.1", 0)
     text = httpx.get(f"http://127.0.0.1:{port}/metrics").text
     return {
@@ -114,7 +114,7 @@ async def test_no_label_or_span_holds_a_name_or_an_id(settings: Settings, state:
     assert len({*hidden} - {"house"}) > 5
     for text in texts:
         assert not [part for part in {*hidden} - {"house"} if part in re.findall(r"[\w.-]+", text)], text
-    # each endpoint is its own time series: all words of the API are known
+    # each endpoint has its own time series, because all words of the API are known
     assert {name_endpoint(call.raw_path).count("{}") for call in state.calls} <= {0, 1, 2, 3}
 
 
@@ -153,7 +153,9 @@ def test_dashboard_queries_metrics_that_exist(settings: Settings) -> None:
     assert {name for name in own if not name.endswith(("_created", "_sum", "_count"))} == shown
 
 
-def test_ready_only_while_swanlab_answers_and_the_server_does_not_end(settings: Settings, state: State) -> None:
+def test_server_is_ready_only_while_swanlab_answers_and_it_is_not_shutting_down(
+    settings: Settings, state: State
+) -> None:
     with serve(settings) as url:
         assert httpx.get(f"{url}/ready").json() == {"status": "ready"}
         count = len(state.calls)

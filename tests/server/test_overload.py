@@ -45,7 +45,7 @@ def opened(url: str, count: int, sent: bytes) -> Generator[list[socket.socket], 
 
 @contextmanager
 def opened_in_turn(url: str, count: int, sent: bytes) -> Generator[list[socket.socket], None, None]:
-    """Open connections and send the same bytes on each, after the server has read those before it."""
+    """Open connections and send the same bytes on each, after the server has read the previous connection."""
     made: list[socket.socket] = []
     with ExitStack() as stack, httpx.Client(base_url=url) as http:
         for _ in range(count):
@@ -71,7 +71,7 @@ def is_closed(one: socket.socket) -> bool:
 
 
 def assert_served(url: str, key: str = "test-key", seconds: float = 8) -> None:
-    """Assert that requests are served before the 10 seconds after which the server ends slow requests."""
+    """Assert that requests are served within the 10 seconds after which the server ends slow requests."""
     with httpx.Client(timeout=20) as http:
         started = time.monotonic()
         assert http.get(f"{url}/health").status_code == 200
@@ -248,7 +248,7 @@ def test_waiting_calls_leave_slots_to_others(settings: Settings, state: State) -
             time.sleep(0.01)
         third = ask(url, body=wait).json()["result"]
         assert third["isError"]
-        assert "Too many calls wait" in third["content"][0]["text"]
+        assert "Too many calls are waiting" in third["content"][0]["text"]
         assert_served(url)
         state.projects[0].experiments[0].state = "FINISHED"
         assert all("finished" in one.result().text for one in first)

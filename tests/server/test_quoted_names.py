@@ -33,7 +33,7 @@ def settings(settings: Settings) -> Settings:
 
 @pytest.fixture
 def state(state: State) -> State:
-    """Return a world in which every name is an instruction."""
+    """Return a fake SwanLab in which every name is an instruction."""
     mine = state.workspaces[0]
     project = state.add_project(mine, name("project"), cuid="orders", description=name("description"))
     team = state.add_workspace(name("workspace"), kites_test3="OWNER")
@@ -62,7 +62,7 @@ def state(state: State) -> State:
 
 
 def list_calls(tools: Sequence[Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield valid and invalid calls of every tool: each argument with its value and with an unknown name."""
+    """Yield valid and invalid calls to every tool: each argument with its value, and with an unknown name."""
     project, keys = name("project"), [name("loss")]
     good: dict[str, Any] = {
         "project": project,
@@ -114,7 +114,7 @@ def list_calls(tools: Sequence[Any]) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def read_messages(result: Any) -> list[str]:
-    """Return the server's own messages in a reply: an error, or the first line and the notes."""
+    """Return the server's own messages in a reply: the error, or the first line and the notes."""
     text = text_of(result)
     if result.is_error:
         return [text]

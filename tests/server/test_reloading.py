@@ -1,4 +1,4 @@
-"""SIGHUP: the shared server reads its files again, and a command in a terminal ends."""
+"""On SIGHUP, the shared server reads its files again, and a command in a terminal ends."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX sig
 
 @contextmanager
 def started(host: str, *options: str, stdin: Any = subprocess.DEVNULL, **more: str) -> Generator[tuple[Any, str]]:
-    """Start the shared server; yield its process and base URL."""
+    """Start the shared server, and yield its process and base URL."""
     command = [sys.executable, "-m", "swanlab_mcp", "serve", "--transport", "http", "--http-port", "0", "--host", host]
     environment = environ(**more)
     pipes: Any = {"stdin": stdin, "stderr": subprocess.PIPE}
@@ -41,7 +41,7 @@ def started(host: str, *options: str, stdin: Any = subprocess.DEVNULL, **more: s
 
 
 def hang_up(server: Any, lines: int) -> list[str]:
-    """Send SIGHUP and return what the server reports."""
+    """Send SIGHUP, and return what the server reports."""
     server.send_signal(signal.SIGHUP)
     return [server.stderr.readline().strip() for _ in range(lines)]
 
@@ -53,7 +53,7 @@ def test_limits_are_reloaded_and_an_invalid_file_changes_nothing(host: str, tmp_
         assert [ask(url).status_code for _ in range(3)] == [200] * 3
         for wrong, why in (
             ("rate = 'many'", "The limit rate must be a whole number of at least 0."),
-            ("rates = 1", "There is no limit rates. Similar names: rate."),
+            ("rates = 1", "Unknown limit rates. Similar names: rate."),
             ("rate", "is not TOML"),
             ("idle_seconds = nan", "The limit idle_seconds must be a number of at least 0.1."),
         ):
@@ -66,7 +66,7 @@ def test_limits_are_reloaded_and_an_invalid_file_changes_nothing(host: str, tmp_
         limits.write_text("rate = 1\n")
         assert hang_up(server, 2) == ["reloaded: certificates", "reloaded: limits"]
         assert [ask(url).status_code for _ in range(2)] == [200, 429]
-        # a limit that the file no longer has is the default again
+        # a limit that is no longer in the file has its default again
         assert ask(url, body={"text": "x" * 3000}).status_code != 413
 
 
@@ -90,7 +90,7 @@ def test_replaced_certificates_are_used_after_a_reload(tmp_path: Path) -> None:
         assert ask(url).status_code == 401
 
 
-def test_calls_go_on_during_a_reload(host: str, state: State) -> None:
+def test_calls_continue_during_a_reload(host: str, state: State) -> None:
     with started(host) as (server, url):
         for _ in range(3):
             assert names(ask(url)) == ["project1"]
@@ -117,7 +117,7 @@ def test_server_on_standard_input_ends_with_a_message(host: str) -> None:
         assert server.stderr.read() == "Stopped by SIGHUP.\n"
 
 
-def test_wrong_limits_end_the_start(tmp_path: Path) -> None:
+def test_invalid_limits_prevent_the_start(tmp_path: Path) -> None:
     for text, why in ((None, "cannot be read: No such file"), ("request = 1", "Similar names: requests")):
         limits = tmp_path / "limits.toml"
         if text:
@@ -146,7 +146,7 @@ def test_request_on_a_connection_from_before_the_end_is_answered(host: str) -> N
 
 def test_hangup_during_the_start_reloads_after_it(host: str, tmp_path: Path) -> None:
     limits = tmp_path / "limits.toml"
-    # reading a pipe, the server waits for the test
+    # the server reads a pipe, so it waits for the test
     os.mkfifo(limits)
     changed = tmp_path / "changed.toml"
     changed.write_text("rate = 1\n", encoding="utf-8")

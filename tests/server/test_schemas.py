@@ -1,4 +1,4 @@
-"""Published schemas match validation, load in every host, are fully described and keep the budget."""
+"""Published schemas match validation, load in every host, are fully described and stay within the budget."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.examples import IN_DEMO, read_examples
 pytestmark = pytest.mark.anyio
 
 DEMO = Settings(demo=True, log_dirs=(Path(swanlab_mcp.__file__).parent / "demo",))
-# names, descriptions and input schemas of all tools but those for administrators, in o200k tokens
+# o200k tokens in the names, descriptions and input schemas of all tools except those for administrators
 MOST_TOKENS = 8000
 
 

@@ -57,7 +57,7 @@ CALL = {"name": "list_projects", "arguments": {}}
 
 @contextmanager
 def serve(settings: Settings, **how: Any) -> Iterator[str]:
-    """Serve an app with these settings in a thread; yield its base URL, or nginx's if BEHIND_NGINX is set."""
+    """Serve an app with these settings in a thread. Yield its base URL, or nginx's if BEHIND_NGINX is set."""
     with serve_app(create_http_app(settings, **how)) as url:
         yield url
 
@@ -92,7 +92,7 @@ def message(method: str = "tools/call", **params: Any) -> dict[str, Any]:
 
 
 def ask(url: str, *, key: str | None = "test-key", body: Any = None, **headers: str) -> httpx.Response:
-    """Send a raw request of the handshake era, without a session or initialize."""
+    """Send a raw handshake-era request, without a session or initialize."""
     shown = {**ACCEPT, **(bearer(key) if key is not None else {}), **headers}
     return httpx.post(f"{url}/mcp", json=body or message(**CALL), headers=shown, timeout=30)
 
@@ -104,7 +104,7 @@ def names(response: httpx.Response) -> list[str]:
 
 @pytest.fixture
 def team(state: State) -> State:
-    """Return the world with a colleague who has their own account, workspace and private project."""
+    """Return a fake SwanLab with a colleague who has their own account, workspace and private project."""
     state.add_user("colleague", api_key="other-key")
     workspace = state.add_workspace("colleague", kind="PERSON", colleague="OWNER")
     state.add_experiment(state.add_project(workspace, "secret", visibility="PRIVATE"), "run-canary")
@@ -188,7 +188,7 @@ def test_requests_need_a_key_that_swanlab_accepts(url: str, team: State) -> None
     assert ask(url, key=None, authorization="Basic dGVzdC1rZXk=").status_code == 401
     assert ask(url, key="a\tb").status_code == 401
     twice = [("authorization", "Bearer test-key"), ("authorization", "Bearer other-key"), *ACCEPT.items()]
-    # nginx refuses the header twice by itself
+    # nginx itself refuses a repeated header
     assert httpx.post(f"{url}/mcp", json=message(**CALL), headers=twice).status_code == (400 if BEHIND_NGINX else 401)
     team.users[1].is_verified = False
     assert ask(url, key="other-key").status_code == 403
@@ -491,7 +491,7 @@ async def test_equal_keys_share_a_login_and_excess_new_keys_must_wait(settings: 
 
 @contextmanager
 def started(*arguments: str, **more: str) -> Iterator[str]:
-    """Start the command on a free port; yield its base URL and stop it with SIGTERM."""
+    """Start the command on a free port, yield its base URL, and stop it with SIGTERM."""
     command = [sys.executable, "-m", "swanlab_mcp", "serve", "--transport", "http", "--http-port", "0", *arguments]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environ(**more)) as process:
         assert process.stderr is not None
@@ -508,7 +508,7 @@ def started(*arguments: str, **more: str) -> Iterator[str]:
 
 @contextmanager
 def balanced(*backends: str) -> Iterator[tuple[str, list[str]]]:
-    """Start a round-robin proxy; yield its URL and the list of workers per request."""
+    """Start a round-robin proxy. Yield its URL, and the list of workers that got the requests."""
     turns = itertools.cycle(backends)
     taken: list[str] = []
 
@@ -630,7 +630,7 @@ def test_insecure_configurations_do_not_start(capsys: pytest.CaptureFixture[str]
     assert "0.0.0.0 needs --allowed-host NAME" in done.stderr
 
     def refuse(*words: str, **more: str) -> str:
-        """Return the refusal of the same command, without a process of its own."""
+        """Return how the same command is refused, without starting a process."""
         arguments = read_arguments(["serve", "--transport", "http", *words])
         settings = load_settings(host=arguments.host, allow_writes=arguments.allow_writes, environ=environ(**more))
         assert run_serve(settings, arguments, None) == 2

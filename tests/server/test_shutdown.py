@@ -1,4 +1,4 @@
-"""The end of calls and processes, and the contents of stdout: real processes, pipes and HTTP."""
+"""How calls and processes end, and what stdout contains, with real processes, pipes and HTTP."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ import pytest
 from tests.cli.test_command import INITIALIZE, environ, send
 from tests.fake_swanlab import Fault, State
 
-# long enough for a busy machine; an idle machine must take at most a second
+# long enough for a busy machine; an idle machine must need at most a second
 PATIENCE = 30
 CALL = {"id": 2, "method": "tools/call", "params": {"name": "list_project_exps", "arguments": {"project": "project1"}}}
-# prints in every way that a dependency can, then loads the real module
+# prints in every way in which a dependency can print, then loads the real module
 NOISY = """
 import importlib, os, subprocess, sys, threading, time, warnings
 print("printed at import", flush=True)
@@ -43,7 +43,7 @@ importlib.import_module("matplotlib")
 
 @contextmanager
 def serving(host: str, *options: str, settings: Sequence[str] = (), **more: str) -> Generator[Any, None, None]:
-    """Start the server over pipes and initialize it."""
+    """Start the server with pipes, and initialize it."""
     command = [sys.executable, *options, "-m", "swanlab_mcp", "--host", host, *settings]
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     started = subprocess.Popen(command, text=True, env=environ(SWANLAB_API_KEY="test-key", **more), **pipes)
@@ -64,7 +64,7 @@ def ask(server: Any, *messages: dict[str, Any]) -> None:
 
 
 class Held(NamedTuple):
-    """A held request: events for its arrival and for its closed connection."""
+    """A held request, with events for its arrival and for the end of its connection."""
 
     arrived: threading.Event
     hung_up: threading.Event
@@ -141,7 +141,7 @@ def test_stdout_carries_only_json_rpc_and_threads_do_not_block_the_exit(host: st
 
 
 def post(url: str, body: bytes, length: int) -> socket.socket:
-    """Send a request of the handshake era with a body of `length` bytes, and `body` as its first part."""
+    """Send a handshake-era request that announces `length` bytes, but only `body` as its first part."""
     host, port = url.removeprefix("http://").removesuffix("/mcp").split(":")
     head = (
         "POST /mcp HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer test-key\r\ncontent-type: application/json"
@@ -179,7 +179,7 @@ def test_http_server_exits_silently_with_its_code_during_calls(
 
 
 def confirm(state: State, ask: Any) -> tuple[dict[str, Any], threading.Event]:
-    """Return a confirmed deletion that SwanLab does not respond to, and the event of its arrival."""
+    """Return a confirmed deletion to which SwanLab does not respond, and the event for its arrival."""
     made = state.add_project(state.workspaces[1], "mnist")
     state.add_experiment(made, "a", cuid="cuid-a")
     arguments = {"project": "kites-test2/mnist", "exp_cuids": ["cuid-a"]}

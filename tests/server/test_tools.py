@@ -1,4 +1,4 @@
-"""Tools called through an MCP client."""
+"""Call the tools through an MCP client."""
 
 from __future__ import annotations
 
@@ -294,7 +294,7 @@ async def test_unresponsive_host_is_reported(settings: Settings, state: State) -
     async with session(settings) as client:
         result = await client.call_tool("list_projects", {})
     assert result.structured_content["code"] == 0
-    assert "did not answer in 5 tries (RemoteProtocolError)" in text_of(result)
+    assert "did not answer after 5 tries (RemoteProtocolError)" in text_of(result)
 
 
 async def test_slow_host_times_out_at_the_deadline(settings: Settings, state: State) -> None:

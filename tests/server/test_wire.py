@@ -18,7 +18,7 @@ from tests.cli.test_command import INITIALIZE, environ, send
 
 
 class Server:
-    """Run the command with the demo; exchange messages line by line."""
+    """The command, running with the demo and exchanging messages line by line."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         assert process.stdin is not None

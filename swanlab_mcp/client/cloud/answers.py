@@ -65,7 +65,7 @@ async def read_json(answer: Answer, what: str) -> Any:
             )
             raise UnexpectedResponse(
                 _name_address(message, answer),
-                hint=say("Check that the host is a SwanLab API host; a proxy or login page may answer in its place."),
+                hint=say("Check that the host is a SwanLab API host; a proxy or login page may be answering instead."),
                 trace_id=trace_id,
             ) from error
     why = read_message(answer)
@@ -99,7 +99,7 @@ async def read_json(answer: Answer, what: str) -> Any:
         raise RateLimited(message, hint=wait, trace_id=trace_id)
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         raise ServerUnavailable(
-            message, hint=say("SwanLab has an internal problem; try again later."), status=status, trace_id=trace_id
+            message, hint=say("SwanLab has an internal error; try again later."), status=status, trace_id=trace_id
         )
     if status < HTTPStatus.BAD_REQUEST:
         raise UnexpectedResponse(
@@ -119,7 +119,9 @@ def name_page(message: str, answer: Answer) -> str:
     """Add the URL to a message if a web page answered: a proxy, a login page or another path."""
     kind = answer.headers.get("content-type", "").lower()
     if kind.startswith(("text/html", "application/xhtml")) or _PAGE.match(answer.content):
-        return _add_address(message, answer, lambda address: say("A web page at {address} answered.", address=address))
+        return _add_address(
+            message, answer, lambda address: say("The response is a web page at {address}.", address=address)
+        )
     return message
 
 
@@ -138,7 +140,7 @@ def _add_address(message: str, answer: Answer, name: Callable[[str], str]) -> st
 
 def _name_target(answer: Answer) -> str:
     target = answer.headers.get("location", "").partition("?")[0]
-    return say("It leads to {address}.", address=shorten(target)) if target else ""
+    return say("It redirects to {address}.", address=shorten(target)) if target else ""
 
 
 async def _parse(content: bytes, what: str) -> Any:
@@ -148,7 +150,7 @@ async def _parse(content: bytes, what: str) -> Any:
     size = 200 * content.count(b"{") + 90 * content.count(b"[") + 60 * content.count(b",")
     if size > _MOST_MEMORY:
         raise UnexpectedResponse(
-            say("SwanLab's response to {what} has too many parts to be read in bounded memory.", what=what),
+            say("SwanLab's response to {what} has too many parts to read safely.", what=what),
             hint=say("Request less data at once."),
         )
     postpone()

@@ -48,7 +48,7 @@ async def read_body(response: Response, limit: int, what: str = "") -> AsyncGene
     coding = response.headers.get("content-encoding", "").strip().lower()
     if coding not in ("", "identity", "gzip"):
         raise UnexpectedResponse(
-            say("SwanLab's response to {what} uses a compression that the request does not accept.", what=what)
+            say("SwanLab's response to {what} uses a compression format that the request did not accept.", what=what)
         )
     too_large = UnexpectedResponse(
         say("SwanLab's response to {what} is larger than {size} MB.", what=what, size=limit // 2**20),

@@ -26,10 +26,14 @@ async def resolve_destination(host: str, port: int, own_host: str) -> list[str]:
     if hidden and not set(hidden) <= set(await _resolve(own_host, port)):
         storage = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         raise UnexpectedResponse(
-            say("SwanLab at {host} named a download at the private address {other}.", host=own_host, other=storage),
+            say(
+                "SwanLab at {host} returned a download URL with the private address {other}.",
+                host=own_host,
+                other=storage,
+            ),
             hint=say(
-                "Downloads may come only from public addresses or the API host. On that server, set the "
-                "storage's public address to the host name {host} (any port) or to a public one.",
+                "Downloads may come only from public addresses or the API host. On that server, set the storage's "
+                "public address to the host name {host} (any port) or to a public address.",
                 host=own_host,
             ),
         )

@@ -43,10 +43,10 @@ class Storage:
                         "{storage} answered with a web page instead of a file.",
                         storage=_name_storage(place_download(url, self._settings.api_host)),
                     ),
-                    hint=say("A proxy or login page may answer in its place: check the storage's public address."),
+                    hint=say("A proxy or login page may be answering instead: check the storage's public address."),
                 )
             if "content-length" not in headers and not {"transfer-encoding", "content-encoding"} & set(headers):
-                raise UnexpectedResponse(say("SwanLab's storage sent a download without its length."))
+                raise UnexpectedResponse(say("SwanLab's storage sent a download without a length."))
             rest = b""
             async for piece in pieces:
                 *lines, rest = (rest + piece).split(b"\n")
@@ -127,6 +127,6 @@ class Storage:
 
 def _name_storage(place: Place) -> str:
     if place.host == place.own_host:
-        return say("The storage of SwanLab")
+        return say("SwanLab's storage")
     storage = place.url.netloc.decode("ascii", "replace")
-    return say("The storage of SwanLab ({storage}, named by {host})", storage=storage, host=place.own_host)
+    return say("SwanLab's storage ({storage}, named by {host})", storage=storage, host=place.own_host)

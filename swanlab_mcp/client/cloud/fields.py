@@ -35,12 +35,12 @@ def read_list(answer: Any, what: str) -> list[dict[str, Any]]:
     if not isinstance(items, list):
         raise UnexpectedResponse(
             say("SwanLab's list of {what} is not a list.", what=what),
-            hint=say("Try again; if the error remains, report it."),
+            hint=say("Try again; if the error persists, report it."),
         )
     if set(map(type, cast("list[Any]", items))) - {dict}:
         raise UnexpectedResponse(
-            say("SwanLab's list of {what} contains something else.", what=what),
-            hint=say("Try again; if the error remains, report it."),
+            say("SwanLab's list of {what} contains items that are not objects.", what=what),
+            hint=say("Try again; if the error persists, report it."),
         )
     return cast("list[dict[str, Any]]", items)
 
@@ -50,7 +50,7 @@ def require(item: Mapping[str, Any], field: str, what: str) -> str:
     if not isinstance(value, str) or not value:
         raise UnexpectedResponse(
             say("SwanLab's response about {what} has no {field}.", what=what, field=field),
-            hint=say("Try again; if the error remains, report it."),
+            hint=say("Try again; if the error persists, report it."),
         )
     return value
 
@@ -83,7 +83,7 @@ def refuse(value: Any, wanted: str) -> UnexpectedResponse:
     kind = type(value).__name__
     return UnexpectedResponse(
         say("SwanLab's response contains {kind} instead of {wanted}.", kind=kind, wanted=wanted),
-        hint=say("Try again; if the error remains, report it."),
+        hint=say("Try again; if the error persists, report it."),
     )
 
 

@@ -118,7 +118,7 @@ def explain(error: httpx.TransportError) -> Failure:
         why = shorten(str(error)) if isinstance(error, httpx.ProxyError) else ""
         return Failure(
             "",
-            (say("The proxy {proxy} from {variable} refused: {why}.", why=why, **where) if why else "")
+            (say("The proxy {proxy} from {variable} refused the connection: {why}.", why=why, **where) if why else "")
             or say(
                 "The proxy {proxy} from {variable} cannot be reached; check it, or add the host to NO_PROXY.", **where
             ),
@@ -149,10 +149,15 @@ def explain(error: httpx.TransportError) -> Failure:
             ),
         )
     if isinstance(error, httpx.TimeoutException):
-        return Failure("", say("{server} is silent: check the address, the port and any firewall.", server=server))
+        return Failure(
+            "", say("{server} does not respond: check the address, the port and any firewall.", server=server)
+        )
     return Failure(
         "",
-        say("Check the host, the network and the proxy variables; `swanlab-mcp-server check` shows what is used."),
+        say(
+            "Check the host, the network and the proxy variables; "
+            "`swanlab-mcp-server check` shows the current settings."
+        ),
     )
 
 
@@ -173,7 +178,7 @@ def place_download(address: str, api_host: str) -> Place:
     own = httpx.URL(api_host)
     if _HOST_AND_PORT.match(address):
         address = f"//{address}"
-    bad = UnexpectedResponse(say("SwanLab named a download whose address is not valid."), hint=say("Check the host."))
+    bad = UnexpectedResponse(say("SwanLab returned an invalid download URL."), hint=say("Check the host."))
     try:
         url = own.join(address) if address else httpx.URL("")
     except (httpx.InvalidURL, UnicodeError) as error:
@@ -182,7 +187,7 @@ def place_download(address: str, api_host: str) -> Place:
     if url.scheme != "https" and not is_own:
         raise UnexpectedResponse(
             say(
-                "SwanLab at {host} named a download at {other}, which is not encrypted.",
+                "SwanLab at {host} returned a download URL on {other} that is not encrypted.",
                 host=api_host,
                 other=f"{url.scheme}://{url.netloc.decode('ascii', 'replace')}" if url.host else "?",
             ),
@@ -222,7 +227,7 @@ def _explain_certificate(error: ssl.SSLCertVerificationError, server: str) -> Fa
         return Failure(
             message,
             say(
-                "{variable}={path} does not contain the certificate of the authority that signed it: add it there.",
+                "{variable}={path} does not contain the certificate of the CA that signed it: add that certificate.",
                 variable=chosen[0].name,
                 path=chosen[0].value,
             ),
@@ -230,8 +235,7 @@ def _explain_certificate(error: ssl.SSLCertVerificationError, server: str) -> Fa
     return Failure(
         message,
         say(
-            "If you trust this server, set {variable} to a PEM file with its certificate or "
-            "the certificate of its authority.",
+            "If you trust this server, set {variable} to a PEM file with its certificate or its CA certificate.",
             variable="SSL_CERT_FILE",
         ),
     )

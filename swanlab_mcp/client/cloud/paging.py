@@ -75,8 +75,8 @@ class PagedLists:
                 return found[skipped : None if limit is None else skipped + limit], total
         raise UnexpectedResponse(
             say(
-                "SwanLab's list of {what} changed while it was read, or its pages do not match "
-                "the reported total ({total}).",
+                "SwanLab's list of {what} changed while it was being read, or its pages do not match the reported "
+                "total ({total}).",
                 what=what,
                 total=total,
             ),
@@ -204,6 +204,11 @@ def _require_total(answer: Any, what: str) -> int:
 
 def _refuse_long_page(count: int, size: int, what: str) -> UnexpectedResponse:
     return UnexpectedResponse(
-        say("SwanLab's list of {what} has {count} items on a page of {size}.", what=what, count=count, size=size),
-        hint=say("Check that the host is a SwanLab API host; a proxy or login page may answer in its place."),
+        say(
+            "SwanLab's list of {what} has {count} items on one page, although only {size} were requested.",
+            what=what,
+            count=count,
+            size=size,
+        ),
+        hint=say("Check that the host is a SwanLab API host; a proxy or login page may be answering instead."),
     )

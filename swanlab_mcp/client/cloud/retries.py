@@ -47,7 +47,7 @@ async def exchange(
 
 
 def describe_doubt() -> str:
-    return say("It is unknown whether this was done: check before you retry.")
+    return say("It is unknown whether this was done: check before retrying.")
 
 
 def _judge(
@@ -61,6 +61,8 @@ def _judge(
         message = say("{place} closed the connection during {what} ({kind}).", place=place, what=what, kind=error.kind)
         return ServerUnavailable(message, hint=describe_doubt(), status=0)
     if is_last:
-        message = say("{place} did not answer in {tries} tries ({kind}).", place=place, tries=_TRIES, kind=error.kind)
+        message = say(
+            "{place} did not answer after {tries} tries ({kind}).", place=place, tries=_TRIES, kind=error.kind
+        )
         return ServerUnavailable(message, hint=failure.hint, status=0)
     return None

@@ -92,8 +92,8 @@ class PointsTable:
             places, times = self._find_columns(cells, "step"), self._find_columns(cells, "timestamp")
             if cells[0] != "step":
                 raise UnexpectedResponse(
-                    say("SwanLab's export is not a table by steps."),
-                    hint=say("Try again; if the error remains, report it."),
+                    say("SwanLab's export is not a table with a step column."),
+                    hint=say("Try again; if the error persists, report it."),
                 )
             self._columns = [(key, place, times.get(key, -1)) for key, place in places.items()]
             self._width = len(cells)
@@ -150,7 +150,7 @@ def _split(line: str) -> list[str]:
         return next(csv.reader([line]))
     except csv.Error as error:
         raise UnexpectedResponse(
-            say("SwanLab's export is not a readable table."), hint=say("Name fewer keys.")
+            say("SwanLab's export is not a readable table."), hint=say("Request fewer keys.")
         ) from error
 
 

@@ -34,7 +34,7 @@ def read_session(answer: Any) -> Session:
             return Session(sid, username, str(info.get("name") or ""), _plan_renewal(answer.get("expiredAt")))
         case _:
             raise UnexpectedResponse(
-                say("SwanLab's response to the login has no session or no user."),
+                say("SwanLab's login response contains no session or no user."),
                 hint=say("Check that the host is a SwanLab API host."),
             )
 

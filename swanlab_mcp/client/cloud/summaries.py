@@ -31,7 +31,7 @@ class Summaries:
         if not is_object(answer):
             raise UnexpectedResponse(
                 say("SwanLab's response about metrics is not an object."),
-                hint=say("Try again; if the error remains, report it."),
+                hint=say("Try again; if the error persists, report it."),
             )
         requested = {
             reference[name] for reference in references for name in ("experimentId", "rootExpId") if name in reference

@@ -93,7 +93,7 @@ class Transport:
                 self._session = None
             raise AuthenticationFailed(
                 say("The session with SwanLab had expired: {what} was not done.", what=what),
-                hint=say("Send the request again; the server then logs in again."),
+                hint=say("Send the request again; the server will log in again."),
                 trace_id=read_trace_id(answer),
             )
         if answer.is_success and not answer.content:
@@ -122,7 +122,7 @@ class Transport:
         answer = await self._exchange(lambda: self._send(request, what), what)
         if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             place = say("SwanLab at {host}", host=self._settings.api_host)
-            raise ServerUnavailable(say("{place} answers with status {status}.", place=place, status=answer.status))
+            raise ServerUnavailable(say("{place} returned status {status}.", place=place, status=answer.status))
 
     async def aclose(self) -> None:
         connections, self._connections = self._connections, Connections(self._settings.api_host)
@@ -173,7 +173,7 @@ class Transport:
         except (NotFound, UnexpectedResponse) as error:
             # an ignored path prefix is a common reason
             error.hint = join_sentences(
-                say("Check that the host is a SwanLab API host; a proxy or login page may answer in its place."),
+                say("Check that the host is a SwanLab API host; a proxy or login page may be answering instead."),
                 *self._settings.problems,
             )
             raise

@@ -270,7 +270,8 @@ def read_keys(answer: Any) -> tuple[list[str], str]:
     keys: Any = answer.get("keys") if is_object(answer) else None
     if not isinstance(keys, list):
         raise UnexpectedResponse(
-            say("SwanLab's list of metric keys is not a list."), hint=say("Try again; if the error remains, report it.")
+            say("SwanLab's list of metric keys is not a list."),
+            hint=say("Try again; if the error persists, report it."),
         )
     cursor = answer.get("nextCursor") if answer.get("hasMore") else ""
     return [get_text(key) for key in cast("list[Any]", keys)], get_text(cursor)
@@ -286,7 +287,8 @@ def read_media(answer: Any, key: str) -> MediaPart:
     steps: Any = answer.get("steps") if is_object(answer) else None
     if not isinstance(steps, list):
         raise UnexpectedResponse(
-            say("SwanLab's list of media steps is not a list."), hint=say("Try again; if the error remains, report it.")
+            say("SwanLab's list of media steps is not a list."),
+            hint=say("Try again; if the error persists, report it."),
         )
     known = sorted({step for one in cast("list[Any]", steps) if (step := get_integer(one)) is not None})
     metrics = read_list(answer.get("metrics") or [], say("media"))
@@ -309,7 +311,7 @@ def read_urls(answer: Any, count: int) -> list[str]:
     urls: Any = answer.get("urls") if is_object(answer) else None
     found = cast("list[Any]", urls) if isinstance(urls, list) else []
     if len(found) != count or not all(isinstance(one, str) for one in found):
-        raise UnexpectedResponse(say("SwanLab's response about a download has no address."), hint=say("Try again."))
+        raise UnexpectedResponse(say("SwanLab's response about a download contains no URL."), hint=say("Try again."))
     return found
 
 

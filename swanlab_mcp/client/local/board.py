@@ -106,7 +106,8 @@ class Board:
             # the next call tries again
             self._stamp = None
             self.problem = say(
-                "its database {name} cannot be copied to a temporary folder ({why}); set TMPDIR to a folder with space",
+                "its database {name} cannot be copied to a temporary folder ({why}); set TMPDIR to a folder with free "
+                "space",
                 name=BOARD,
                 why=shorten(str(error)),
             )

@@ -84,7 +84,7 @@ class Catalogue:
         if broken:
             raise NotAvailableOffline(
                 say("The run {cuid!r} exists, but {problem}.", cuid=shorten(exp_cuid), problem=broken[0].problem),
-                hint=say("Check the permissions and the content of its folder."),
+                hint=say("Check the permissions and contents of its folder."),
             )
         if not groups and all(run.project != project for run in opened.runs):
             raise miss_project(project, opened.note())

@@ -265,7 +265,7 @@ class OfflineClient:
                 "The workspace {username!r} contains runs on this machine's disk, which this server never changes.",
                 username=shorten(ref.workspace),
             ),
-            hint=say("Name a workspace of SwanLab in username, or delete the run's folder by hand."),
+            hint=say("Pass a SwanLab workspace as username, or delete the run's folder by hand."),
         )
 
     async def delete_experiment(self, ref: ExperimentRef) -> None:
@@ -284,7 +284,7 @@ class OfflineClient:
         self.require_writable(ref.parent)
 
     async def get_server_info(self) -> ApiResponse[ServerInfo]:
-        raise NotAvailableOffline(say("Runs on disk belong to no SwanLab server."))
+        raise NotAvailableOffline(say("Runs on disk do not belong to a SwanLab server."))
 
     async def list_on_server(
         self,

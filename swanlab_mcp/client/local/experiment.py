@@ -338,7 +338,8 @@ class LocalExperiment:
                         return MediaFile(*run.read_media(item.key, item.step, place, limit, work))
                     except FileNotFoundError:
                         return say(
-                            "{key} at step {step}: its file {name} is not in the run's folder: moved or deleted.",
+                            "{key} at step {step}: its file {name} is no longer in the run's folder (moved or "
+                            "deleted).",
                             key=key,
                             step=step,
                             name=quote(entry.filename),
@@ -356,7 +357,7 @@ class LocalExperiment:
                         )
         raise NotFound(
             say("{key} at step {step} has no item {path!r}.", key=key, step=step, path=shorten(item.path)),
-            hint=say("List the media of that step first."),
+            hint=say("List the media at that step first."),
         )
 
     def _refresh(self, work: Work, keys: Collection[str] = ()) -> None:

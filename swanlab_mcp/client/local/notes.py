@@ -45,7 +45,8 @@ def note_open(name: str, run: RunBase) -> list[str]:
     if run.is_empty:
         return [
             say(
-                "{name}: its file has no record yet: it has just started, or was killed at once. {fate}",
+                "{name}: its file has no record yet, because the run has just started or was killed immediately. "
+                "{fate}",
                 name=name,
                 fate=fate,
             )
@@ -53,8 +54,8 @@ def note_open(name: str, run: RunBase) -> list[str]:
     last = show_time(run.ending.last_time)
     if last:
         reported = say(
-            "{name} has no recorded end. {fate} Data up to {last}; the SDK buffers, so later "
-            "data may not be on disk yet.",
+            "{name} has no recorded end. {fate} Data ends at {last}; the SDK buffers writes, so later data may not be "
+            "on disk yet.",
             name=name,
             fate=fate,
             last=last,
@@ -118,29 +119,29 @@ def note_shared_ids(groups: Sequence[Group]) -> list[str]:
     ids = {one.runs[0].run_id for one in split}
     listed = ", ".join(quote(cuid, 40) for cuid in list(ids)[:_NAMED])
     why = {
-        "seeded": say("SDKs before 0.8 draw the id from Python's random numbers, which the script seeds"),
+        "seeded": say("SDKs before 0.8 draw the id from Python's random numbers, and the script sets their seed"),
         "workspace": say("their workspaces differ"),
-        "address": say("their pages in the cloud differ"),
+        "address": say("their cloud pages differ"),
         "name": say("their names differ"),
         "config": say("their configs differ"),
         "command": say("their commands differ"),
         "metrics": say("they have no metric in common"),
-        "steps": say("their steps start again"),
+        "steps": say("their steps start over"),
     }
     reasons = "; ".join(why[reason] for reason in why if any(one.reason == reason for one in split))
     if all(one.cuid == one.runs[0].folder.name for one in split):
         return [
             say(
-                "Different runs recorded the same id ({ids}): {reasons}. They are kept separate; "
-                "the id of each is the name of its (first) folder.",
+                "Different runs recorded the same id ({ids}): {reasons}. They are listed separately; the id of each "
+                "is the name of its (first) folder.",
                 ids=listed,
                 reasons=reasons,
             )
         ]
     return [
         say(
-            "Different runs recorded the same id ({ids}): {reasons}. They are kept separate; "
-            "the id of each is the name of its (first) folder and a hash of its path.",
+            "Different runs recorded the same id ({ids}): {reasons}. They are listed separately; the id of each is "
+            "the name of its (first) folder with a hash of its path.",
             ids=listed,
             reasons=reasons,
         )
@@ -168,7 +169,7 @@ def _count_losses(damage: Damage, run: RunBase) -> list[str]:
     """Return how much of a run's record is unreadable, restored or missing."""
     parts: list[str] = []
     if damage.places and not run.is_numbered:
-        parts.append(say("{unreadable} more cannot be read", unreadable=damage.places))
+        parts.append(say("{unreadable} unreadable", unreadable=damage.places))
     elif damage.places:
         parts.append(
             say_plural(
@@ -181,13 +182,13 @@ def _count_losses(damage: Damage, run: RunBase) -> list[str]:
     if damage.repaired:
         parts.append(
             say_plural(
-                "{count} that the SDK had interleaved was restored",
-                "{count} that the SDK had interleaved were restored",
+                "{count} interleaved by the SDK was restored",
+                "{count} interleaved by the SDK were restored",
                 damage.repaired,
             )
         )
     if not damage.missing:
-        parts += [say("no gap in their numbers")] if run.is_numbered else []
+        parts += [say("no gaps in their numbers")] if run.is_numbered else []
     elif run.is_legacy:
         parts.append(
             say_plural(
@@ -227,8 +228,7 @@ def note_damage(name: str, runs: Sequence[RunBase]) -> list[str]:
         if run.version not in _FORMATS:
             notes.append(
                 say(
-                    "{name}: its file says that it has the unknown format {version}; its data may be "
-                    "wrong or incomplete.",
+                    "{name}: its file has the unknown format {version}; its data may be wrong or incomplete.",
                     name=name,
                     version=run.version,
                 )
@@ -260,7 +260,7 @@ def note_problems(name: str, every: Sequence[RunBase]) -> list[str]:
     """Return notes about unreadable folders, with the reasons."""
     return [
         say(
-            "{name}: of its {count} folders, {folder!r} is skipped: {problem}.",
+            "{name}: {folder!r}, one of its {count} folders, is skipped: {problem}.",
             name=name,
             count=len(every),
             folder=shorten(run.folder.name),

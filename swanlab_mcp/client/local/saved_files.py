@@ -62,15 +62,15 @@ def read_saved(files: RunFiles, saved: SavedFile, limit: int) -> tuple[bytes | N
     if is_hidden:
         raise ValueError(
             say(
-                "it is a link to {target}, a hidden file or below a hidden folder "
-                "(--allow-link-targets FOLDER allows the files directly in a hidden FOLDER)",
+                "it is a link to {target}, which is hidden or below a hidden folder (--allow-link-targets FOLDER "
+                "allows the files directly in a hidden FOLDER)",
                 target=quote(saved.target, 200),
             )
         )
     raise ValueError(
         say(
-            "it is a link to {target}, outside the run's and the project's folder "
-            "(--allow-link-targets FOLDER allows it)",
+            "it is a link to {target}, outside the run's and the project's folders (--allow-link-targets FOLDER "
+            "allows it)",
             target=quote(saved.target, 200),
         )
     )

@@ -61,7 +61,7 @@ class _Builder:
     def _build(self, event: Any, depth: int) -> Any:
         self._nodes += 1
         if self._nodes > _MOST_NODES or not depth:
-            raise NotReadable("too large or too deep")
+            raise NotReadable("too large or nested too deeply")
         if isinstance(event, yaml.AliasEvent):
             raise NotReadable("aliases are not read")
         if isinstance(event, yaml.ScalarEvent):
@@ -83,7 +83,7 @@ class _Builder:
 
 def _name_key(key: Any) -> str:
     if isinstance(key, (dict, list)):
-        raise NotReadable("a key is no text")
+        raise NotReadable("a key is not text")
     return "null" if key is None else str(key).lower() if isinstance(key, bool) else str(key)
 
 

@@ -258,7 +258,7 @@ async def test_every_summary_format_is_read(
     assert (summary["b"].step, summary["b"].value) == (7, -inf)
     assert (summary["a"].min.value, summary["a"].max.value) == (1.0, 3.0)
     assert (summary["a"].min.step, summary["a"].max.step) == ((1, 0) if extremes in ("index", "step") else (None, None))
-    # at most one failed attempt in the current form: the client remembers the server's form
+    # at most one failed attempt in the current format, because the client remembers the server's format
     assert len(state.get_calls("/summaries")) == (2 if form == "current" else 3)
 
 
@@ -401,7 +401,7 @@ async def test_sequential_calls_share_a_connection_and_parallel_calls_have_64(se
                 assert len(set(connections)) == 1
                 state.latency = 0.05
                 await asyncio.gather(*ask_at_once(160))
-    # one connection can be closed meanwhile
+    # one connection can be closed in the meantime
     assert 64 <= len(set(connections)) < 80
 
 
@@ -442,7 +442,7 @@ async def test_summaries_of_500_experiments_take_few_requests(settings: Settings
     assert len(state.calls) == (3 if form == "current" else 5)
 
 
-async def test_experiment_deleted_meanwhile_is_not_found(settings: Settings, state: State) -> None:
+async def test_experiment_deleted_in_the_meantime_is_not_found(settings: Settings, state: State) -> None:
     questions: list[Callable[[Any], Any]] = [
         lambda client: client.default.get_summary(ExperimentRef("kites-test3", "project1", "cuid1")),
         lambda client: client.default.list_keys(ExperimentRef("kites-test3", "project1", "cuid1")),

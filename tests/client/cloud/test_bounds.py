@@ -1,4 +1,4 @@
-"""Large responses use bounded memory and do not block other callers; idle connections are closed."""
+"""Large responses use bounded memory and do not block other callers, and idle connections are closed."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_60_mb_of_containers_take_little_memory(host: str, state: State, part: b
 
 
 def measure_health(settings: Settings, team: State, tool: str, arguments: Any, fault: Fault) -> tuple[list[float], str]:
-    """Return the seconds of each request for /health during a call, and the call's text."""
+    """Return the duration of each /health request during a call, and the call's text."""
     arrived = threading.Event()
     answers: list[Any] = []
     waits: list[float] = []
@@ -91,7 +91,7 @@ def make_items(count: int) -> list[dict[str, Any]]:
 def test_health_responds_within_a_second_during_a_page_of_300000_items(settings: Settings, team: State) -> None:
     fault = Fault("/runs", body=json.dumps({"list": make_items(300_000), "total": 300_000}).encode())
     waits, text = measure_health(settings, team, "list_project_exps", {"project": "project1"}, fault)
-    assert "300000 items on a page of 20" in text
+    assert "300000 items on one page, although only 20 were requested" in text
     assert max(waits) < 1, f"{len(fault.body)} bytes, {len(waits)} checks"
 
 
@@ -140,12 +140,12 @@ async def test_page_with_more_items_than_requested_is_an_error(settings: Setting
     async with session(settings) as client:
         result = await client.call_tool("list_project_exps", {"project": "project1"})
     assert result.is_error
-    assert "has 21 items on a page of 20" in text_of(result)
+    assert "has 21 items on one page, although only 20 were requested" in text_of(result)
     assert len([call for call in state.calls if call.raw_path.endswith("/runs")]) == 1
 
 
 class CountingServer:
-    """Return an empty object for every request over persistent connections, and count them."""
+    """Returns an empty object for every request over persistent connections, and counts requests and connections."""
 
     def __init__(self) -> None:
         self.open = 0
@@ -164,7 +164,7 @@ class CountingServer:
                 length = int(head.partition(b"content-length: ")[2].split(b"\r\n")[0] or 0)
                 await reader.readexactly(length)
                 if self.gate:
-                    # respond when as many requests wait as are expected at once
+                    # respond once as many requests are waiting as are expected at the same time
                     self.waiting += 1
                     if self.waiting >= self.wanted:
                         self.gate.set()
@@ -191,7 +191,7 @@ async def test_connections_are_bounded_for_each_account(settings: Settings) -> N
 
 
 async def open_many(settings: Settings, accounts: int) -> tuple[CountingServer, int]:
-    """Send 64 requests at once for each account; return the server's counts and the connections that stay open."""
+    """Send 64 requests at once for each account, and return the server's counts and the connections left open."""
     counting = CountingServer()
     async with await asyncio.start_server(counting.play, "127.0.0.1", 0, backlog=4096) as server:
         address = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"

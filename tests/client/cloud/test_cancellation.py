@@ -43,16 +43,16 @@ async def client(settings: Settings) -> AsyncIterator[SwanLabClient]:
 
 
 async def wait_until(is_so: Callable[[], object]) -> None:
-    """Wait for the fake server, which runs in another thread."""
+    """Wait for the fake server, which is running in another thread."""
     with anyio.fail_after(PATIENCE):
         while not is_so():  # noqa: ASYNC110 its counts are no events
             await anyio.sleep(0.005)
 
 
 async def settle(settings: Settings, state: State) -> None:
-    """Wait until the fake server has no request of a cancelled call left, including those that it has yet to accept."""
+    """Wait until the fake server has no requests from cancelled calls, including those that it has yet to accept."""
     state.faults = []
-    # connections are accepted in order, so a new connection is accepted after those of the cancelled calls
+    # connections are accepted in order, so a new connection comes after those of the cancelled calls
     for _ in range(2):
         async with opened(settings) as other:
             await other.default.list_projects(WorkspaceRef(ME))

@@ -59,11 +59,11 @@ ONE_OF_SEVERAL = {"project": "small", "exp_cuids": ["small0"]}
 THREE = {"project": "small", "exp_cuids": ["small0", "small1", "small2"]}
 CALLS: dict[str, dict[str, Any]] = {
     **read_examples(IN_FAKE),
-    # these reach other endpoints than the examples
+    # these reach endpoints that the examples do not
     "get_metrics": {**THREE, "keys": ["loss"], "mode": "exact"},
     "wait_for_experiments": {**ONE_OF_SEVERAL, "until": ["finished"], "timeout": 1},
 }
-# 5 pages each; replies for the first two lists show, and read, at most 3 pages
+# 5 pages each, but replies for the first two lists read and show at most 3 pages
 LISTS: dict[str, dict[str, Any]] = {
     "list_projects": {"username": "kites-test2", "page": 0},
     "list_project_exps": {"project": "many", "page": 0},
@@ -116,7 +116,7 @@ def state() -> State:
 
 @pytest.fixture(scope="module")
 def elsewhere() -> Iterator[tuple[str, list[str]]]:
-    """Serve another host; yield its address and the requested paths."""
+    """Serve another host, and yield its address and the requested paths."""
     requested: list[str] = []
 
     async def app(scope: Any, _receive: Any, send: Any) -> None:
@@ -143,7 +143,7 @@ NOTHING = -2
 class Case:
     """A named fault: how to make it for a path, and the code of the resulting error (None: no error).
 
-    Storage has its own limits and sends no JSON, so the code there can differ, or there is no error.
+    The storage has its own limits and sends no JSON, so its code may differ, or there may be no error.
     """
 
     name: str
@@ -190,13 +190,13 @@ def make_cases(other_host: str, state: State) -> list[Case]:
 
 
 def find_paths(state: State) -> list[str]:
-    """Return a pattern for each kind of request made, with any run and export id."""
+    """Return a pattern for each kind of request, which matches any run and export id."""
     found = (f"{re.sub('small[0-9]|[0-9]+.csv', '[^/]+', call.raw_path)}$" for call in state.calls)
     return list(dict.fromkeys(found))
 
 
 def show(result: Any) -> tuple[str, str]:
-    """Return text and JSON of a reply, without the seconds of a wait and the time of the news, which vary."""
+    """Return a reply's text and JSON, without the varying duration of a wait and time of the news."""
     text = "\n".join(
         getattr(block, "text", None) or getattr(block, "data", None) or str(block.uri) for block in result.content
     )
@@ -205,7 +205,7 @@ def show(result: Any) -> tuple[str, str]:
 
 
 def read_code(result: Any) -> int:
-    """Return an error's code; picture replies have a structured form only for errors."""
+    """Return an error's code. Picture replies have a structured form only for errors."""
     assert result.is_error, show(result)
     assert "Internal error" not in text_of(result)
     return result.structured_content["code"]
@@ -228,7 +228,7 @@ async def check_fault(server: Any, state: State, tool: str, path: str, case: Cas
     code = case.code if case.at_storage == SAME or not path.startswith("/storage") else case.at_storage
     if code == NOTHING:
         return
-    # drawing a chart costs more than its requests
+    # drawing a chart takes longer than its requests
     again = "get_metrics" if tool == "plot_metrics" else tool
     fault = case.make(path)
     state.faults, state.exports = [fault], {}
@@ -240,7 +240,7 @@ async def check_fault(server: Any, state: State, tool: str, path: str, case: Cas
             assert show(result) == answers[tool], context
             return
         if "png" in path and not result.is_error:
-            # a recorded image can hold any bytes, and the reply reports damaged images
+            # a recorded image can contain any bytes, and the reply reports damaged images
             assert re.search(r"3\.png at step 3: (it is damaged|larger than)", show(result)[0]), context
         else:
             assert read_code(result) == code, context
@@ -260,7 +260,7 @@ SAMPLED = [0, *(pytest.param(shard, marks=SLOW) for shard in range(1, SHARDS))]
 
 
 def choose_shard(rows: Sequence[T], columns: Sequence[U], shard: int) -> list[tuple[T, U]]:
-    """Return the diagonals of the matrix that belong to a shard; the shards cover all pairs."""
+    """Return the diagonals of the matrix that belong to a shard. Together, the shards cover all pairs."""
     pairs = itertools.product(enumerate(rows), enumerate(columns))
     return [(row, column) for (one, row), (two, column) in pairs if (one + two) % SHARDS == shard]
 
@@ -269,7 +269,7 @@ def choose_shard(rows: Sequence[T], columns: Sequence[U], shard: int) -> list[tu
 async def test_every_endpoint_fault_gives_correct_data_or_an_error(
     settings: Settings, state: State, elsewhere: tuple[str, list[str]], shard: int
 ) -> None:
-    """Test each endpoint with each fault through one of its tools; the next test has the full matrix."""
+    """Test each endpoint with each fault through one of its tools. The next test covers the full matrix."""
     tools_by_path = await find_tools_by_path(settings, state)
     server = create_server(settings)
     answers = await answer_all(server)
@@ -399,7 +399,7 @@ async def test_no_fault_repeats_a_change_and_the_reported_outcome_is_true(
 
 
 def walk(node: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], Any]]:
-    """Yield the paths of a JSON value with their nodes; only the first item of a list."""
+    """Yield the paths in a JSON value with their nodes, but only the first item of each list."""
     yield path, node
     items: list[tuple[Any, Any]] = []
     if isinstance(node, dict):
@@ -422,7 +422,7 @@ def put(whole: Any, path: tuple[Any, ...], value: Any) -> Any:
 
 
 def list_wrong_values(node: Any) -> list[Any]:
-    """Return values of types other than the node's."""
+    """Return values whose types differ from the node's."""
     if isinstance(node, list):
         return [7, {"odd": 7}]
     return ["odd", [7]] if type(node) in (int, float) else [7, [7]]
@@ -446,7 +446,7 @@ async def test_wrong_type_in_any_field_is_an_error(settings: Settings, state: St
             state.faults = [Fault(path, rewrite=lambda body, bodies=bodies: bodies.append(body) or body)]
             async with connect(server) as client:
                 await client.call_tool(tool, arguments)
-            # config values can have any type; one metric is enough
+            # config values can have any type, and one metric is enough
             places = [
                 (place, node)
                 for place, node in walk(json.loads(bodies[0]))
@@ -620,7 +620,7 @@ async def test_slow_response_ends_the_call_at_its_deadline_and_frees_its_slot(
             for tool, result in results.items():
                 said = f"{tool} with slow {part} at {path}: {show(result)}"[:1000]
                 assert read_code(result) == 0, said
-                # a waiting call has its own time in addition
+                # a call that waits has additional time
                 seconds = 4 + CALLS[tool].get("timeout", 0)
                 assert f"within {seconds} seconds" in text_of(result), said
             world.faults = []
@@ -792,7 +792,7 @@ async def test_download_is_complete_or_an_error(settings: Settings, state: State
         with pytest.raises(UnexpectedResponse, match="not encrypted"):
             await read_lines(transport, address)
     for address in ("https://[::1", "https://\ud800", "https://example.com:99999/x", "https://example.com:-1/x"):
-        with pytest.raises(UnexpectedResponse, match="address is not valid"):
+        with pytest.raises(UnexpectedResponse, match="invalid download URL"):
             await read_lines(transport, address)
 
 
@@ -805,7 +805,7 @@ async def test_download_from_a_private_address_is_refused(transport: Transport, 
 
 
 async def test_download_from_another_port_of_the_api_host_is_allowed(transport: Transport) -> None:
-    with pytest.raises(ServerUnavailable, match="storage of SwanLab"):
+    with pytest.raises(ServerUnavailable, match="SwanLab's storage"):
         await read_lines(transport, "https://localhost:1/x")
 
 
@@ -813,20 +813,20 @@ async def test_unknown_storage_is_named_with_the_api_host_and_the_fix(transport:
     # names below .invalid never resolve
     with pytest.raises(ServerUnavailable) as caught:
         await read_lines(transport, "https://minio.invalid:9000/x")
-    assert "The storage of SwanLab (minio.invalid:9000, named by 127.0.0.1) did not answer" in str(caught.value)
+    assert "SwanLab's storage (minio.invalid:9000, named by 127.0.0.1) did not answer" in str(caught.value)
     assert "set the storage's public address there" in str(caught.value)
 
 
 async def test_large_response_of_empty_containers_is_not_parsed(state: State, transport: Transport) -> None:
     for body in (b"[" + b"{}," * 5_000_000 + b"{}]", b"[" + b"[]," * 5_000_000 + b"[]]"):
         state.faults = [Fault("/project", body=body)]
-        with pytest.raises(UnexpectedResponse, match="bounded memory"):
+        with pytest.raises(UnexpectedResponse, match="too many parts to read safely"):
             await transport.get("project", "x")
 
 
 @pytest.fixture
 async def raw() -> AsyncIterator[tuple[str, list[bytes], list[bytes]]]:
-    """Serve prepared bytes for each request, or close the connection; the first response is the login."""
+    """Serve prepared bytes for each request, or close the connection. The first response is the login."""
     answers: list[bytes] = []
     requests: list[bytes] = []
 
@@ -858,7 +858,7 @@ async def test_download_without_a_length_is_an_error(
     start = b"HTTP/1.1 200 OK\r\nconnection: close\r\n"
     answers += [start + b"\r\nstep,a\n1,2\n", start + b"content-encoding: gzip\r\n\r\n" + gzip.compress(b"step,a\n")]
     transport = Transport(replace(settings, api_host=host))
-    with pytest.raises(UnexpectedResponse, match="without its length"):
+    with pytest.raises(UnexpectedResponse, match="without a length"):
         await read_lines(transport, f"{host}/x")
     assert await read_lines(transport, f"{host}/x") == ["step,a"]
     await transport.aclose()
@@ -867,13 +867,13 @@ async def test_download_without_a_length_is_an_error(
 @pytest.mark.parametrize(
     ("answer", "error", "said"),
     [
-        (b"", ServerUnavailable, "check before you retry"),
-        (b"HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\n{", ServerUnavailable, "check before you retry"),
-        (write_answer("500 Oh"), ServerUnavailable, "check before you retry"),
-        (write_answer("503 Busy"), ServerUnavailable, "check before you retry"),
-        (b"HTTP/1.1 200 OK\r\ncontent-encoding: br\r\n\r\n{", UnexpectedResponse, "check before you retry"),
+        (b"", ServerUnavailable, "check before retrying"),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\n{", ServerUnavailable, "check before retrying"),
+        (write_answer("500 Oh"), ServerUnavailable, "check before retrying"),
+        (write_answer("503 Busy"), ServerUnavailable, "check before retrying"),
+        (b"HTTP/1.1 200 OK\r\ncontent-encoding: br\r\n\r\n{", UnexpectedResponse, "check before retrying"),
         (write_answer("429 Slow"), RateLimited, "Wait a minute"),
-        (write_answer("200 OK", b"<html>"), UnexpectedResponse, "check before you retry"),
+        (write_answer("200 OK", b"<html>"), UnexpectedResponse, "check before retrying"),
         (write_answer("401 No"), AuthenticationFailed, "was not done"),
     ],
 )
@@ -907,7 +907,7 @@ async def test_change_that_cannot_have_arrived_is_retried(settings: Settings, st
     with serve(create_app(state)) as host:
         transport = Transport(replace(settings, api_host=host))
         await transport.sign_in()
-    with pytest.raises(ServerUnavailable, match=r"did not answer in 5 tries \(ConnectError\)"):
+    with pytest.raises(ServerUnavailable, match=r"did not answer after 5 tries \(ConnectError\)"):
         await transport.change("DELETE", "project", "kites-test2", "wide-0")
     await transport.aclose()
 

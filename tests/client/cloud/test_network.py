@@ -41,7 +41,7 @@ def closed_port() -> int:
 
 @contextmanager
 def answering(reply: bytes, context: ssl.SSLContext | None = None) -> Generator[tuple[int, list[bytes]], None, None]:
-    """Accept connections, read once and send `reply`; yield the port and the received data."""
+    """Accept connections, read once and send `reply`. Yield the port and the received data."""
     seen: list[bytes] = []
     with listen() as listener:
 
@@ -67,7 +67,7 @@ def answering(reply: bytes, context: ssl.SSLContext | None = None) -> Generator[
 
 
 def make_certificate(folder: Path, name: str = "127.0.0.1", days: int = 30) -> tuple[ssl.SSLContext, Path]:
-    """Return a server context with a self-signed certificate valid for `days` days, and the certificate's file."""
+    """Return a server context with a self-signed certificate that is valid for `days` days, and its file."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test")])
     now = dt.datetime.now(dt.timezone.utc)
@@ -95,7 +95,7 @@ def make_certificate(folder: Path, name: str = "127.0.0.1", days: int = 30) -> t
 
 
 def check(capsys: pytest.CaptureFixture[str], host: str, *, works: bool = False) -> str:
-    """Run `check` for a host; return its output."""
+    """Run `check` for a host, and return its output."""
     with pytest.raises(SystemExit) as ended:
         main(["check", "--host", host])
     assert ended.value.code == (0 if works else 1)
@@ -194,7 +194,7 @@ def test_proxy_refusal_is_quoted(monkeypatch: pytest.MonkeyPatch, capsys: pytest
     with answering(b"HTTP/1.1 407 Proxy Authentication Required\r\ncontent-length: 0\r\n\r\n") as (port, _):
         monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{port}")
         shown = check(capsys, "https://swan.example.com")
-    assert "from HTTPS_PROXY refused: 407 Proxy Authentication Required" in shown
+    assert "from HTTPS_PROXY refused the connection: 407 Proxy Authentication Required" in shown
 
 
 def test_missing_socksio_names_the_extra(
@@ -226,7 +226,7 @@ def place_file(kind: str, folder: Path) -> Path:
     elif kind == "empty":
         path.write_text("")
     elif kind == "unreadable":
-        path.symlink_to(path)  # root ignores access rights
+        path.symlink_to(path)  # root ignores file permissions
     return path
 
 
@@ -283,7 +283,7 @@ def test_rejected_certificate_is_explained_after_a_single_attempt(
         assert seen == [b""]
 
 
-def test_missing_certificate_names_the_file_that_should_hold_it(
+def test_missing_certificate_names_the_file_that_should_contain_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     context, path = make_certificate(tmp_path)
@@ -292,7 +292,7 @@ def test_missing_certificate_names_the_file_that_should_hold_it(
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(other))
     with answering(b"", context) as (port, _):
         assert f"REQUESTS_CA_BUNDLE={other} does not contain" in check(capsys, f"https://127.0.0.1:{port}")
-        # a self-signed certificate is its own authority
+        # a self-signed certificate is its own CA
         monkeypatch.setenv("SSL_CERT_FILE", str(path))
         assert "is not trusted" not in check(capsys, f"https://127.0.0.1:{port}")
 
@@ -352,7 +352,7 @@ def test_relative_download_url_of_a_self_hosted_server_is_resolved(address: str,
 def test_refused_download_names_both_hosts_and_the_fix(address: str, api_host: str, other: str) -> None:
     with pytest.raises(UnexpectedResponse) as caught:
         place_download(address, api_host)
-    assert f"SwanLab at {api_host} named a download at {other}, which is not encrypted." in str(caught.value)
+    assert f"SwanLab at {api_host} returned a download URL on {other} that is not encrypted." in str(caught.value)
     assert "set the storage's public address" in str(caught.value)
 
 
@@ -376,7 +376,7 @@ def test_private_storage_is_refused_with_both_hosts_and_the_fix(
     assert run_export(host) == 1
     error = capsys.readouterr().err
     place = storage if storage.endswith(":9000") else f"{storage}:443"
-    assert f"SwanLab at 127.0.0.1 named a download at the private address {place}." in error
+    assert f"SwanLab at 127.0.0.1 returned a download URL with the private address {place}." in error
     assert "set the storage's public address to the host name 127.0.0.1 (any port)" in error
 
 

@@ -1,4 +1,4 @@
-"""Points of a metric in SwanLab's JSON, in their usual form and in any other."""
+"""Read a metric's points from SwanLab's JSON, in the usual form and in any other form."""
 
 from __future__ import annotations
 

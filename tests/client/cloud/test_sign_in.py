@@ -248,5 +248,5 @@ async def test_missing_key_fails_before_any_request(settings: Settings, state: S
 async def test_login_response_without_a_session_is_an_error(settings: Settings, state: State, body: bytes) -> None:
     state.faults.append(Fault(path="/login", body=body))
     async with opened(settings) as client:
-        with pytest.raises(UnexpectedResponse, match="has no session"):
+        with pytest.raises(UnexpectedResponse, match="contains no session"):
             await client.list_workspaces()

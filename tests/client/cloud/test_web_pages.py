@@ -1,4 +1,4 @@
-"""A web page in place of SwanLab's JSON: every error names the address that answered."""
+"""If a web page answers instead of SwanLab, every error names the page's address."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def state() -> State:
 
 @pytest.fixture(params=[200, 302, 404, 502])
 def proxy(request: pytest.FixtureRequest, state: State) -> Iterator[str]:
-    """Serve SwanLab below a path prefix, and its login also without it; all other paths are web pages."""
+    """Serve SwanLab below a path prefix, its login also without the prefix, and web pages at all other paths."""
     fake = create_app(state)
     page = HTMLResponse("<!DOCTYPE html><html><body>Welcome</body></html>", request.param)
 
@@ -51,7 +51,7 @@ async def test_each_tool_names_the_address_behind_a_path_prefix(settings: Settin
         for tool, arguments in CALLS.items():
             answer = await client.call_tool(tool, arguments)
             assert answer.is_error, tool
-            assert re.search(rf"A web page at {proxy}/api/\S+ answered\.", text_of(answer)), text_of(answer)
+            assert re.search(rf"The response is a web page at {proxy}/api/\S+\.", text_of(answer)), text_of(answer)
 
 
 async def test_chinese_error_names_the_address(settings: Settings, state: State) -> None:
@@ -92,6 +92,6 @@ async def test_page_of_the_storage_names_its_host_without_the_signed_address(
         answer = await client.call_tool("get_metrics", given)
     assert answer.is_error
     assert "web page" in text_of(answer)
-    assert (f"A web page at {settings.api_host} answered" in text_of(answer)) == (status != 200)
+    assert (f"The response is a web page at {settings.api_host}" in text_of(answer)) == (status != 200)
     assert "presigned-canary" not in repr(answer)
     assert "/storage/" not in repr(answer)

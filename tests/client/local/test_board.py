@@ -1,4 +1,4 @@
-"""Read runs of SDK 0.2 to 0.6.1 in local mode: a database with names and states, and JSON lines in logs/."""
+"""Read runs recorded by SDK 0.2 to 0.6.1 in local mode: a database with names and states, and JSON lines in logs/."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def write_database(
 
 @contextmanager
 def limit_file_size(size: int) -> Iterator[None]:
-    """Let writes fail beyond `size` bytes, as on a full disk."""
+    """Make writes fail beyond `size` bytes, as on a full disk."""
     resource = pytest.importorskip("resource")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
@@ -228,10 +228,10 @@ async def test_list_says_that_a_freshly_copied_old_run_was_killed(tmp_path: Path
     answer = await OfflineClient([tmp_path]).list_experiments(ProjectRef("local", "old"))
     (note,) = answer.notes
     assert "its last record was made" in note
-    assert "probably killed. Data up to 2024-05-01T08:00:00.000Z" in note
+    assert "probably killed. Data ends at 2024-05-01T08:00:00.000Z" in note
 
 
-async def test_missing_image_is_no_text_and_unreadable_records_are_counted(tmp_path: Path) -> None:
+async def test_missing_image_is_not_text_and_unreadable_records_are_counted(tmp_path: Path) -> None:
     run = tmp_path / "run-20240501_080000-a"
     with closing(write_database(tmp_path, [{"folder": run.name, "name": "one", "keys": ["loss", "img"]}])) as database:
         database.execute("UPDATE tag SET type = 'image' WHERE name = 'img'")
@@ -241,8 +241,8 @@ async def test_missing_image_is_no_text_and_unreadable_records_are_counted(tmp_p
         given = {"project": "local/old", "exp_cuid": "a"}
         media = text_of(await client.call_tool("get_media", {**given, "keys": ["img"]}))
         summary = text_of(await client.call_tool("get_exp_summary", given))
-    assert "img at step 0: its file image-step0-ab.png is not in the run's folder: moved or deleted." in media
-    assert "one (a): 3 records read, 1 more cannot be read." in summary
+    assert "img at step 0: its file image-step0-ab.png is no longer in the run's folder (moved or deleted)." in media
+    assert "one (a): 3 records read, 1 unreadable." in summary
 
 
 async def test_unreadable_file_of_an_old_run_is_named_and_the_others_are_read(tmp_path: Path) -> None:
@@ -290,12 +290,12 @@ async def test_broken_database_loses_only_names(tmp_path: Path, content: bytes) 
         output = text_of(await opened.call_tool("find_experiments", {"project": "local/*"}))
     assert output.count("its database runs.swanlab cannot be read") == 1
     # the files were just written, but the records are old
-    assert "probably killed. Data up to 2024-05-01T08:00:00.000Z" in output
+    assert "probably killed. Data ends at 2024-05-01T08:00:00.000Z" in output
 
 
 @pytest.mark.parametrize("how", ["view", "texts", "rows", "generated"])
 def test_hostile_database_is_bounded(tmp_path: Path, how: str) -> None:
-    """A hostile database costs little time and memory, and gives an error or truncated data."""
+    """A hostile database takes little time and memory, and results in an error or truncated data."""
     from swanlab_mcp.client.local.board import Board
 
     run = "run-20240501_080000-g"

@@ -48,7 +48,7 @@ WHOLE = {file: (file.read_bytes(), read(file.read_bytes(), lambda _: True)[0]) f
 @pytest.mark.parametrize("spacing", [3, pytest.param(1, marks=pytest.mark.exhaustive)])
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.parent.name)
 def test_flipped_bit_loses_at_most_a_record_and_adds_no_record(file: Path, spacing: int) -> None:
-    # flip one bit of each third byte; 6 KB cover every kind of record, and a hole in the interleaved file
+    # flip one bit in every third byte; 6 KB cover every kind of record, and a hole in the interleaved file
     content = WHOLE[file][0][: 6_000 if file is not INTERLEAVED else 26_000]
     whole, before = read(content)
     for place in range(0, len(content), spacing if file is not INTERLEAVED else 11 * spacing):
@@ -93,7 +93,7 @@ def make_record(writer: int, number: int, size: int) -> bytes:
 
 
 def write_many(writer: int, sizes: list[int], offset: int) -> tuple[list[bytes], list[bytes]]:
-    """Return payloads and the writes that record them in order."""
+    """Return payloads, and the writes that record them in order."""
     records = [make_record(writer, number, size) for number, size in enumerate(sizes)]
     writes: list[bytes] = []
     for record in records:
@@ -138,7 +138,7 @@ def test_two_unlocked_writers_keep_all_records_at_any_split_point(first: list[in
 
 @pytest.fixture(params=[OFFLINE, LEGACY], ids=["protobuf", "json"])
 def copied(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """Copy a run and return its file."""
+    """Copy a run, and return the copy's file."""
     file: Path = request.param
     shutil.copytree(file.parent, tmp_path / "runs" / file.parent.name)
     return tmp_path / "runs" / file.parent.name / file.name
@@ -173,7 +173,7 @@ async def test_damage_is_reported_with_the_number_of_missing_records(copied: Pat
         note = next(note for note in answer.notes if "damaged" in note)
         assert f"{damage.records} records read, its file is damaged in 1 place ({damage.unread} bytes" in note
         what = "points and log lines" if run.is_legacy else "records"
-        shown = f"at least {damage.missing} {what} are missing" if damage.missing else "no gap in their numbers"
+        shown = f"at least {damage.missing} {what} are missing" if damage.missing else "no gaps in their numbers"
         assert shown in note
 
 

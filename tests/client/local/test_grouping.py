@@ -38,7 +38,7 @@ def points(start: int, stop: int, key: str = "loss") -> list[bytes]:
 
 
 def is_in(folder: Path, cuid: str) -> bool:
-    """Return whether the id has the hash of a folder's path."""
+    """Return whether the id contains the hash of a folder's path."""
     path = os.path.realpath(folder / f"run-{FIRST}-same")
     return cuid == f"run-{FIRST}-same-{sha256(path.encode()).hexdigest()[:8]}"
 
@@ -54,7 +54,7 @@ def write_legacy(
     printed: str = "",
     minutes: tuple[int, int] = (0, 0),
 ) -> None:
-    """Write a run like SDK 0.7.20: the lines of `init`, then the script's line and eight points."""
+    """Write a run like SDK 0.7.20: the lines printed by `init`, then the script's line and eight points."""
     time, end = (f"2026-11-23T08:{minute:02}:00+00:00" for minute in minutes)
     records: list[tuple[str, dict[str, Any]]] = [
         ("Header", {"backup_type": moment, "create_time": time}),
@@ -115,7 +115,7 @@ async def test_trainings_with_the_same_seeded_id_are_separate_experiments() -> N
         series = await client.read_points(ExperimentRef("local", "sft-rounds", one.cuid), ["train/loss"], exact=True)
         assert not any("several folders" in note for note in series.notes)
         described = await client.get_experiment(ExperimentRef("local", "sft-rounds", one.cuid))
-        assert any(RECORDED in note and "seeds" in note for note in described.notes)
+        assert any(RECORDED in note and "seed" in note for note in described.notes)
 
 
 async def test_shared_id_lists_its_trainings_with_their_times() -> None:
@@ -215,11 +215,11 @@ async def test_only_cloud_runs_are_resumed_before_0_8(tmp_path: Path, lines: lis
 @pytest.mark.parametrize(
     ("first", "second", "why"),
     [
-        ({"opening": [PAGE]}, {"opening": [f"{PAGE}/other"]}, "their pages in the cloud differ"),
+        ({"opening": [PAGE]}, {"opening": [f"{PAGE}/other"]}, "their cloud pages differ"),
         ({"opening": [PAGE], "workspace": "a"}, {"opening": [PAGE], "workspace": "b"}, "their workspaces differ"),
         ({"opening": [PAGE], "key": "round1"}, {"opening": [PAGE], "key": "round2"}, "they have no metric in common"),
-        ({"opening": [OFFLINE], "workspace": "a"}, {"opening": [OFFLINE], "workspace": "a"}, "seeds"),
-        ({"opening": [OFFLINE], "printed": PAGE}, {"opening": [OFFLINE], "printed": PAGE}, "seeds"),
+        ({"opening": [OFFLINE], "workspace": "a"}, {"opening": [OFFLINE], "workspace": "a"}, "seed"),
+        ({"opening": [OFFLINE], "printed": PAGE}, {"opening": [OFFLINE], "printed": PAGE}, "seed"),
     ],
     ids=["pages", "workspaces", "metrics", "offline with a workspace", "printed address"],
 )

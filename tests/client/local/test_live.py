@@ -1,4 +1,4 @@
-"""Read runs that are still being recorded or never ended."""
+"""Read runs that are still being recorded, or that never ended."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ async def test_growing_run_is_followed_to_its_end(tmp_path: Path) -> None:
             counts.append(found["count"])
             (note,) = (one for one in reply.structured_content["notes"] if "no recorded end" in one)
             last = found["step"]
-            assert f"Data up to 2026-11-23T08:0{last // 60}:{last % 60:02d}.000Z; the SDK buffers" in note
+            assert f"Data ends at 2026-11-23T08:0{last // 60}:{last % 60:02d}.000Z; the SDK buffers" in note
         assert counts == sorted(set(counts))
         file.write_bytes(content)
         reply = await client.call_tool("get_experiment", {"project": "local/made", "exp_cuid": "grows"})
@@ -107,7 +107,7 @@ async def test_points_and_lines_out_of_order_are_sorted(tmp_path: Path) -> None:
 
 
 def write_open_run(folder: Path, *, hostname: str, pid: Any, moment: str, age: float = 0, legacy: bool = False) -> None:
-    """Write a run without records whose file was last written `age` seconds ago."""
+    """Write a run without records, whose file was last written `age` seconds ago."""
     run = folder / f"run-{moment}-open"
     (run / "files").mkdir(parents=True)
     about = {"hostname": hostname, "pid": pid}
@@ -145,7 +145,7 @@ async def test_process_started_after_the_run_suggests_a_kill(tmp_path: Path) -> 
 
 
 def run_process() -> int:
-    """Return the id of an ended process."""
+    """Return the id of a process that has ended."""
     with subprocess.Popen([sys.executable, "-c", ""]) as ended:
         ended.wait()
     return ended.pid
@@ -182,12 +182,12 @@ async def test_copied_file_does_not_look_alive(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("pid", [0, -1, "12", None, 1 << 70, True])
-async def test_invalid_process_id_is_no_error(tmp_path: Path, pid: Any) -> None:
+async def test_invalid_process_id_is_not_an_error(tmp_path: Path, pid: Any) -> None:
     write_open_run(tmp_path, hostname=socket.gethostname(), pid=pid, moment="99999999_999999", age=9000)
     assert "killed" in await read_first_note(tmp_path)
 
 
-async def test_invalid_metadata_are_no_error(tmp_path: Path) -> None:
+async def test_invalid_metadata_is_not_an_error(tmp_path: Path) -> None:
     write_open_run(tmp_path, hostname="x", pid=1, moment=now(), age=9000)
     metadata = next(tmp_path.glob("run-*/files/swanlab-metadata.json"))
     for content in ("[1]", "{", '{"runtime": 3}'):
@@ -218,7 +218,7 @@ async def test_live_process_without_proc_is_a_weaker_hint(monkeypatch: pytest.Mo
 
 async def test_guess_without_a_known_machine_starts_a_sentence(tmp_path: Path) -> None:
     write_open_run(tmp_path, hostname="", pid=0, moment=now(), age=10_000)
-    assert "killed at once. Its file was last written 3 h ago: probably killed." in await read_first_note(tmp_path)
+    assert "killed immediately. Its file was last written 3 h ago: probably killed." in await read_first_note(tmp_path)
 
 
 async def test_many_open_runs_share_a_note(tmp_path: Path) -> None:

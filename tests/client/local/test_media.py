@@ -1,4 +1,4 @@
-"""Compare images, texts and tables of runs on disk with the data that the training scripts saved."""
+"""Compare the images, texts and tables of runs on disk with the data that the training scripts saved."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ async def test_media_outside_the_run_are_not_available(copied: Path, tmp_path: P
         file.mkdir()
     elif how == "pipe":
         os.mkfifo(file)
-    with pytest.raises(NotAvailableOffline, match=r"not in the run's folder|is outside the run's folder"):
+    with pytest.raises(NotAvailableOffline, match=r"no longer in the run's folder|is outside the run's folder"):
         await client.read_media(ExperimentRef("local", PROJECT, CUID), [item], limit=1 << 20)
     text = await find_item(client, "sample/answer")
     answer = await client.read_media(ExperimentRef("local", PROJECT, CUID), [item, text], limit=1 << 20)
@@ -135,8 +135,8 @@ async def test_missing_file_of_another_type_does_not_hide_the_others(copied: Pat
     given = {"project": f"local/{PROJECT}", "exp_cuid": CUID, "steps": [0]}
     answer = await get_media(SwanLabClient(None, client, signed_in=False), keys=[IMAGE, "sample/answer"], **given)
     assert [one.type for one in answer.data or ()] == ["audio", "text"]
-    assert any("gone.wav is not in the run's folder" in note for note in answer.notes)
-    with pytest.raises(NotAvailableOffline, match=r"gone\.wav is not in the run's folder"):
+    assert any("gone.wav is no longer in the run's folder" in note for note in answer.notes)
+    with pytest.raises(NotAvailableOffline, match=r"gone\.wav is no longer in the run's folder"):
         await get_media(SwanLabClient(None, client, signed_in=False), keys=[item.key], **given)
 
 
@@ -151,7 +151,7 @@ async def test_recorded_name_outside_the_run_is_refused(copied: Path, name: str)
         await client.read_media(ExperimentRef("local", PROJECT, CUID), [await find_item(client)], limit=1 << 20)
 
 
-async def test_summaries_hold_only_the_requested_keys(copied: Path) -> None:
+async def test_summaries_contain_only_the_requested_keys(copied: Path) -> None:
     client = OfflineClient([copied.parent])
     experiments = (await client.list_experiments(ProjectRef("local", PROJECT))).data or []
     some = (await client.get_summaries(ProjectRef("local", PROJECT), experiments, ["val/acc", "never"])).data

@@ -104,7 +104,7 @@ async def test_truncated_run_reports_its_last_data() -> None:
     assert answer.data is not None
     assert (answer.data.state, answer.data.finishedAt) == ("UNKNOWN", None)
     assert "no recorded end" in answer.notes[0]
-    assert "Data up to 2026-11-23T08:05:0" in answer.notes[0]
+    assert "Data ends at 2026-11-23T08:05:0" in answer.notes[0]
 
 
 @pytest.mark.parametrize("size", [1, 7, 100, 4096, 100_000])
@@ -195,7 +195,7 @@ def copied(tmp_path: Path) -> Path:
         ("swanlab-metadata.json", b"[" * 100_000, "cannot be read as JSON"),
     ],
 )
-async def test_hostile_file_gives_a_note(copied: Path, name: str, content: bytes, expected: str) -> None:
+async def test_hostile_file_results_in_a_note(copied: Path, name: str, content: bytes, expected: str) -> None:
     (copied / "files" / name).write_bytes(content)
     answer = await OfflineClient([copied.parent]).get_experiment(ExperimentRef("local", "vision-baselines", "3hzj7gws"))
     assert answer.data is not None
@@ -242,7 +242,7 @@ async def test_other_workspaces_are_not_found_on_disk() -> None:
         await OfflineClient([DEMO]).list_projects(WorkspaceRef("someone"))
 
 
-def test_samples_hold_no_path_or_host_of_a_real_machine() -> None:
+def test_samples_contain_no_path_or_host_of_a_real_machine() -> None:
     folders = re.compile(rb"(?<![\w./-])/(?:home|root|Users|work|tmp|mnt|data|workspace|opt|var)/[\w.-]+")
     hosts = re.compile(rb'"hostname": ?"([^"]*)"')
     for file in (file for file in RUNS.rglob("*") if file.is_file()):

@@ -1,4 +1,4 @@
-"""Show files saved with `swanlab.save`, HTML pages and tables as data; follow only allowed links."""
+"""Show files saved with `swanlab.save`, HTML pages and tables as data, and follow only allowed links."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ async def show(folder: Path, keys: list[str], **more: Any) -> str:
 
 @pytest.fixture
 def linked(tmp_path: Path) -> Path:
-    """Return a project whose saved notes link to the user's file, as the SDK creates it."""
+    """Return a project with a saved link to the user's notes, as the SDK creates it."""
     folder = tmp_path / "study" / "swanlog" / RUN.name
     shutil.copytree(RUN, folder)
     (folder / "files" / "notes.md").unlink()
@@ -72,7 +72,7 @@ async def test_link_out_of_the_project_is_named_and_not_read(linked: Path, tmp_p
     (linked / "swanlog" / RUN.name / "files" / "notes.md").symlink_to(secret)
     output = await show(linked / "swanlog", ["files/*"])
     assert "my secret" not in output
-    assert "outside the run's and the project's folder" in output
+    assert "outside the run's and the project's folders" in output
     assert "secret.txt" in output
 
 
@@ -83,7 +83,7 @@ async def test_link_to_a_hidden_file_of_the_project_is_refused_for_that_reason(l
     (linked / "swanlog" / RUN.name / "files" / "notes.md").symlink_to(secret)
     output = await show(linked / "swanlog", ["files/*"])
     assert "my secret" not in output
-    assert ".ssh/secret.txt, a hidden file or below a hidden folder" in output
+    assert ".ssh/secret.txt, which is hidden or below a hidden folder" in output
     assert "outside" not in output
 
 
@@ -147,7 +147,7 @@ NOTEBOOK: dict[str, Any] = {
 
 @pytest.fixture
 async def saved(tmp_path: Path) -> str:
-    """Return the rows of saved files of many types."""
+    """Return the rows for saved files of many types."""
     folder = tmp_path / "swanlog" / RUN.name
     shutil.copytree(RUN, folder)
     contents: dict[str, bytes] = {

@@ -1,4 +1,4 @@
-"""Large and many runs use bounded memory, report progress and stop with their call."""
+"""Large runs and many runs use bounded memory, report progress, and stop when their call stops."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def describe(tally: Tally) -> tuple[Any, ...]:
 
 @given(points, st.integers(0, 40))
 def test_tally_matches_kept_and_released_points(logged: list[tuple[int, float]], kept_until: int) -> None:
-    # the SDK records no step of a key twice in a file
+    # the SDK never records a key's step twice in a file
     unique = list(dict(logged).items())
     kept, released = Series(), Series()
     for place, (step, value) in enumerate(unique):
@@ -144,7 +144,7 @@ def test_backward_steps_are_sorted(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 @pytest.fixture
 def large(tmp_path: Path) -> Path:
-    """Return a run of 3,000 points of three keys, and 300 lines."""
+    """Return a run with 3,000 points for three keys, and 300 lines."""
     records = [
         encode_point(number + 1, "abc"[number % 3], number // 3, math.inf if number == 30 else math.sin(number))
         for number in range(3000)
