@@ -67,7 +67,7 @@ class _Wanted(NamedTuple):
 class _Found(NamedTuple):
     """An experiment's points by key, its x values by step, and notes."""
 
-    label: str
+    ref: ExperimentRef
     points: Mapping[str, Points]
     axis: Mapping[int, float]
     notes: Sequence[str]
@@ -116,38 +116,41 @@ async def get_metrics(
     read = partial(_read, client, label=label, selection=selection, is_exact=mode == "exact", x_axis=x_axis)
     found = await progress.follow("experiments", *(read(ref, [key for of, key in shown if of == ref]) for ref in refs))
     missing = [one.missing for one in (*wanted, *found) if one.missing]
+    found, repeated = _drop_repeated(found)
     series: list[Series] = []
     notes += [note for one in found for note in one.notes]
     fitting = count_points(len(shown) if mode == "exact" else 1, has_axis=x_axis != "step")
     count = max_points or (_SAMPLED_POINTS if mode == "sampled" else fitting)
     count = min((one for one in (count, fitting) if one), default=None)
     for one in found:
+        cuid = label(one.ref)
         for key, points in one.points.items():
             part = select_points(points, selection, _NEIGHBOURS)
             kept = _take_first(part, count) if mode == "exact" else reduce_points(part, max(4, count or 0))
-            row = _describe(one.label, key, part, kept, one.axis, x_axis)
+            row = _describe(cuid, key, part, kept, one.axis, x_axis)
             if points.is_whole and len(part.steps) < len(points.steps):
                 row = row.model_copy(update={"series_total": len(points.steps)})
             if mode == "exact" and len(kept.steps) < len(part.steps):
                 row = row.model_copy(update={"next_start": part.steps[len(kept.steps)]})
             series.append(row)
-            notes += _note_points(one.label, key, part)
+            notes += _note_points(cuid, key, part)
             gaps = sum(step not in one.axis for step in kept.steps) if x_axis not in _CLOCKS else 0
             if gaps:
                 notes.append(
                     say(
                         "{key} of {cuid}: {axis} has no value at {count} steps (x is NaN there).",
                         key=quote(key),
-                        cuid=quote(one.label),
+                        cuid=quote(cuid),
                         axis=quote(x_axis),
                         count=gaps,
                     )
                 )
     if missing and not series:
         raise missing[0]
-    copies = [await note_copy(client, ref) for ref in refs[:1] if len(refs) == 1]
+    read_refs = {one.ref for one in found}
+    copies = [await note_copy(client, ref) for ref in read_refs if len(read_refs) == 1]
     notes = [_note_cuts(series, head), *notes, *copies, *(str(error) for error in missing)]
-    whole = ApiResponse(data=series, page=Page(returned=len(series), total=len(rows)))
+    whole = ApiResponse(data=series, page=Page(returned=len(series), total=len(rows) - repeated))
     return add_notes(describe_page(whole, page, size, say("in the requested order")), *dict.fromkeys(notes))
 
 
@@ -211,7 +214,7 @@ async def _read(
     try:
         ref, answer = await ask_about_experiment(client, ref, backend.read_points, requested, exact=is_exact)
     except NotFound as error:
-        return _Found(label(ref), {}, {}, (), error)
+        return _Found(ref, {}, {}, (), error)
     cuid = label(ref)
     points, notes = dict(answer.data or {}), [*answer.notes]
     cut = [key for key, some in points.items() if not some.is_whole]
@@ -253,7 +256,18 @@ async def _read(
                 say("The start time of {cuid} is unknown.", cuid=quote(cuid)), hint=say("Use x_axis='time'.")
             )
         axis = {-1: began.timestamp() * 1000}
-    return _Found(cuid, {key: points[key] for key in keys if key in points}, axis, notes, missing)
+    return _Found(ref, {key: points[key] for key in keys if key in points}, axis, notes, missing)
+
+
+def _drop_repeated(found: Sequence[_Found]) -> tuple[list[_Found], int]:
+    """Drop the series that an experiment's name and its id both requested; also return their number."""
+    kept: list[_Found] = []
+    seen: set[tuple[ExperimentRef, str]] = set()
+    for one in found:
+        points = {key: some for key, some in one.points.items() if (one.ref, key) not in seen}
+        seen.update((one.ref, key) for key in points)
+        kept.append(one._replace(points=points))
+    return kept, sum(len(one.points) for one in found) - len(seen)
 
 
 def _add_points(points: Points, others: Mapping[int, float]) -> Points:

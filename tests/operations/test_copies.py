@@ -70,6 +70,7 @@ async def test_missing_steps_in_the_cloud_are_reported(both: Settings, state: St
         ("get_exp_summary", {"exp_cuid": RUN}),
         ("list_metrics", {"exp_cuids": [RUN]}),
         ("get_metrics", {"exp_cuids": [RUN], "keys": ["loss"]}),
+        ("get_metrics", {"exp_cuids": ["both"], "keys": ["loss"]}),
     ):
         note = await ask(both, tool, **arguments)
         assert note.startswith(expected), tool

@@ -127,6 +127,20 @@ async def test_keys_are_requested_in_batches_of_sixteen_and_returned_in_order(se
     assert sorted(len(call.body["columns"]) for call in state.get_calls("/metrics/scalar$")) == [8, 16, 16]
 
 
+@pytest.mark.parametrize("keys", [["loss"], ["lo*"]])
+async def test_name_and_id_of_an_experiment_return_its_series_once(
+    settings: Settings, state: State, keys: Sequence[str]
+) -> None:
+    project = state.add_project(state.workspaces[0], "named")
+    state.add_experiment(project, "one", cuid="one1", metrics={"loss": [(0, 2.0), (1, 1.0)]})
+    async with session(settings) as client:
+        result = await client.call_tool(
+            "get_metrics", {"project": "named", "exp_cuids": ["one", "one1"], "keys": list(keys)}
+        )
+    assert [row["exp_cuid"] for row in result.structured_content["data"]] == ["one1"]
+    assert result.structured_content["page"]["total"] == 1
+
+
 async def test_2100_keys_are_listed_page_by_page(settings: Settings, state: State) -> None:
     metrics = {f"k{number:04d}": [(0, 1.0)] for number in range(2100)}
     state.add_experiment(state.projects[0], "wide", cuid="wide1", metrics=metrics)
