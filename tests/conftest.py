@@ -19,11 +19,11 @@ from swanlab_mcp.server.app import connect, create_server
 from swanlab_mcp.settings import Settings
 from tests.fake_swanlab import State, build_sample_state, create_app, serve
 
-# the same examples in every run: the gate must be deterministic
+# the same examples in every run, because the gate must be deterministic
 hypothesis.settings.register_profile("gate", deadline=None, derandomize=True, max_examples=30)
 hypothesis.settings.register_profile("all", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("gate")
-# hypothesis also draws the constants of modules that happen to be loaded
+# hypothesis would also draw constants from modules that happen to be loaded
 for found in pkgutil.walk_packages(swanlab_mcp.__path__, "swanlab_mcp."):
     if not found.name.endswith("__main__"):
         importlib.import_module(found.name)
@@ -32,7 +32,7 @@ FONTS = mpl.get_cachedir()
 RUNS = Path(__file__).parent / "offline_runs"
 
 
-# collected tests and modules live to the end: looking for garbage among them costs a seventh of the processor time
+# collected tests and modules live until the end, and collecting garbage among them takes a seventh of the time
 gc.disable()
 
 
@@ -71,9 +71,9 @@ def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "MCP_PROXY_SECRET",
     ):
         monkeypatch.delenv(f"SWANLAB_{name}", raising=False)
-    # child processes read matplotlib's list of fonts instead of making it
+    # child processes read matplotlib's font list instead of creating it
     monkeypatch.setenv("MPLCONFIGDIR", FONTS)
-    # tests compare English texts in any locale
+    # tests expect English texts in any locale
     monkeypatch.setenv("LC_ALL", "C.UTF-8")
     for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "SSLKEYLOGFILE"):
         monkeypatch.delenv(name, raising=False)
@@ -89,7 +89,7 @@ def state() -> State:
 
 @pytest.fixture(scope="session")
 def fake() -> Iterator[tuple[dict[str, ASGIApp], str]]:
-    """Run one HTTP server for all tests; tests set the served app under `app`."""
+    """Run one HTTP server for all tests. Tests set the app to serve under `app`."""
     served: dict[str, ASGIApp] = {}
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -122,7 +122,7 @@ async def opened(settings: Settings) -> AsyncGenerator[SwanLabClient, None]:
 
 @asynccontextmanager
 async def session(settings: Settings, mode: str = "auto") -> AsyncGenerator[Any, None]:
-    """Connect an in-process MCP client to a server with these settings; it reads tables as records."""
+    """Connect an in-process MCP client that reads tables as records to a server with these settings."""
     async with connect(create_server(settings), mode=mode) as client:
         yield RecordReader(client)
 
@@ -148,7 +148,7 @@ class RecordReader:
 
 
 def get_records(data: Any) -> Any:
-    """Return tabular data as records, without the fields that are null; return other data unchanged."""
+    """Convert tabular data to records without null fields, and return other data unchanged."""
     columns, rows = get_table(data)
     if not columns:
         return data
@@ -156,7 +156,7 @@ def get_records(data: Any) -> Any:
 
 
 def get_table(data: Any) -> tuple[list[str], list[list[Any]]]:
-    """Return the columns and rows of tabular data; both empty for other data."""
+    """Return the columns and rows of tabular data, which are empty for other data."""
     table = cast("dict[str, Any]", data if isinstance(data, dict) else {})
     return (table["columns"], table["rows"]) if {*table} == {"columns", "rows"} else ([], [])
 

@@ -1,7 +1,7 @@
-"""Generated files: `python -m tests.generated` writes them, `test_generated.py` compares them.
+"""Generated files, which `python -m tests.generated` writes and `test_generated.py` compares.
 
-A plain script instead of a snapshot library: these files are products (the published tool list, the docs, the table in
-the README), in the places and formats that readers and the package expect.
+This is a plain script instead of a snapshot library, because the files are products (the published tool list, the docs,
+the table in the README) with the places and formats that readers and the package expect.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ PACKAGES = ("core", "settings", "client", "analysis", "operations", "present", "
 _TABLE = re.compile(r"(?<=<!-- tools -->\n).*?(?=<!-- end of tools -->)", re.DOTALL)
 _PICTURE = re.compile(r"(?<=<!-- imports -->\n).*?(?=<!-- end of imports -->)", re.DOTALL)
 
-# commands that show more of the demo than the examples of the descriptions
+# commands that show more of the demo than the examples in the descriptions
 COMMANDS = {
     "list_projects": "detail=true",
     "list_project_exps": "project=digits-mlp size=5",
@@ -59,7 +59,7 @@ COMMANDS = {
 
 
 def make_all() -> dict[Path, str]:
-    """Return the text of every generated file by its path."""
+    """Return the text of every generated file by path."""
     made = {
         TOOL_LIST: write_tool_list(),
         README: write_readme(),
@@ -76,7 +76,7 @@ def make_all() -> dict[Path, str]:
 
 
 def write_assistants() -> str:
-    """Return the page of assistants: its text up to the mark, then an entry for each assistant."""
+    """Return the page about assistants: its text up to the mark, then an entry for each assistant."""
     parts: list[str] = []
     names = {"": "Linux", "darwin": "macOS", "win32": "Windows"}
     for one in ASSISTANTS.values():
@@ -95,7 +95,7 @@ def write_assistants() -> str:
 
 
 def write_architecture() -> str:
-    """Return the page with its picture of the imports between packages."""
+    """Return the architecture page with the picture of the imports between packages."""
     imports = {name: read_imports(name) for name in PACKAGES}
     width = max(map(len, PACKAGES))
     lines = [" " * width + "   " + "  ".join(PACKAGES)]
@@ -124,7 +124,7 @@ def write_tool_list() -> str:
 
 
 def write_readme(path: Path = README, head: str = "| tool | answers |", language: str = "en") -> str:
-    """Return a README with its table of tools; Chinese rows come from the catalogue."""
+    """Return a README with its table of tools. Chinese rows come from the catalogue."""
     with speak(language):
         rows = [f"| [`{one.name}`](docs/tools/{one.name}.md) | {say(read_first_line(one))} |" for one in TOOLS]
     return _TABLE.sub(lambda _match: "\n".join([head, "|---|---|", *rows, ""]), path.read_text(encoding="utf-8"))
@@ -161,7 +161,7 @@ def write_public_api() -> str:
 
 
 def list_members(value: type) -> dict[str, Any]:
-    """Return the members of a class; OpenApi's methods are spread over its base classes."""
+    """Return the members of a class and its bases, because OpenApi's methods are spread over several classes."""
     owners = [one for one in value.__mro__ if one.__module__.startswith("swanlab_mcp.openapi")] or [value]
     return {name: member for owner in owners for name, member in vars(owner).items()}
 
@@ -184,14 +184,14 @@ def describe_public(name: str) -> list[str]:
 
 
 def write_reference(path: Path, texts: Mapping[str, str]) -> str:
-    """Return a page of `OpenApi`: its text up to the mark, then each method with its text or else its docstring."""
+    """Return a page about `OpenApi`: its text up to the mark, then each method with its text or else its docstring."""
     intro = path.read_text(encoding="utf-8").partition("<!-- methods -->\n")[0]
     methods = "\n".join(describe_methods(texts))
     return f"{intro}<!-- methods -->\n{methods}<!-- end of methods -->\n"
 
 
 def read_methods(path: Path) -> dict[str, str]:
-    """Return the text of each method of a page by its name."""
+    """Return the text about each method on a page by name."""
     methods = path.read_text(encoding="utf-8").partition("<!-- methods -->\n")[2]
     sections = methods.removesuffix("<!-- end of methods -->\n").split("### ")[1:]
     return {
@@ -207,20 +207,20 @@ def describe_methods(texts: Mapping[str, str]) -> Iterator[str]:
         is_alias = function.__name__ != name
         english = f"Alias of `{function.__name__}`." if is_alias else inspect.getdoc(function) or ""
         text = texts.get(name, english)
-        # a text without a mark was written or corrected for the present English
+        # a text without a mark was written or corrected for the current English text
         text += f"\n\n{mark_english(english)}" if text != english and "<!-- English" not in text else ""
         if is_alias:
             yield f"### {name}\n\n{text}\n"
             continue
         signature = inspect.signature(function)
         given = [parameter for parameter in signature.parameters.values() if parameter.name != "self"]
-        # annotations are strings and shown in quotes
+        # annotations are strings, and are shown in quotes
         shown = re.sub(r"(: |-> )'([^']*)'", r"\1\2", str(signature.replace(parameters=given)))
         yield f"### {name}\n\n```text\n{name}{shown}\n```\n\n{text}\n"
 
 
 def mark_english(text: str) -> str:
-    """Return a comment with the digest of an English text, without digits, because tests compare a page's figures."""
+    """Return a comment with the digest of an English text. It has no digits, because tests compare a page's figures."""
     letters = "".join(chr(ord("a") + byte % 26) for byte in hashlib.sha256(text.encode()).digest()[:8])
     return f"<!-- English: {letters} -->"
 
@@ -273,7 +273,7 @@ def write_page(entry: ToolEntry) -> str:
 
 
 def write_arguments(arguments: Mapping[str, Any]) -> str:
-    """Return the arguments of a call as words of a command line."""
+    """Return the arguments of a call as command-line words."""
     words: list[str] = []
     for name, value in arguments.items():
         is_names = isinstance(value, list) and all(isinstance(one, str) for one in cast("list[Any]", value))

@@ -1,4 +1,4 @@
-"""Write run files like SDK 0.10.3, with the points that a test needs."""
+"""Write run files like SDK 0.10.3, with the points that each test needs."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def encode_finish(state: int = 1, error: str = "") -> bytes:
 
 
 def frame(payload: bytes, offset: int) -> list[bytes]:
-    """Return the SDK's writes for a payload at an offset: padding, headers, data."""
+    """Return the SDK's writes for a payload at an offset: padding, headers and data."""
     writes: list[bytes] = []
     kind = 1
     left = payload
@@ -80,7 +80,7 @@ def build_file(records: Iterable[bytes]) -> bytes:
 
 
 def write_run(folder: Path, run_id: str, records: Sequence[bytes], *, moment: str = "20261123_080000") -> Path:
-    """Write a run folder in `folder`, starting with its start record; return its record file."""
+    """Write a run folder in `folder`, with a start record first, and return its record file."""
     run = folder / f"run-{moment}-{run_id}"
     run.mkdir(parents=True)
     file = run / f"run-{run_id}.swanlab"

@@ -1,4 +1,4 @@
-"""Import rules between packages, and agreement between files."""
+"""Check the import rules between packages, and that files agree."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_imports_go_one_way(module: str) -> None:
         assert level[get_package(imported)] < level[get_package(module)], f"{module} imports {imported}"
 
 
-def test_analysis_makes_no_sentences() -> None:
+def test_analysis_writes_no_sentences() -> None:
     for module, path in MODULES.items():
         if module.startswith("swanlab_mcp.analysis."):
             assert not read_imports(path) & {"swanlab_mcp.core.i18n", "swanlab_mcp.core.errors"}, module

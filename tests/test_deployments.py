@@ -1,4 +1,4 @@
-"""The files in deploy: the plain manifests are those of the chart, and the server accepts what they contain."""
+"""Check the files in deploy: the plain manifests match the chart, and the server accepts their contents."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_server_accepts_the_arguments_of_the_manifests(path: Path) -> None:
     ports = {port["name"]: port["containerPort"] for port in container["ports"]}
     assert (arguments.http_port, arguments.metrics_port) == (ports["http"], ports["metrics"])
     assert arguments.allowed_host == [found["Ingress"]["spec"]["rules"][0]["host"]]
-    # preStop, drain and the last second
+    # preStop, drain, and the last second
     assert spec["terminationGracePeriodSeconds"] > 5 + arguments.drain + 1
     assert container["image"].endswith(f":{__version__}")
 
@@ -109,7 +109,7 @@ def test_nginx_sends_requests_to_a_worker_as_soon_as_it_listens(tmp_path: Path) 
     with socket.create_server(("127.0.0.1", 0)) as free, socket.create_server(("127.0.0.1", 0)) as other:
         ports = [free.getsockname()[1], other.getsockname()[1]]
     with behind_nginx(ports, tmp_path) as url:
-        # both workers are down, as during a start or a restart
+        # both workers are down, as during a start or restart
         assert {httpx.get(f"{url}/health").status_code for _ in range(5)} == {502}
         with HTTPServer(("127.0.0.1", ports[0]), SimpleHTTPRequestHandler) as worker:
             serving = threading.Thread(target=worker.serve_forever)
@@ -142,7 +142,7 @@ def test_systemd_unit_and_nginx_have_the_same_ports_and_addresses() -> None:
     assert all(one.trusted_proxy == ["127.0.0.1"] for one in workers)
     (stop,) = re.findall(r"^TimeoutStopSec=(\d+)$", unit, re.MULTILINE)
     assert int(stop) > workers[0].drain + 1
-    # a dynamic user could not own the file of --key-map
+    # a dynamic user could not own the --key-map file
     assert "\nUser=swanlab-mcp\n" in unit
     assert "DynamicUser" not in unit
 
@@ -163,7 +163,7 @@ def test_compose_proxy_is_trusted_and_sends_a_request_of_a_stopped_worker_to_the
     (network,) = compose["networks"]["default"]["ipam"]["config"]
     assert arguments.trusted_proxy == [network["subnet"]]
     assert compose["services"]["mcp"]["expose"] == [str(arguments.http_port), str(arguments.metrics_port)]
-    # no port of a worker is public
+    # no worker's port is public
     assert "ports" not in compose["services"]["mcp"]
     caddy = compose["configs"]["caddyfile"]["content"]
     assert f"{arguments.allowed_host[0]} {{" in caddy

@@ -1,4 +1,4 @@
-"""Docs are correct: code blocks run, links have targets, and every option and tool is documented."""
+"""Check the docs: code blocks run, links have targets, and every option and tool is documented."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_repository_links_have_targets(page: Path) -> None:
 
 
 class Block(NamedTuple):
-    """A shell or Python block of a page, with its mark: the reason to skip it, or the environment to run it in."""
+    """A shell or Python block on a page, with its mark: the reason to skip it, or the environment to run it in."""
 
     page: str
     language: str
@@ -78,13 +78,13 @@ def find_blocks() -> Iterator[Block]:
             yield Block(page.relative_to(ROOT).as_posix(), language, code, mark)
 
 
-# pages in two languages differ in their comments only
+# pages in the two languages differ only in their comments
 BLOCKS = list({re.sub(r"#.*", "", block.code): block for block in find_blocks() if block.is_run}.values())
 NAMES = [f"{block.page}-{block.code.split()[-1]}" for block in BLOCKS]
 
 
 def prepare_home(home: Path, mark: str) -> None:
-    """Prepare an empty home folder as a block's mark requires."""
+    """Prepare an empty home folder in the way that a block's mark requires."""
     if "Cursor" in mark:
         (home / ".cursor").mkdir()
     if "runs in swanlog" in mark:
@@ -170,7 +170,7 @@ def test_blocks_of_the_docs_run_in_a_shell(block: Block, tmp_path: Path) -> None
 
 
 def read_options(capsys: pytest.CaptureFixture[str]) -> tuple[set[str], set[str]]:
-    """Return the commands and long options of the help texts."""
+    """Return the commands and long options in the help texts."""
 
     def read_help(*words: str) -> str:
         with pytest.raises(SystemExit):
@@ -203,7 +203,7 @@ TRANSLATED = pytest.mark.parametrize(
 
 
 def read_own(page: Path) -> str:
-    """Return a page without the entries of assistants, which only the English page has."""
+    """Return a page without the entries for assistants, which only the English page has."""
     return read(page).partition("<!-- assistants -->")[0]
 
 
@@ -223,7 +223,7 @@ def test_chinese_pages_have_the_same_structure(english: Path, chinese: Path) -> 
 @TRANSLATED
 def test_chinese_pages_have_the_same_figures(english: Path, chinese: Path) -> None:
     def read_figures(text: str) -> list[str]:
-        # English dates have the month's name
+        # English dates contain the month's name
         return sorted(re.findall(r"\d+(?:[.,:]\d+)*", re.sub(r"\d+ 月", "", text)))
 
     def read_rows(text: str) -> list[list[str]]:

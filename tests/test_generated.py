@@ -1,4 +1,4 @@
-"""Generated files match the code. Review, then run `bash scripts/regenerate.sh`."""
+"""Check that generated files match the code. `bash scripts/regenerate.sh` updates them; review the changes."""
 
 from __future__ import annotations
 

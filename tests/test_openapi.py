@@ -45,7 +45,7 @@ def test_user_is_an_alias_of_username(host: str, state: State) -> None:
     with OpenApi("test-key", host=host) as api:
         assert api.get_experiment("theirs", "their1", user="kites-test2").code == 200
         assert api.get_experiment("theirs", "their1", "kites-test2").code == 200
-        with pytest.raises(TypeError, match="two names of one argument"):
+        with pytest.raises(TypeError, match="two names for the same argument"):
             api.get_experiment("theirs", "their1", username="a", user="b")
 
 

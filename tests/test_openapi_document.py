@@ -1,4 +1,4 @@
-"""Every example of SwanLab's OpenApi document, run."""
+"""Run every example in SwanLab's OpenApi document."""
 
 from __future__ import annotations
 

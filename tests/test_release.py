@@ -1,4 +1,4 @@
-"""Release files: versions, the desktop bundle, the container."""
+"""Check the release files: versions, the desktop bundle and the container."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def test_registry_entry_lists_the_documented_settings() -> None:
     settings = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
     documented = set(re.findall(r"`(SWANLAB_[A-Z_]+)`", settings))
     registry = {one["name"] for one in load_json("server.json")["packages"][0]["environmentVariables"]}
-    # alternative spellings, the SDK's login folders, and settings of the HTTP server only
+    # alternative spellings, the SDK's login folders, and settings for the HTTP server only
     others = {
         "SWANLAB_HOST",
         "SWANLAB_LOGDIR",

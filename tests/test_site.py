@@ -1,4 +1,4 @@
-"""The site's pages: every link leads to a page of the site or to a file of the repository."""
+"""Check the site: every link leads to a page of the site or a file in the repository."""
 
 from __future__ import annotations
 

@@ -142,7 +142,7 @@ def replace_data(answer: ApiResponse[Any], data: T | None) -> ApiResponse[T]:
 def choose_argument(one: str, other: str, name: str, other_name: str, *, needed: bool = True) -> str:
     """Return the value given under either of two names. Raises TypeError for both and, if `needed`, for neither."""
     if one and other and one != other:
-        raise TypeError(f"{name} and {other_name} are two names of one argument; give one of them")
+        raise TypeError(f"{name} and {other_name} are two names for the same argument; pass only one of them")
     if needed and not (one or other):
         raise TypeError(f"{name} is missing")
     return check_text(one or other, name)

@@ -131,7 +131,7 @@ class Gateway:
         self._is_ending = False
         if metrics:
             metrics.add_gauge("slots_in_use", "Requests in progress", lambda: self._slots.taken)
-            metrics.add_gauge("slots", "The most requests in progress", lambda: self.limits.requests)
+            metrics.add_gauge("slots", "Maximum number of requests in progress", lambda: self.limits.requests)
             metrics.add_gauge("callers", "Accounts with a client", lambda: accounts.count if accounts else 0)
         names = "|".join(re.escape(f"[{host}]" if ":" in host else host) for host in sorted(self._hosts))
         self._cors = CORSMiddleware(

@@ -73,7 +73,7 @@ Triage the SwanLab project {where}.
 3. rank_experiments by that metric: the best ones; with by_seed=true, whether the gap is larger than seed noise.
 4. find_experiments with state CRASHED or ABORTED, and those still RUNNING; diagnose_experiment on each of the latest \
 three failures and on the best experiment.
-5. compare_experiments on the best against a middling one: which settings differ.
+5. compare_experiments on the best and an average experiment: which settings differ.
 A good answer: three sentences on the state of the project; a table of the top five (name, value, step, the settings \
 that matter); every failed, stalled or diverged experiment with its cause and evidence; then at most three next steps, \
 each with its reason. If nothing is wrong, say so and stop there.""",

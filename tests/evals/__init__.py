@@ -1,1 +1,1 @@
-"""Realistic user questions about planted problems, with the facts that a correct answer must contain."""
+"""Realistic user questions about planted problems, and the facts that a correct answer must contain."""

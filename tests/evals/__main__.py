@@ -1,8 +1,8 @@
 """Run the questions on an MCP server: python -m tests.evals --server 'command …' [--calls FILE] [--only TEXT] [--show].
 
-The command runs with SWANLAB_API_HOST, SWANLAB_WEB_HOST and SWANLAB_API_KEY of a fake SwanLab on this machine, and with
-SWANLAB_LOG_DIR of the recorded demo runs. FILE has the calls for a server with other tools: a JSON object from the name
-of a case to its calls, each [tool, arguments]. Other cases are skipped if the server lacks a tool.
+The command runs with the SWANLAB_API_HOST, SWANLAB_WEB_HOST and SWANLAB_API_KEY of a fake SwanLab on this machine, and
+with the SWANLAB_LOG_DIR of the recorded demo runs. FILE contains the calls for a server with other tools, as a JSON
+object that maps a case's name to its calls, each [tool, arguments]. Other cases are skipped if the server lacks a tool.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _OURS = f"{shlex.quote(sys.executable)} -m swanlab_mcp"
 
 
 async def ask(command: str, host: str, calls: dict[str, Any], only: str) -> tuple[list[Verdict], list[str]]:
-    """Return the verdicts, and the names of cases whose tools the server lacks."""
+    """Return the verdicts, and the names of the cases whose tools the server lacks."""
     program, *arguments = shlex.split(command)
     environ = {
         **os.environ,

@@ -1,4 +1,4 @@
-"""The questions. Each covers a common user question or a known mistake of other trackers' servers."""
+"""The questions. Each is a common user question, or covers a known mistake in other trackers' servers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _where(field: str, op: str, value: object) -> Sequence[Mapping[str, Any]]:
     return [{"field": field, "op": op, "value": value}]
 
 
-# reading tools: workspaces, projects, runs, settings
+# tools that read workspaces, projects, runs and settings
 _READING = (
     Case(
         "where-can-i-look",
@@ -194,7 +194,7 @@ _READING = (
     ),
 )
 
-# reading tools: metrics and logs, with traps
+# tools that read metrics and logs, with traps
 _MEASURING = (
     Case(
         "which-keys-differ",
@@ -607,7 +607,7 @@ _TRIAGE = (
     ),
 )
 
-# what to do next: forecasts, earlier attempts, waiting, sums
+# what to do next: forecasts, earlier attempts, waiting, totals
 _LOOP = (
     Case(
         "keep-or-kill",

@@ -1,6 +1,6 @@
-"""Random curves as frameworks log them, each with a practitioner's verdict.
+"""Random curves like those that frameworks log, each with a practitioner's verdict.
 
-Keys, lengths, noise and shapes vary with the seed, so that no rule can be fitted to a sample.
+Keys, lengths, noise and shapes vary with the seed, so that rules cannot be fitted to a sample.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Series = tuple[Sequence[int], Sequence[float]]
 
 
 class Case(NamedTuple):
-    """Metrics of one experiment; at least one event of `kinds` must be found (empty: it is healthy)."""
+    """The metrics of one experiment. At least one event of `kinds` must be found, or none if it is empty."""
 
     framework: str
     name: str
@@ -28,7 +28,7 @@ _WORSE = ("overfitting", "worsening", "divergence", "collapse")
 
 
 class _Source(random.Random):
-    """Random numbers shaped like curves."""
+    """A source of random curves."""
 
     def spread(self, low: float, high: float) -> float:
         """Return a log-uniform number between two bounds."""
@@ -42,7 +42,7 @@ class _Source(random.Random):
         ]
 
     def turn(self, size: int, start: float, low: float, end: float, noise: float) -> list[float]:
-        """Return a loss with its minimum between a quarter and a half, which then rises linearly or concavely."""
+        """Return a loss with a minimum between a quarter and half of the run, then a linear or concave rise."""
         at, bend = self.uniform(0.25, 0.5) * size, self.choice([0.5, 1.0, 1.5])
         return [
             (
@@ -62,7 +62,7 @@ class _Source(random.Random):
         ]
 
     def fall_after(self, values: Sequence[float], to: float) -> list[float]:
-        """Return the values with a drop to a fraction of their level in the second half."""
+        """Return the values with a drop to a fraction of their level in the second half of the run."""
         size = len(values)
         at, width = int(self.uniform(0.5, 0.75) * size), self.uniform(0.01, 0.1) * size
         level = max(values)

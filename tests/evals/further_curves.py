@@ -27,7 +27,7 @@ _KINDS: Mapping[str, tuple[str, ...]] = {
 
 
 class Keys(NamedTuple):
-    """Metrics of a framework: training `losses`, held-out losses and qualities, and uninformative metrics."""
+    """A framework's metrics: training `losses`, held-out losses and qualities, and uninformative metrics."""
 
     framework: str
     losses: Sequence[str]
@@ -62,10 +62,10 @@ _POLICIES = (
 
 
 class _Pen(random.Random):
-    """Random curves: autocorrelated noise and many shapes."""
+    """A source of random curves with autocorrelated noise and many shapes."""
 
     def noise(self, size: int, scale: float) -> list[float]:
-        """Return autocorrelated noise that shrinks or grows by up to a half along the run."""
+        """Return autocorrelated noise that shrinks or grows by up to half during the run."""
         kept, growth, value = self.choice([0.0, 0.0, 0.3, 0.6, 0.8]), self.uniform(-0.5, 0.5), 0.0
         values: list[float] = []
         for place in range(size):
@@ -74,7 +74,7 @@ class _Pen(random.Random):
         return values
 
     def course(self, size: int) -> list[float]:
-        """Return a curve from 1 to about 0: a power law, an exponential, schedule steps or an S-curve."""
+        """Return a curve that falls from 1 to about 0: a power law, an exponential, schedule steps or an S-curve."""
         shape = self.choice(["power", "exponential", "steps", "s"])
         if shape == "power":
             rate, bend = self.uniform(5, 60) / size, self.uniform(0.4, 1.0)
@@ -98,7 +98,7 @@ class _Pen(random.Random):
         return [math.exp(-rate * place) for place in range(size)]
 
     def turn(self, size: int) -> list[float]:
-        """Return a curve that turns between 20 % and 60 % and loses a quarter to all of its gain."""
+        """Return a curve that turns between 20 % and 60 % of the run and loses a quarter to all of its gain."""
         at, back = self.uniform(0.2, 0.6) * size, self.uniform(0.25, 1.0)
         bend, pace = self.choice([0.6, 1.0, 1.4]), self.uniform(4, 8)
         return [
@@ -116,7 +116,7 @@ class _Pen(random.Random):
         ]
 
     def explode(self, *courses: Sequence[float]) -> list[list[float]]:
-        """Return curves that diverge at the same time: exponentially, or abruptly to a level above the start."""
+        """Return curves that diverge at the same time, exponentially or abruptly, to a level above the start."""
         at, jump = self.uniform(0.3, 0.8), self.uniform(1.0, 3.0)
         is_sudden, rate, top = self.random() < 0.5, self.uniform(0.05, 0.3), self.uniform(2, 50)
 
@@ -206,7 +206,7 @@ def _draw_policy(pen: _Pen, keys: Keys, kind: str) -> Case:
 
 
 def draw_further(seed: int) -> list[Case]:
-    """Return one case of each framework and kind for one seed."""
+    """Return one case for each framework and kind, drawn with one seed."""
     cases: list[Case] = []
     drawers: list[tuple[Sequence[Keys], Callable[[_Pen, Keys, str], Case]]] = [
         (_SUPERVISED, _draw_supervised), (_POLICIES, _draw_policy)

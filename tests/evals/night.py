@@ -23,7 +23,7 @@ FIRST_LOOK = 40
 GPUS = 4
 KEY = "val/loss"
 BEST = "plan-9"
-# plans that were run before, under other names of the keys, nested, or with the logarithm of the rate
+# plans that were run before with other key names, nested keys, or the logarithm of the rate
 DUPLICATES: Mapping[str, dict[str, Any]] = {
     "plan-2": {"learning_rate": 0.03, "optim": "sgd", "width": 64, "seed": 7},
     "plan-5": {"optimizer": {"lr": 0.01, "name": "adam"}, "width": 32, "seed": 8},
@@ -34,7 +34,7 @@ DUPLICATES: Mapping[str, dict[str, Any]] = {
 
 @dataclass
 class Night:
-    """The project, the plans in their order, and the simulated clock."""
+    """The project, the plans in order, and the simulated clock."""
 
     state: State
     plans: dict[str, dict[str, Any]]
@@ -45,7 +45,7 @@ class Night:
     started: dict[str, Experiment] = field(default_factory=dict[str, Experiment])
 
     def start(self, name: str) -> None:
-        """Start a planned run, as the agent's training script would."""
+        """Start a planned run, like the agent's training script."""
         moment = BEGINNING + timedelta(days=2, minutes=len(self.started))
         project = self.state.projects[-1]
         self.started[name] = self.state.add_experiment(
@@ -56,7 +56,7 @@ class Night:
         self.started[name].state = "ABORTED"
 
     def advance(self) -> None:
-        """Let the running experiments train, once for each wait."""
+        """Let the running experiments train once per wait."""
         steps, self.advance_by = self.advance_by, 0
         for name, one in self.started.items():
             if one.state != "RUNNING":
@@ -74,7 +74,7 @@ def draw(source: random.Random, level: float, start: int, end: int) -> list[tupl
 
 
 def build_night(state: State, seed: int) -> Night:
-    """Add 24 finished experiments, 4 of them repeats of the baseline, and plan 16 more: 4 of these are duplicates."""
+    """Add 24 finished experiments, including 4 repeats of the baseline, and plan 16 more, including 4 duplicates."""
     source = random.Random(seed)
     project = state.add_project(state.workspaces[0], "night", cuid="night")
     grid = [
@@ -100,7 +100,7 @@ def build_night(state: State, seed: int) -> Night:
 
 
 async def run_agent(client: Any, night: Night) -> tuple[list[str], int]:
-    """Work through the plans with the tools only; return the experiments to keep, and the number of calls."""
+    """Work through the plans with only the tools. Return the experiments to keep, and the number of calls."""
     calls = 0
     cursor = ""
 

@@ -1,4 +1,4 @@
-"""Questions of an agent's night: decide, find duplicates, wait, and continue after a loss of context."""
+"""Questions that an agent has during a night: decide, find duplicates, wait, and continue after losing its context."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _NEWEST = BEGINNING + timedelta(days=3)
 
 
 def build_evening(state: State) -> State:
-    """Add the night's project with running experiments, settings to decide about, and a crash in the second poll."""
+    """Add the night's project, with running experiments, settings to decide on, and a crash in the second poll."""
     night = build_night(state, 11)
     project = state.projects[-1]
     source = random.Random(5)
@@ -56,7 +56,7 @@ def build_evening(state: State) -> State:
 
 
 def _write_cursor(days: float, *running: str) -> str:
-    """Return the cursor of an earlier session, whose newest experiment is so many days old."""
+    """Return an earlier session's cursor, whose newest experiment is this many days old."""
     moment = round((BEGINNING + timedelta(days=days)).timestamp() * 1000)
     names = frozenset(hashlib.sha256(cuid.encode()).hexdigest()[:8] for cuid in running)
     return write_cursor(Cursor(moment, names, frozenset()), ProjectRef("kites-test3", "night"))

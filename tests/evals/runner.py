@@ -1,4 +1,4 @@
-"""A scripted caller: makes the calls of a case and judges the replies."""
+"""A scripted caller that makes a case's calls and checks the replies."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ Call = tuple[str, Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class Case:
-    """A question, the calls of a good caller, and texts that the replies must and must not contain.
+    """A question, the calls of a good caller, and texts that the replies must or must not contain.
 
-    `facts` and `never` are regular expressions (any case; lines are searched too). `most_calls` and `most_tokens`
-    bound any caller, by the estimate of render.count_tokens. `is_refused`: the right answer is an error.
+    `facts` and `never` are case-insensitive regular expressions, which are also searched line by line. `most_calls` and
+    `most_tokens` limit any caller, as estimated by render.count_tokens. `is_refused` means that the right answer is an
+    error.
     """
 
     name: str
@@ -40,7 +41,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The replies: texts, tokens and all faults."""
+    """The texts and tokens of the replies, and all faults found."""
 
     case: Case
     text: str
@@ -50,7 +51,7 @@ class Verdict:
 
 
 async def play(client: Client, case: Case, calls: Sequence[Call] | None = None) -> Verdict:
-    """Make the calls of a case (or given calls, for another server) and judge the replies."""
+    """Make the calls of a case, or the given calls for another server, and check the replies."""
     asked = case.calls if calls is None else calls
     texts: list[str] = []
     refused: list[bool] = []

@@ -1,4 +1,4 @@
-"""Questions about several projects and workspaces, conditions with or, and empty results."""
+"""Questions about several projects and workspaces, conditions with "or", and empty results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Shapes of curves with noise of which a part lasts."""
+"""Curve shapes with autocorrelated noise."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["Pen"]
 
 
 class Pen(random.Random):
-    """Random curves; their noise is a share of the range of the curve."""
+    """A source of random curves whose noise is proportional to the curve's range."""
 
     def noise(self, size: int, scale: float) -> list[float]:
         kept, value = self.choice([0.0, 0.0, 0.4, 0.7]), 0.0
@@ -31,7 +31,7 @@ class Pen(random.Random):
         return [low + (high - low) / (1 + math.exp((middle - place) / width)) + one for place, one in enumerate(off)]
 
     def valley(self, size: int, start: float, low: float, end: float, noise: float, at: float = 0.0) -> list[float]:
-        """Return a fall to a minimum and a straight rise; the noise is a share of the fall."""
+        """Return a fall to a minimum and a straight rise, with noise in proportion to the fall."""
         turn = max(1.0, (at or self.uniform(0.25, 0.5)) * size)
         off = self.noise(size, noise * abs(start - low))
         return [

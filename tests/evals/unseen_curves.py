@@ -1,4 +1,4 @@
-"""Random curves of ten frameworks that the other files lack, each judged by hand before the rules saw it.
+"""Random curves of ten frameworks that the other files lack, each labelled by hand before the rules were run on it.
 
 Run `python -m tests.evals.verdicts unseen`.
 """
@@ -22,7 +22,7 @@ def _at(values: Sequence[float], spacing: int = 1, first: int = 0) -> Series:
 
 
 def _self_supervised(pen: Pen) -> list[Case]:
-    """DINO: the loss falls below ln(65536), and rises a little with the teacher's temperature."""
+    """DINO: the loss falls below ln(65536), and then rises a little with the teacher's temperature."""
     size = pen.randint(100, 300)
     top = math.log(65536)
     fall = pen.fall(size, top, 6.0, 0.01, rate=8)
@@ -55,7 +55,7 @@ def _self_supervised(pen: Pen) -> list[Case]:
 
 
 def _world_models(pen: Pen) -> list[Case]:
-    """DreamerV3: scores of single episodes at irregular steps; some losses rise while the policy improves."""
+    """DreamerV3: scores are of single episodes at irregular steps, and some losses rise while the policy improves."""
     size = pen.randint(150, 500)
     steps = [0]
     for _ in range(size - 1):
@@ -116,7 +116,7 @@ def _splatting(pen: Pen) -> list[Case]:
 
 
 def _potentials(pen: Pen) -> list[Case]:
-    """MACE: in its second stage the energies weigh more, so energy errors fall and force errors rise a little."""
+    """MACE: in the second stage, energies have more weight, so energy errors fall and force errors rise a little."""
     size = pen.randint(120, 300)
     at = int(0.75 * size)
     energy = [one * (1 if place < at else 0.35) for place, one in enumerate(pen.fall(size, 60, 4, 0.01))]
@@ -143,7 +143,7 @@ def _potentials(pen: Pen) -> list[Case]:
 
 
 def _sparse_autoencoders(pen: Pen) -> list[Case]:
-    """SAELens: the penalty warms up, so the total rises while the reconstruction is learned."""
+    """SAELens: the penalty warms up, so the total loss rises while the reconstruction is learned."""
     size = pen.randint(300, 900)
     warm = [min(1.0, place / (0.15 * size)) for place in range(size)]
     mse = [one + 0.03 * weight for one, weight in zip(pen.fall(size, 1.0, 0.12, 0.01, rate=25), warm, strict=True)]
@@ -222,7 +222,7 @@ def _federated(pen: Pen) -> list[Case]:
 
 
 def _legged_robots(pen: Pen) -> list[Case]:
-    """rsl_rl: the terrain gets harder, and the reward dips each time."""
+    """rsl_rl: the terrain gets harder in stages, and the reward dips each time."""
     size = pen.randint(300, 1500)
     climb = pen.climb(size, -2, 25, 0.015)
     level = [5 * min(1.0, place / (0.7 * size)) for place in range(size)]
@@ -252,7 +252,7 @@ def _legged_robots(pen: Pen) -> list[Case]:
 
 
 def _embeddings(pen: Pen) -> list[Case]:
-    """Sentence Transformers: a correlation every tenth of an epoch."""
+    """Sentence Transformers: a correlation is logged every tenth of an epoch."""
     size = pen.randint(60, 200)
     loss = _at(pen.fall(size, 2.5, 0.4, 0.04), 100)
     best = [0.72 + 0.12 * (1 - math.exp(-place / 2)) + pen.gauss(0, 0.002) for place in range(20)]
@@ -268,7 +268,7 @@ def _embeddings(pen: Pen) -> list[Case]:
 
 
 def _autoregressive_images(pen: Pen) -> list[Case]:
-    """VQGAN: the discriminator starts late; the generator's loss then changes its meaning."""
+    """VQGAN: the discriminator starts late, which changes the meaning of the generator's loss."""
     size = pen.randint(200, 600)
     at = int(0.4 * size)
     rec = [one + 0.02 * (place >= at) for place, one in enumerate(pen.fall(size, 0.9, 0.18, 0.01))]

@@ -1,9 +1,10 @@
 """Compare verdicts with those of practitioners: python -m tests.evals.verdicts [curves.json | histories.json.gz …].
 
-Without a file it judges the random curves of 20 seeds; `further` selects those of `further_curves.py`, `kinds` those of
-`kinds_curves.py`, `unseen` those of `unseen_curves.py`.
-It prints agreement by framework, the share of healthy runs with a problem or warning, and the share of problems that
-were found.
+Without a file, it diagnoses the random curves of 20 seeds. `further` selects the curves in `further_curves.py`, `kinds`
+those in `kinds_curves.py`, and `unseen` those in `unseen_curves.py`.
+
+It prints the agreement by framework, the share of healthy runs with a problem or warning, and the share of problems
+that were found.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ DRAWN = {"further": draw_further, "kinds": draw_kinds, "unseen": draw_unseen}
 
 
 class Outcome(NamedTuple):
-    """A verdict and the practitioner's verdict."""
+    """Our verdict and the practitioner's verdict."""
 
     framework: str
     name: str
@@ -47,7 +48,7 @@ class Outcome(NamedTuple):
 
 
 def judge_metrics(metrics: Mapping[str, Any]) -> Judgement:
-    """Return the judgement of metrics given as {key: {"steps", "values"}} or {key: (steps, values)}."""
+    """Diagnose metrics given as {key: {"steps", "values"}} or {key: (steps, values)}."""
     keys, _ = choose_keys(list(metrics))
     curves: list[Curve] = []
     for key in keys:
@@ -59,7 +60,7 @@ def judge_metrics(metrics: Mapping[str, Any]) -> Judgement:
 
 
 def judge_drawn(seed: int, draw_cases: Callable[[int], list[Case]] = draw) -> Iterator[Outcome]:
-    """Judge the random curves of one seed."""
+    """Diagnose the random curves drawn with one seed."""
     for case in draw_cases(seed):
         found = judge_metrics(case.metrics)
         kinds = {event.kind for event in found.events if event.severity != "info"}
@@ -68,7 +69,7 @@ def judge_drawn(seed: int, draw_cases: Callable[[int], list[Case]] = draw) -> It
 
 
 def read_file(path: Path) -> Iterator[Outcome]:
-    """Judge the experiments of a file: curves with expected events, or histories with a verdict."""
+    """Diagnose the experiments in a file: curves with expected events, or histories with a verdict."""
     content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     loaded: list[dict[str, Any]] = json.loads(content)
     for one in loaded:
@@ -102,7 +103,7 @@ def _judge_history(one: Mapping[str, Any]) -> Outcome:
     is_healthy = verdict in ("healthy", "plateau")
     is_alarmed = found.health in ("problem", "warning")
     if is_healthy:
-        # a star also accepts a warning or a problem
+        # with a star, a warning or a problem is accepted too
         agrees = not is_alarmed or one["verdict"].endswith("*")
     elif verdict == "too few":
         agrees = found.health == "not_judged"

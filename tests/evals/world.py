@@ -1,4 +1,4 @@
-"""The world of the questions: an account of the fake SwanLab, with one problem in each experiment."""
+"""The data behind the questions: an account on the fake SwanLab, with one problem in each experiment."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Series = list[tuple[int, float]]
 
 
 def build_world() -> State:
-    """Return a new world with the same numbers each time."""
+    """Return a new fake SwanLab that always has the same numbers."""
     state = State()
     state.add_user("ada", "Ada", api_key=KEY)
     state.add_workspace("ada", "Ada", "PERSON", ada="OWNER")
@@ -56,7 +56,7 @@ def build_world() -> State:
 
 
 def _draw(size: int, curve: Callable[[float], float], noise: float, seed: str, every: int = 10) -> Series:
-    """Return points every `every` steps; `curve` takes the progress from 0 to 1."""
+    """Return a point for every `every` steps. `curve` maps the progress (0 to 1) to a value."""
     generator = random.Random(seed)
     return [(place * every, curve(place / size) + generator.gauss(0, noise)) for place in range(size)]
 
@@ -70,7 +70,7 @@ def _cosine(size: int, highest: float) -> Series:
 
 
 def _add_seeds(state: State, project: Project) -> None:
-    """Add three settings with four seeds each: wide is no better than plain, augmented is better."""
+    """Add three settings with four seeds each. Wide is no better than plain, but augmented is better."""
     accuracies = {
         "plain": (0.901, 0.897, 0.905, 0.899),
         "wide": (0.903, 0.898, 0.906, 0.896),
@@ -123,7 +123,7 @@ def _add_pathologies(state: State, project: Project) -> None:
         metrics={
             "train/loss": _draw(1000, _fall(2.3, 0.3), 0.01, "good"),
             "lr": _cosine(1000, 0.1),
-            # rarely logged, which is not a gap
+            # logged rarely, which is not a gap
             "val/acc": [(step, 0.9 * (1 - math.exp(-step / 1500))) for step in range(0, 10_000, 500)],
         },
     )

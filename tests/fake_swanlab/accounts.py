@@ -1,4 +1,4 @@
-"""Wire page, sections 2, 3 and 6: workspaces, the user, projects, self-hosted information."""
+"""Endpoints for workspaces, the user, projects, and information about a self-hosted server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ASGI app: login and sessions (wire page, section 1), routing, faults and a request log."""
+"""The ASGI app with login and sessions, routing, faults and a request log."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Wire page, section 4: experiments."""
+"""Endpoints for experiments."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TIMES = {"createdAt", "updatedAt", "finishedAt", "pinnedAt"}
 
 
 def wrap(config: Any) -> Any:
-    """Return a config in SwanLab's format: every value, including nested values, has a description and a position."""
+    """Return a config in SwanLab's format, where every value, even if nested, has a description and a position."""
     if isinstance(config, dict):
         return {
             key: {"value": wrap(value), "desc": "", "sort": place} for place, (key, value) in enumerate(config.items())
@@ -96,7 +96,7 @@ def delete_runs(ask: Ask) -> Any:
 
 @routes.add("POST", "project/{u}/{p}/runs/shows")
 def filter_runs(ask: Ask) -> Any:
-    """Return all matches and all pinned experiments; groups nest the matches by each group's value."""
+    """Return all matches and all pinned experiments. With groups, the matches are nested by each group's value."""
     filters = [item for item in ask.body.get("filters", []) if item.get("active", True)]
     found = [
         one for one in find_project(ask).experiments if one.is_pinned or all(_passes(one, item) for item in filters)

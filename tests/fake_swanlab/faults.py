@@ -1,4 +1,4 @@
-"""Faults: errors in responses, the affected requests, and their number."""
+"""Faults: errors in responses, which requests they affect, and how many."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _CHUNK = 65536
 
 
 class Dropped(Exception):
-    """The connection closes in the middle of a response."""
+    """Raised to close the connection in the middle of a response."""
 
 
 class Event(Protocol):
@@ -33,10 +33,10 @@ class Fault:
     """Replaces or changes the responses to the first `times` matching requests (None: all of them).
 
     `path` is a regular expression for the undecoded path. The first `skip` matching requests are not affected. The
-    response waits `delay` seconds and for `until`; the second half of the body waits for `body_until`. `hung_up` sends
-    no response, and is set when the client closes the connection. `then` is called when a request arrives. `status`
-    and `body` replace the response; the other fields change it: NaN for every float, trailing whitespace (with or
-    without a content length), or the same compressed.
+    response waits for `delay` seconds and for `until`, and the second half of the body waits for `body_until`. With
+    `hung_up`, no response is sent, and the event is set when the client closes the connection. `then` is called when a
+    request arrives. `status` and `body` replace the response. The other fields change it: NaN for every float,
+    trailing whitespace (with or without a content length), or compressed trailing whitespace.
     """
 
     path: str = ""
@@ -111,7 +111,7 @@ async def _wait(event: Event | None) -> None:
 
 
 def spoil(response: Response, fault: Fault) -> Response:
-    """Return the response with the fault applied."""
+    """Apply the fault to a response."""
     body, status = bytes(response.body), response.status_code
     headers = {"content-type": "application/json", "traceid": response.headers["traceid"]}
     if fault.has_bare_nan:

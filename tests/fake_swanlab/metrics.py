@@ -1,4 +1,4 @@
-"""Wire page, section 5: metrics, media and logs."""
+"""Endpoints for metrics, media and logs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _FINEST = 1500
 
 
 def find_data(ask: Ask, reference: dict[str, Any], *, is_legacy: bool = False) -> Experiment | None:
-    """Return the owner of the data of a reference; a clone's data belong to its root's ids."""
+    """Return the experiment that owns a reference's data. A clone's data belongs to its root's ids."""
     needs_time = ask.state.variants.needs_created_at and not is_legacy
     if needs_time and not re.fullmatch(r"\d+", str(reference.get("createdAt"))):
         raise ApiError(400, "createdAt is required, in whole Unix seconds")
@@ -100,7 +100,7 @@ def get_summaries(ask: Ask) -> Any:
 
 
 def _place(ask: Ask, axis: str, experiment: Experiment, points: Sequence[Reading]) -> list[tuple[float, Reading]]:
-    """Return the points with their axis values; points without an axis value are omitted."""
+    """Return the points with their axis values, without points that have none."""
     other = ask.body.get("xKey")
     if other:
         places = {point.step: point.value for point in experiment.read(other)}
@@ -169,7 +169,7 @@ def get_scalar_values(ask: Ask) -> Any:
 
 
 def _list_keys(ask: Ask, kind: str) -> Any:
-    """List keys; a clone is requested by its root's ids instead of its own."""
+    """List keys. For a clone, the request must contain its root's ids instead of its own."""
     keys: dict[str, None] = {}
     for reference in ask.body["experiments"]:
         owner = find_data(ask, {**reference, "rootProId": None, "rootExpId": None})
@@ -237,7 +237,7 @@ def presign_resources(ask: Ask) -> Any:
 
 
 def read_storage(ask: Ask, raw_path: str) -> Response:
-    """Serve a presigned download; the request must not have a cookie."""
+    """Serve a presigned download. The request must not have a cookie."""
     path = unquote(raw_path)
     if "cookie" in ask.headers or "authorization" in ask.headers:
         raise ApiError(400, "Credentials are not accepted here")

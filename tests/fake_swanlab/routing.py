@@ -1,4 +1,4 @@
-"""Routes on raw path segments, decoded one by one, since names can contain encoded slashes."""
+"""Routes that match raw path segments and decode them one by one, because names can contain encoded slashes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class ApiError(Exception):
 
 @dataclass
 class Ask:
-    """A request with its session's user (None only for calls that need no session)."""
+    """A request with the session's user, which is None only for calls that need no session."""
 
     state: State
     user: User
@@ -50,7 +50,7 @@ class Routes:
         return register
 
     def find(self, method: str, raw_path: str) -> tuple[Callable[[Ask], Any], dict[str, str]]:
-        """Return the handler and the decoded names of its path; raises ApiError 404 or 405."""
+        """Return the handler for a path, and the decoded names in the path. Raises ApiError 404 or 405."""
         parts = raw_path.removeprefix("/api/").strip("/").split("/")
         is_known = False
         for wanted, pattern, handler in self.table:

@@ -1,4 +1,4 @@
-"""Statistics, samples and tables of a metric's points."""
+"""Statistics, samples and tables made from a metric's points."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["Statistics", "compute_statistics", "sample", "write_csv"]
 
 @dataclass
 class Statistics:
-    """Extremes at their first step, and moments; None without points to compute them from."""
+    """Extremes at their first step, and moments. They are None if there are no points to compute them from."""
 
     last: Reading
     low: Reading | None = None
@@ -27,7 +27,7 @@ class Statistics:
 
 
 def compute_statistics(points: Sequence[Reading], *, include_non_finite: bool) -> Statistics:
-    """Return the statistics of points in step order, with or without non-finite values."""
+    """Compute the statistics of points in step order, with or without non-finite values."""
     counted = points if include_non_finite else [point for point in points if math.isfinite(point.value)]
     found = Statistics(points[-1])
     if not counted:
@@ -67,7 +67,7 @@ def sample(points: Sequence[Reading], count: int) -> list[Reading]:
                 (previous.step - step) * (point.value - previous.value)
                 - (previous.step - point.step) * (value - previous.value)
             )
-            # false for NaN: like common implementations, this one tends to lose non-finite values
+            # false for NaN, so this tends to lose non-finite values, like common implementations
             if area > largest:
                 best, largest = point, area
         kept.append(best)
@@ -75,7 +75,7 @@ def sample(points: Sequence[Reading], count: int) -> list[Reading]:
 
 
 def write_csv(columns: Sequence[tuple[str, Sequence[Reading]]], variants: Variants) -> str:
-    """Return a table by step with the values (headed `_step`, as in SwanLab) and timestamps of each named column."""
+    """Return a table by step, with a value column (named `_step`, as in SwanLab) and a time column for each name."""
     series = [{point.step: point for point in points} for _, points in columns]
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")

@@ -18,7 +18,7 @@ __all__ = ["listen", "serve", "serve_each"]
 
 
 def listen(port: int = 0) -> socket.socket:
-    """Return a listening socket on 127.0.0.1; asyncio disables Nagle's algorithm only for an explicit protocol."""
+    """Return a listening socket on 127.0.0.1. asyncio disables Nagle's algorithm only if the protocol is explicit."""
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind(("127.0.0.1", port))
@@ -28,14 +28,14 @@ def listen(port: int = 0) -> socket.socket:
 
 @contextmanager
 def serve(served: State | ASGIApp, port: int = 0) -> Iterator[str]:
-    """Serve a state, or any app, on a port (0: a free one) in a thread; yield its base URL."""
+    """Serve a state, or any app, in a thread on a port (0: a free port), and yield its base URL."""
     with _run(create_app(served) if isinstance(served, State) else served, [listen(port)]) as urls:
         yield urls[0]
 
 
 @contextmanager
 def serve_each(states: Sequence[State]) -> Iterator[list[str]]:
-    """Serve each state on its own port, all in one thread; yield their base URLs."""
+    """Serve each state on its own port, all in one thread, and yield their base URLs."""
     listeners = [listen() for _ in states]
     apps = {one.getsockname()[1]: create_app(state) for one, state in zip(listeners, states, strict=True)}
 

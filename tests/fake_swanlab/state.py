@@ -1,4 +1,4 @@
-"""The fake SwanLab's data, its variants where the real behaviour is unknown, and its faults."""
+"""The fake SwanLab's data, its faults, and variants for behaviour that is unknown in the real service."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Workspace:
 
 
 class Reading(NamedTuple):
-    """A point of a metric; the timestamp in Unix milliseconds."""
+    """A metric's point. The timestamp is in Unix milliseconds."""
 
     step: int
     value: float
@@ -82,7 +82,7 @@ class LogLine:
 
 @dataclass
 class Experiment:
-    """A run; `wire` replaces or adds fields of its responses (null, for instance)."""
+    """A run. `wire` replaces or adds fields in its responses, for instance with null."""
 
     cuid: str
     name: str
@@ -114,11 +114,11 @@ class Experiment:
     wire: dict[str, Any] = field(default_factory=dict)
 
     def time_of(self, step: int) -> int:
-        """Return the default Unix milliseconds of a step: one second per step."""
+        """Return a step's default time in Unix milliseconds, with one second per step."""
         return int(self.created_at.timestamp() * 1000) + step * 1000
 
     def read(self, key: str) -> list[Reading]:
-        """Return a metric's points in step order; the last point of a step counts."""
+        """Return a metric's points in step order. If a step has several points, the last one counts."""
         found = {point[0]: point for point in self.metrics.get(key, ())}
         return [
             Reading(step, point[1], point[2] if len(point) == 3 else self.time_of(step))
@@ -128,7 +128,7 @@ class Experiment:
 
 @dataclass
 class Project:
-    """A project; `wire` replaces or adds fields of its responses (null, for instance)."""
+    """A project. `wire` replaces or adds fields in its responses, for instance with null."""
 
     cuid: str
     name: str
@@ -145,9 +145,9 @@ class Project:
 
 @dataclass
 class Variants:
-    """Both readings of points that the wire page marks (?) or does not cover (its section 8).
+    """Variants of behaviour that SwanLab does not document, or documents ambiguously.
 
-    `lacking` are regular expressions of unknown paths, which return `missing_status`.
+    `lacking` contains regular expressions for unknown paths, which return `missing_status`.
     """
 
     wrapped_config: bool = True
@@ -174,7 +174,7 @@ class Variants:
 
     @classmethod
     def old_server(cls, missing_status: Literal[400, 404, 405] = 404) -> Variants:
-        """Return the variants of a server that supports only the calls of SDK 0.5-0.7."""
+        """Return the variants of a server that supports only the calls of SDK 0.5 to 0.7."""
         return cls(
             page_counts=False,
             groups_call="legacy",
@@ -195,7 +195,7 @@ class SelfHosted:
 
 @dataclass
 class Call:
-    """One request as it arrived; `raw_path` is not decoded."""
+    """One request as it arrived. `raw_path` is not decoded."""
 
     method: str
     raw_path: str
@@ -212,10 +212,10 @@ class Call:
 
 @dataclass
 class State:
-    """The world and its request log.
+    """The fake's data and its request log.
 
-    `session_days` sets the expiry that login returns; sessions expire then, except if it is already in the past
-    (a server with a wrong clock).
+    `session_days` sets the expiry that a login returns. Sessions expire at that time, unless it is already in the past
+    because the server has a wrong clock.
     """
 
     users: list[User] = field(default_factory=list)
@@ -243,7 +243,7 @@ class State:
     def add_workspace(
         self, username: str, name: str = "", kind: Literal["PERSON", "TEAM"] = "TEAM", **roles: str
     ) -> Workspace:
-        """Add a workspace; `roles` maps usernames, with `_` for `-`, to roles."""
+        """Add a workspace. `roles` maps usernames, with `_` for `-`, to roles."""
         workspace = Workspace(
             username, name or username, kind, {who.replace("_", "-"): role for who, role in roles.items()}
         )
@@ -272,7 +272,7 @@ class State:
         self.sessions.clear()
 
     def spell(self, value: float | None) -> Any:
-        """Return a number in wire format: strings for non-finite values (or, if `bare`, invalid JSON)."""
+        """Return a number in SwanLab's format: non-finite values are strings or, if `bare`, invalid JSON."""
         if value is None or self.variants.spelling == "bare":
             return value
         if math.isnan(value):
@@ -287,7 +287,7 @@ class State:
 
 
 def build_sample_state() -> State:
-    """Return the world of the OpenApi document's examples."""
+    """Return a fake SwanLab with the data in the OpenApi document's examples."""
     state = State()
     state.add_user("kites-test3", "Kites Test")
     personal = state.add_workspace("kites-test3", "workspace1", "PERSON", kites_test3="OWNER")
