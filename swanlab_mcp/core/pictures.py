@@ -30,6 +30,10 @@ _FIRST_BYTES = {
     b"GIF87a": "image/gif",
     b"GIF89a": "image/gif",
 }
+# TIFF tags
+_TILE_SIZE = (322, 323)
+# JPEG markers
+_SEQUENTIAL, _SCAN, _WITHOUT_LENGTH = (0xC0, 0xC1), 0xDA, (0x00, 0x01, *range(0xD0, 0xDA), 0xFF)
 
 
 def find_image_type(content: bytes) -> str:
@@ -69,18 +73,42 @@ def _scale(content: bytes, kind: str) -> Picture | str:
         if kind and len(content) <= LARGEST_BYTES and max(opened.size) <= LARGEST_SIDE:
             opened.load()  # an assistant must not receive a damaged image
             return Picture(content, kind)
-        # a JPEG can be decoded at an eighth of its size; other formats ignore this
-        opened.draft("RGB", (LARGEST_SIDE, LARGEST_SIDE))
-        if opened.width * opened.height > _MOST_PIXELS:
-            return say(
-                "it has {width} x {height} pixels, more than this server opens",
-                width=opened.width,
-                height=opened.height,
-            )
+        if kind != "image/jpeg" or _has_one_scan(content):
+            # a JPEG can be decoded at an eighth of its size; other formats ignore this
+            opened.draft("RGB", (LARGEST_SIDE, LARGEST_SIDE))
+        width, height = _measure(opened)
+        if width * height > _MOST_PIXELS:
+            return say("it has {width} x {height} pixels, more than this server opens", width=width, height=height)
         return _shrink(opened)
     # Pillow's decoders raise many kinds of errors for invalid images
     except (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, Image.DecompressionBombError):
         return say("it is damaged or not an image")
+
+
+def _measure(image: Image.Image) -> tuple[int, int]:
+    """Return the size in pixels to decode: a TIFF is decoded in tiles, which may be larger than the image."""
+    tags: dict[int, Any] = getattr(image, "tag_v2", {})
+    width, height = (tags.get(tag, 0) for tag in _TILE_SIZE)
+    sides = (width if isinstance(width, int) else 0), (height if isinstance(height, int) else 0)
+    return max(image.width, sides[0]), max(image.height, sides[1])
+
+
+def _has_one_scan(content: bytes) -> bool:
+    """Return whether a JPEG's first scan has all components; otherwise, its decoder keeps the whole image in memory.
+
+    Returns False for a progressive JPEG, and in doubt.
+    """
+    place, components = 2, 0
+    while content[place : place + 1] == b"\xff" and place + 9 < len(content):
+        marker = content[place + 1]
+        if marker == _SCAN:
+            return content[place + 4] == components
+        if marker in _SEQUENTIAL:
+            components = content[place + 9]
+        elif marker in _WITHOUT_LENGTH:
+            return False
+        place += 2 + int.from_bytes(content[place + 2 : place + 4], "big")
+    return False
 
 
 def _shrink(opened: Image.Image) -> Picture:

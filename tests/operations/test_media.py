@@ -13,7 +13,9 @@ import re
 import subprocess
 import sys
 from io import BytesIO
+from struct import pack
 from typing import Any
+from zlib import compress
 
 import pytest
 from hypothesis import given
@@ -270,6 +272,7 @@ def run_in_child(code: str, megabytes: int, content: bytes = b"") -> str:
 import resource
 import sys
 from io import BytesIO
+from struct import pack
 from PIL import Image, PngImagePlugin, JpegImagePlugin
 from swanlab_mcp.core.pictures import prepare_picture
 from swanlab_mcp.operations import media
@@ -287,6 +290,35 @@ def test_image_of_many_pixels_takes_little_memory() -> None:
     Image.new("L", (10_000, 8_000)).save(bomb, "PNG")
     code = "print(prepare_picture(sys.stdin.buffer.read()))"
     assert run_in_child(code, 250, bomb.getvalue()) == "it has 10000 x 8000 pixels, more than this server opens\n"
+
+
+def write_scans(*scans: bytes, side: int = 10_000) -> bytes:
+    """Return the head of a JPEG of three components: one scan for each argument, which names its components."""
+    frame = pack(">BHHB", 8, side, side, 3) + b"".join(bytes((one, 0x11, 0)) for one in (1, 2, 3))
+    table = b"\0" + bytes((1, *[0] * 15)) + b"\0"
+    parts = [(0xDB, b"\0" + b"\1" * 64), (0xC0, frame), (0xC4, table), (0xC4, b"\x10" + table[1:])]
+    parts += [(0xDA, bytes((len(one),)) + b"".join(bytes((name, 0)) for name in one) + b"\0\x3f\0") for one in scans]
+    return b"\xff\xd8" + b"".join(b"\xff" + pack(">BH", mark, len(data) + 2) + data for mark, data in parts)
+
+
+def test_jpeg_that_is_decoded_whole_takes_little_memory() -> None:
+    """A decoder keeps the whole image if it is progressive, or if a scan lacks a component."""
+    progressive = BytesIO()
+    Image.new("RGB", (9_000, 9_000)).save(progressive, "JPEG", progressive=True)
+    code = "print(prepare_picture(sys.stdin.buffer.read()))"
+    refused = "it has {0} x {0} pixels, more than this server opens\n"
+    assert run_in_child(code, 200, progressive.getvalue()) == refused.format(9_000)
+    for before in (b"", b"\xff"):
+        content = write_scans(b"\1", b"\2", b"\3").replace(b"\xff\xdb", before + b"\xff\xdb", 1)
+        assert run_in_child(code, 200, content) == refused.format(10_000), before
+
+
+def test_tiff_with_tiles_larger_than_the_image_takes_little_memory() -> None:
+    tags = {256: 10, 257: 10, 258: 8, 259: 8, 262: 1, 277: 1, 322: 20_000, 323: 20_000, 324: 8, 325: 11}
+    entries = b"".join(pack("<HHII", tag, 4, 1, value) for tag, value in sorted(tags.items()))
+    content = b"II*\0" + pack("<I", 24) + compress(b"\0" * 9).ljust(16) + pack("<H", len(tags)) + entries + bytes(4)
+    code = "print(prepare_picture(sys.stdin.buffer.read()))"
+    assert run_in_child(code, 250, content) == "it has 20000 x 20000 pixels, more than this server opens\n"
 
 
 def test_large_photo_is_decoded_at_reduced_size() -> None:
