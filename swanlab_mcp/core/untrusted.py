@@ -32,8 +32,12 @@ _PRINTABLE_UNSAFE = frozenset(
     "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0"
     + "".join(map(chr, (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))))
 )
-# text that Markdown would render as an image or a link: ](https://…), ](//…), ]: https://…
-_MARKDOWN_LINK = re.compile(r"\](?=(?:\(|:)\s{0,9}<?(?:[A-Za-z][A-Za-z0-9+.\-]{1,20}:|//|www\.))")
+# text that Markdown would render as an image or a link: ](https://…), ](//…), ]: https://…, also if a character of the
+# address is escaped (https\://…) or an entity (&#104;ttps://…)
+_MARKDOWN_LINK = re.compile(
+    r"\](?=\(\s*<|(?:\(|:)\s*<?\s*(?:[A-Za-z][A-Za-z0-9+.\-]{1,31}:|[/\\]{2}|www\."
+    r"|[A-Za-z0-9+.\-/]{0,32}(?:&#?[A-Za-z0-9]{1,32};|\\[!-/:-@\[-`{-~])))"
+)
 _ONE_WORD = re.compile(r"[A-Za-z0-9_.\-/+@*%=#]+")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
