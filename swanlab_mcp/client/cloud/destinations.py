@@ -12,6 +12,11 @@ from swanlab_mcp.core.i18n import say
 
 __all__ = ["resolve_destination"]
 
+# networks whose last 32 bits are an IPv4 address: NAT64 and two older forms
+_TRANSLATED = tuple(map(ipaddress.IPv6Network, ("64:ff9b::/96", "::/96", "::ffff:0:0:0/96")))
+# local NAT64 and site-local addresses, which Python considers global
+_LOCAL = tuple(map(ipaddress.IPv6Network, ("64:ff9b:1::/48", "fec0::/10")))
+
 
 async def resolve_destination(host: str, port: int, own_host: str) -> list[str]:
     """Return the addresses to connect to for a download from `host`, or [] if the connection may resolve the name.
@@ -52,5 +57,12 @@ async def _resolve(host: str, port: int) -> list[str]:
 
 def _is_public(address: str) -> bool:
     parsed = ipaddress.ip_address(address)
-    mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
-    return (mapped or parsed).is_global and not parsed.is_multicast
+    if isinstance(parsed, ipaddress.IPv6Address):
+        if any(parsed in network for network in _LOCAL):
+            return False
+        # a gateway may pass the connection on to the IPv4 address inside
+        if any(parsed in network for network in _TRANSLATED):
+            parsed = ipaddress.IPv4Address(int(parsed) & 0xFFFFFFFF)
+        else:
+            parsed = parsed.ipv4_mapped or parsed.sixtofour or parsed
+    return parsed.is_global and not parsed.is_multicast

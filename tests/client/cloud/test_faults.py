@@ -797,7 +797,24 @@ async def test_download_is_complete_or_an_error(settings: Settings, state: State
 
 
 @pytest.mark.parametrize(
-    "host", ["169.254.169.254", "10.0.0.1", "[::1]", "127.0.0.2", "192.168.0.1", "[fd00::1]", "[::ffff:10.0.0.1]", "0"]
+    "host",
+    [
+        "169.254.169.254",
+        "10.0.0.1",
+        "[::1]",
+        "127.0.0.2",
+        "192.168.0.1",
+        "[fd00::1]",
+        "[::ffff:10.0.0.1]",
+        "0",
+        "2852039166",
+        "0x7f.2",
+        "[64:ff9b::a9fe:a9fe]",
+        "[2002:a9fe:a9fe::1]",
+        "[::a9fe:a9fe]",
+        "[::ffff:0:a00:1]",
+        "[fec0::1]",
+    ],
 )
 async def test_download_from_a_private_address_is_refused(transport: Transport, host: str) -> None:
     with pytest.raises(UnexpectedResponse, match="private address"):
