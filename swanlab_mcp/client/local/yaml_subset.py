@@ -14,6 +14,7 @@ __all__ = ["NotReadable", "parse_yaml"]
 
 _MOST_NODES = 200_000
 _LONGEST_INT = 4300
+_LARGEST_INT = 10**_LONGEST_INT
 _Loader: type[Any] = getattr(yaml, "CLoader", yaml.Loader)
 
 # the texts that PyYAML (used by the SDK) reads as other types, except dates and sexagesimal numbers such as 9:9:9
@@ -102,7 +103,7 @@ def _resolve(text: str) -> Any:
     # longer integers take quadratic time, and no float can represent them
     if len(text) <= _LONGEST_INT:
         if _INT.fullmatch(text):
-            return _read_int(text.replace("_", ""))
+            return _read_int(text)
         if _FLOAT.fullmatch(text):
             return float(text.replace("_", ""))
     if _SPECIAL.fullmatch(text):
@@ -110,8 +111,11 @@ def _resolve(text: str) -> Any:
     return text
 
 
-def _read_int(text: str) -> int:
-    digits = text.lstrip("-+")
+def _read_int(text: str) -> int | str:
+    """Return an integer, or the text itself if it has no digits (0x_) or, in decimal, too many."""
+    digits = text.replace("_", "").lstrip("-+")
     base = 10 if digits in ("", "0") or digits[0] != "0" else _BASES.get(digits[1], 8)
-    value = int(digits[2:] if base in (2, 16) else digits, base) if digits else 0
+    digits = digits[2:] if base in (2, 16) else digits
+    if not digits or (value := int(digits, base)) >= _LARGEST_INT:
+        return text
     return -value if text.startswith("-") else value
