@@ -259,10 +259,10 @@ def main() -> None:
             print(f"{size} points: {', '.join(f'{name} {count / SERIES:.1%}' for name, count in few.items())}")
         for course, kept, length, told in measure_rewards():
             shown = ", ".join(f"{kind} {count / REWARDS:.1%}" for kind, count in sorted(told.items())) or "none"
-            print(f"{REWARDS} {course} rewards of {length} points that keep {kept:g}: {shown}")
+            print(f"{REWARDS} {course} rewards of {length} points with autocorrelation {kept:g}: {shown}")
         for kept, scale, length, told in measure_swings():
             shown = ", ".join(f"{kind} {count / REWARDS:.1%}" for kind, count in sorted(told.items())) or "none"
-            print(f"{REWARDS} swings of {length} points, noise of {scale:.0%} that keeps {kept:g}: {shown}")
+            print(f"{REWARDS} swings of {length} points, noise of {scale:.0%} with autocorrelation {kept:g}: {shown}")
 
 
 if __name__ == "__main__":

@@ -262,7 +262,7 @@ def test_readme_opens_with_a_question_its_answer_and_a_picture(page: Path, capsy
     assert {figure for figure in figures if figure.strip("`") not in answers} == set()
 
 
-def test_help_and_tool_list_are_chinese_for_chinese_readers(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_and_tool_list_are_in_chinese(capsys: pytest.CaptureFixture[str]) -> None:
     for words in ("--lang zh --help", "--lang=zh export --help", "--lang zh --demo tools"):
         assert run_command(f"swanlab-mcp-server {words}") == 0
         shown = capsys.readouterr().out

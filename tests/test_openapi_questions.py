@@ -113,7 +113,7 @@ def test_every_question_has_a_method() -> None:
 
 
 @pytest.mark.parametrize("method", FRAMES)
-def test_answers_become_frames(api: OpenApi, method: str) -> None:
+def test_answers_convert_to_data_frames(api: OpenApi, method: str) -> None:
     arguments, rows, column = FRAMES[method]
     answer = getattr(api, method)(**arguments)
     assert answer.code == 200, answer.errmsg
@@ -122,7 +122,7 @@ def test_answers_become_frames(api: OpenApi, method: str) -> None:
     assert frame[column].notna().any()
 
 
-def test_answers_of_a_server_become_frames(host: str) -> None:
+def test_answers_from_a_server_convert_to_data_frames(host: str) -> None:
     with OpenApi("test-key", host=host) as api:
         assert len(api.get_user().data.to_pandas()) == 1
         assert len(api.get_server_info().data.to_pandas()) == 1
@@ -134,7 +134,7 @@ def test_waiting_may_take_longer_than_other_calls() -> None:
         assert (answer.code, answer.errmsg) == (200, "")
 
 
-def test_frames_have_a_row_per_record(api: OpenApi) -> None:
+def test_data_frames_have_a_row_per_record(api: OpenApi) -> None:
     frame = api.list_project_exps(DIGITS).data.to_pandas()
     assert len(frame) == 19
     assert "profile.config.lr" in frame.columns

@@ -82,7 +82,7 @@ def test_readme_of_the_package_has_absolute_links() -> None:
     assert "https://example.com/r/blob/main/docs/recipes.md" in links
 
 
-def test_container_is_unprivileged_and_holds_no_key() -> None:
+def test_container_is_unprivileged_and_contains_no_key() -> None:
     lines = (ROOT / "Dockerfile").read_text(encoding="utf-8").splitlines()
     user = next(line.split()[1] for line in lines if line.startswith("USER "))
     assert int(user) > 0

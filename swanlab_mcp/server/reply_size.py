@@ -1,4 +1,4 @@
-"""How large a reply becomes, before it is written."""
+"""Estimate the size of a reply before it is written."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from swanlab_mcp.operations.verdicts import Verdict
 
 __all__ = ["is_small"]
 
-# written in about 2 ms, in which a thread would hardly let other calls continue
+# a reply of this size takes about 2 ms, for which a thread would hardly help other calls
 _FEW = 1000
 _SHORT = 10_000
 _SCALARS = frozenset({int, float, bool, type(None)})
 
 
 def is_small(answer: ApiResponse[Any]) -> bool:
-    """Return whether writing the answer is quicker than starting a thread: few values with short texts."""
+    """Return whether an answer has few values and short texts, so that writing it is quicker than starting a thread."""
     values: list[Any] = [answer.data, answer.notes]
     characters = 0
     for value in values:
@@ -37,7 +37,7 @@ def is_small(answer: ApiResponse[Any]) -> bool:
         elif kind is Curve:
             return False
         elif isinstance(value, Verdict):
-            # its curves are not written
+            # the curves of a verdict are not written
             values.append(value.judgement.events)
         elif isinstance(value, BaseModel):
             values += vars(value).values()

@@ -113,7 +113,7 @@ WRONG_USAGE = [
 
 @pytest.mark.parametrize(("words", "problem"), WRONG_USAGE, ids=[words for words, _ in WRONG_USAGE])
 @pytest.mark.parametrize("by_option", [True, False], ids=["option", "locale"])
-def test_wrong_usage_is_chinese_for_chinese_readers(
+def test_wrong_usage_is_reported_in_chinese(
     words: str,
     problem: str,
     by_option: bool,
@@ -132,7 +132,7 @@ def test_wrong_usage_is_chinese_for_chinese_readers(
     assert "canary" not in shown.err
 
 
-def test_suggested_choice_of_newer_pythons_is_chinese(capsys: pytest.CaptureFixture[str]) -> None:
+def test_choice_suggested_by_newer_pythons_is_in_chinese(capsys: pytest.CaptureFixture[str]) -> None:
     with speak("zh"), pytest.raises(SystemExit):
         Parser(prog="swan").error(
             "argument tool: invalid choice: 'chek', maybe you meant 'check'? (choose from call, check)"

@@ -111,7 +111,7 @@ def test_address_of_the_local_dashboard_does_not_block_requests(name: str) -> No
     assert load_settings(environ={name: "0.0.0.0", "SWANLAB_API_KEY": "key"}).host_problem == ""
 
 
-def test_pages_of_a_self_hosted_login_may_be_elsewhere(tmp_path: Path) -> None:
+def test_pages_of_a_self_hosted_login_may_be_on_another_host(tmp_path: Path) -> None:
     (tmp_path / ".netrc").write_text("machine swan.example.com\n login x\n password key\n", encoding="utf-8")
     found = load_settings(environ={"SWANLAB_ROOT": str(tmp_path), "SWANLAB_WEB_HOST": "https://pages.example.com"})
     assert (found.api_host, found.web_host) == ("https://swan.example.com", "https://pages.example.com")

@@ -79,7 +79,7 @@ def test_existing_file_is_refused_before_any_read(
     assert {path.read_text("utf-8") for path in Path().iterdir()} == {"mine"}
 
 
-def test_file_created_meanwhile_is_kept() -> None:
+def test_file_created_in_the_meantime_is_kept() -> None:
     path = Path("x.csv")
     whole = open_new(path, is_text=True)
     whole.__enter__().write("ours")

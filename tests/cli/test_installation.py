@@ -269,7 +269,7 @@ def test_uvx_entry_keeps_a_non_registry_source(
 
 
 @pytest.mark.parametrize("assistant", ASSISTANTS.values(), ids=lambda one: one.name)
-def test_snippets_are_valid_and_hold_no_key_by_default(assistant: Assistant) -> None:
+def test_snippets_are_valid_and_contain_no_key_by_default(assistant: Assistant) -> None:
     entry = load(assistant, write_snippet(assistant, ENTRY))["swanlab"]
     assert read_command(entry) == [*WORDS]
     assert environ_of(entry) == {}

@@ -104,7 +104,9 @@ def test_failed_command_is_reported_and_keeps_the_exit_code(host: str, state: St
         (["--cursor", "x"], "not returned by"),
     ],
 )
-def test_wrong_usage_ends_before_the_wait(words: list[str], expected: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_usage_is_reported_before_waiting(
+    words: list[str], expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["--demo", "watch", "digits-mlp", *words])
     assert ended.value.code == 2

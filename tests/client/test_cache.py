@@ -299,7 +299,7 @@ async def test_names_and_ids_are_distinguished_with_a_partial_list(client: SwanL
     assert (await client.default.get_experiment(ExperimentRef(ME, "sweep", "run1"))).data.name == "run 1"
 
 
-async def test_cache_holds_a_bounded_number_of_projects(client: SwanLabClient, state: State, sweep: Project) -> None:
+async def test_cache_contains_a_bounded_number_of_projects(client: SwanLabClient, state: State, sweep: Project) -> None:
     await client.default.list_experiments(ProjectRef(ME, "sweep"))
     for number in range(100):
         state.add_project(state.workspaces[0], f"other {number}")

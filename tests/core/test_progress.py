@@ -90,11 +90,11 @@ async def test_long_call_reports_progress_up_to_its_total(settings: Settings, to
 
 
 @pytest.mark.parametrize("tool", CALLS)
-async def test_reported_progress_only_grows(settings: Settings, tool: str) -> None:
+async def test_reported_progress_only_increases(settings: Settings, tool: str) -> None:
     await follow(replace(settings, is_cached=False), tool, CALLS[tool])
 
 
-async def test_large_run_on_disk_reports_megabytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_large_run_on_disk_reports_progress_in_megabytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("swanlab_mcp.client.local.background._TICK", 0.001)
     records = [encode_point(step + 1, "loss", step, 1.0) for step in range(12_000)]
     write_run(tmp_path / "runs", "long", [*records, encode_finish()])

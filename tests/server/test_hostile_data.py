@@ -288,7 +288,7 @@ def test_notes_are_bounded() -> None:
     assert [note.partition(":")[0] for note in notes[38:]] == ["298", "299"]
 
 
-async def test_recorded_data_never_change_later_replies(settings: Settings, state: State) -> None:
+async def test_recorded_data_never_changes_later_replies(settings: Settings, state: State) -> None:
     calls = [
         ("list_project_exps", {"project": "project1"}),
         ("get_experiment", {"project": "project1", "exp_cuid": "cuid1"}),
@@ -398,7 +398,7 @@ def test_depth_limit_changes_only_deep_values(value: Any, depth: int) -> None:
 
 
 @given(st.text(st.characters(), max_size=3000), st.integers(400, 1000))
-def test_record_of_any_texts_keeps_the_budget(text: str, budget: int) -> None:
+def test_record_with_any_texts_stays_within_the_budget(text: str, budget: int) -> None:
     record = {"a": text, text: {text: [text, text * 50]}, "rows": [{text: text, "n": 1}] * 3}
     reply = fit({"code": 200, "errmsg": "", "data": record}, budget)
     check_text(reply.text, budget)

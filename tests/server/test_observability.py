@@ -93,7 +93,7 @@ def test_metrics_count_calls_requests_logins_and_refusals(settings: Settings, te
 
 
 @pytest.mark.anyio
-async def test_no_label_or_span_holds_a_name_or_an_id(settings: Settings, state: State) -> None:
+async def test_no_label_or_span_contains_a_name_or_an_id(settings: Settings, state: State) -> None:
     exporter = InMemorySpanExporter()
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))

@@ -109,7 +109,7 @@ def test_header_deadline_is_not_extended_by_slow_bytes(settings: Settings) -> No
 
 
 @pytest.mark.usefixtures("team")
-def test_slow_bodies_hold_no_slot(settings: Settings) -> None:
+def test_slow_bodies_occupy_no_slot(settings: Settings) -> None:
     with serve(settings, limits=Limits(requests=2, requests_per_caller=1, large_bodies=1, large_body=64)) as url:
         assert_served(url)
         with opened(url, 10, head(100) + b"{"), opened(url, 10, head(2000) + b" " * 100):
@@ -118,7 +118,7 @@ def test_slow_bodies_hold_no_slot(settings: Settings) -> None:
 
 
 @pytest.mark.usefixtures("team")
-def test_unread_responses_do_not_hold_a_slot(settings: Settings) -> None:
+def test_unread_responses_do_not_occupy_a_slot(settings: Settings) -> None:
     limits = Limits(requests=1, write_seconds=0.3)
     body = json.dumps(message("tools/list")).encode()
     with serve(settings, limits=limits) as url, opened(url, 1, (head(len(body)) + body) * 400):

@@ -107,7 +107,7 @@ async def test_resource_without_key_and_runs_explains_the_setup() -> None:
             await read(client, "workspaces")
 
 
-async def test_resources_keep_the_budget_mask_secrets_and_neutralise(settings: Settings, state: State) -> None:
+async def test_resources_are_bounded_masked_and_neutralised(settings: Settings, state: State) -> None:
     project = state.add_project(state.workspaces[0], "many")
     for number in range(230):
         state.add_experiment(project, f"实验 {number}\x1b[31m", config={"备注": "训练" * 10, "hf_token": "abc-canary"})

@@ -76,7 +76,7 @@ async def test_every_tool_and_argument_has_a_full_description(tools: list[Any]) 
     assert min(words) >= 5
 
 
-async def test_tool_list_keeps_its_budget(tools: list[Any]) -> None:
+async def test_tool_list_stays_within_its_budget(tools: list[Any]) -> None:
     import bpe_openai  # pyright: ignore[reportMissingTypeStubs] has none; loads for a second
 
     admin = {entry.name for entry in ADMIN_TOOLS}

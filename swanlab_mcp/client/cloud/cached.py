@@ -220,5 +220,5 @@ def _take_apart(ref: ProjectRef, narrowed: Narrowed) -> Iterable[Part]:
         size = weigh_parts(dict(summaries))
         for cuid, summary in summaries.items():
             yield Part(_name_summary(ref, cuid, keys), ref.experiment(cuid), ApiResponse(data=dict(summary)), size)
-    # the last part is evicted last
+    # yielded last, because the last part is evicted last
     yield Part(_name_list(ref), ref, listed)

@@ -108,7 +108,7 @@ async def test_list_that_changes_during_the_read_is_read_again(settings: Setting
 
 
 @pytest.mark.usefixtures("many")
-async def test_page_counts_are_not_needed(settings: Settings, state: State) -> None:
+async def test_lists_without_page_counts_are_read(settings: Settings, state: State) -> None:
     state.variants.page_counts = False
     async with opened(settings) as client:
         assert len((await client.default.list_experiments(ProjectRef(ME, "many"))).data) == 730

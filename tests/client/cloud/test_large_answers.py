@@ -118,7 +118,7 @@ async def read_all(
         ),
     ],
 )
-async def test_list_pages_cover_the_whole_list(
+async def test_list_pages_cover_the_full_list(
     settings: Settings, state: State, tool: str, arguments: Any, take: Any, expected: Any, budget: int
 ) -> None:
     assert state.users

@@ -92,7 +92,7 @@ def test_key_is_never_used_for_another_host(monkeypatch: pytest.MonkeyPatch) -> 
     assert load_settings(host="swan.example.com").api_key == "their-key"
 
 
-def test_environment_key_is_not_sent_to_the_host_of_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_environment_key_is_not_sent_to_a_host_from_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
     write_netrc(Path.home() / ".swanlab", "https://swan.example.com", "their-key")
     monkeypatch.setenv("SWANLAB_API_KEY", "my-key")
     assert load_settings().api_host == DEFAULT_API_HOST

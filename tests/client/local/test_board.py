@@ -196,7 +196,7 @@ async def test_write_ahead_log_is_read_without_creating_files(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("how", ["missing", "full"])
-async def test_unusable_temporary_folder_is_named_and_loses_only_names(
+async def test_unusable_temporary_folder_is_named_and_only_names_are_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
     run = tmp_path / "here" / "run-20240501_080000-a"
@@ -277,7 +277,7 @@ async def test_growing_run_is_followed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"SQLite format 3\0", b"SQLite format 3\0" + bytes(4096), b"", os.urandom(9000)])
-async def test_broken_database_loses_only_names(tmp_path: Path, content: bytes) -> None:
+async def test_only_names_are_lost_with_a_broken_database(tmp_path: Path, content: bytes) -> None:
     run = tmp_path / "run-20240501_080000-f"
     (tmp_path / "runs.swanlab").write_bytes(content)
     write_metric(run / "logs" / "0", [1.0, 2.0])

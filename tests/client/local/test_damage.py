@@ -216,7 +216,7 @@ def test_halves_of_damaged_records_are_not_joined() -> None:
     assert reader.lost == 2
 
 
-def test_hostile_hole_costs_bounded_time() -> None:
+def test_hostile_hole_takes_bounded_time() -> None:
     # every second position looks like a fragment of 32 KB
     hole = b"\x7f\x01" * (1 << 18)
     record = b"after"

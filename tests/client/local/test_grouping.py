@@ -103,7 +103,7 @@ def describe(file: Path, *, config: dict[str, Any] | None = None, command: str =
         (files / "swanlab-metadata.json").write_text(json.dumps(metadata), encoding="utf-8")
 
 
-async def test_trainings_with_the_same_seeded_id_are_separate_experiments() -> None:
+async def test_runs_with_the_same_seeded_id_are_separate_experiments() -> None:
     client = OfflineClient([SEEDED])
     answer = await client.list_experiments(ProjectRef("local", "sft-rounds"))
     listed = {one.name: one for one in answer.data or []}
@@ -118,7 +118,7 @@ async def test_trainings_with_the_same_seeded_id_are_separate_experiments() -> N
         assert any(RECORDED in note and "seed" in note for note in described.notes)
 
 
-async def test_shared_id_lists_its_trainings_with_their_times() -> None:
+async def test_shared_id_lists_its_runs_with_their_times() -> None:
     async with session(Settings(log_dirs=(SEEDED,))) as client:
         answer = await client.call_tool("get_exp_summary", {"project": "local/sft-rounds", "exp_cuid": RECORDED})
     assert answer.is_error
@@ -150,7 +150,7 @@ async def test_ids_are_stable_when_another_folder_is_removed(tmp_path: Path) -> 
         ({"command": "train.py a"}, {"command": "train.py b"}, "their commands differ"),
     ],
 )
-async def test_differing_folders_are_separate_trainings(
+async def test_differing_folders_are_separate_runs(
     tmp_path: Path, first: dict[str, Any], second: dict[str, Any], why: str
 ) -> None:
     describe(write_run(tmp_path, "same", points(0, 5), moment=FIRST), **first)
@@ -160,7 +160,7 @@ async def test_differing_folders_are_separate_trainings(
     assert any(why in note for note in answer.notes)
 
 
-async def test_restarted_steps_are_another_training(tmp_path: Path) -> None:
+async def test_restarted_steps_are_another_run(tmp_path: Path) -> None:
     write_run(tmp_path, "same", points(0, 5), moment=FIRST)
     write_run(tmp_path, "same", points(0, 9), moment=SECOND)
     assert await list_cuids(tmp_path) == [f"run-{FIRST}-same", f"run-{SECOND}-same"]
@@ -223,7 +223,7 @@ async def test_only_cloud_runs_are_resumed_before_0_8(tmp_path: Path, lines: lis
     ],
     ids=["pages", "workspaces", "metrics", "offline with a workspace", "printed address"],
 )
-async def test_seeded_ids_of_different_trainings_are_separate(
+async def test_seeded_ids_of_different_runs_are_separate(
     tmp_path: Path, first: dict[str, Any], second: dict[str, Any], why: str
 ) -> None:
     write_legacy(tmp_path, FIRST, start=0, **first)
@@ -302,7 +302,7 @@ async def test_system_metrics_do_not_split_a_resumed_run(tmp_path: Path) -> None
     assert await list_cuids(tmp_path) == ["same"]
 
 
-async def test_resumed_run_and_another_training_are_two_experiments(tmp_path: Path) -> None:
+async def test_resumed_run_and_another_run_are_two_experiments(tmp_path: Path) -> None:
     write_run(tmp_path, "same", points(0, 5), moment=FIRST)
     write_run(tmp_path, "same", points(5, 9), moment=SECOND)
     write_run(tmp_path, "same", points(0, 3), moment="20261123_100000")
@@ -463,7 +463,7 @@ async def test_jobs_with_settings_named_like_those_of_a_rank_are_separate(
     assert len(await list_cuids(tmp_path)) == 2
 
 
-async def test_folder_without_a_config_does_not_join_different_trainings(tmp_path: Path) -> None:
+async def test_folder_without_a_config_does_not_join_different_runs(tmp_path: Path) -> None:
     for moment, records, config in (
         ("20261123_080000", points(0, 5), {"lr": 1}),
         ("20261123_090000", points(5, 9), None),

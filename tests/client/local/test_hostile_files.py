@@ -254,7 +254,7 @@ async def test_run_that_takes_too_long_is_named_and_the_others_are_shown(
     assert ((await client.get_summary(ExperimentRef("local", "made", "long"))).data or {})["loss"].count == 500
 
 
-def test_kept_metadata_follow_the_file_and_never_a_link(tmp_path: Path) -> None:
+def test_cached_metadata_follows_the_file_and_never_a_link(tmp_path: Path) -> None:
     run, other = tmp_path / "run", tmp_path / "other" / "files"
     for folder, host in ((run / "files", "one"), (other, "secret")):
         folder.mkdir(parents=True)
