@@ -1,4 +1,4 @@
-"""Describe groups of experiments as rows with statistics."""
+"""Publish groups of experiments as rows with statistics."""
 
 from __future__ import annotations
 
@@ -18,32 +18,32 @@ _DIGITS = 12
 
 
 def publish(answer: ApiResponse[Aggregation]) -> ApiResponse[list[AggregatedGroup]]:
-    """Return an aggregation as rows, one per group and metric."""
+    """Return an aggregation as rows, one for each group and metric."""
     found = answer.data
     assert found is not None
     rows = [_publish_row(found, one) for one in found.rows]
     notes = [
         say_plural(
-            "{count} group of {total} experiments.",
-            "{count} groups of {total} experiments.",
+            "{count} group with {total} experiments.",
+            "{count} groups with {total} experiments.",
             found.groups,
             total=found.count,
         )
     ]
     if any(one.metric for one in found.rows):
         notes.append(_describe_value(found))
-    # each metric of a group has a row
+    # a group has a row for each metric, so count its experiments only once
     lacking = sum(one.without_end for one in found.rows if one.metric == found.rows[0].metric)
     if lacking:
         notes.append(
             say_plural(
-                "{count} experiment without a recorded end is not part of hours.",
-                "{count} experiments without a recorded end are not part of hours.",
+                "{count} experiment without a recorded end is not included in hours.",
+                "{count} experiments without a recorded end are not included in hours.",
                 lacking,
             )
         )
     if found.has_gpu_hours:
-        notes.append(say("gpu_hours: run hours multiplied by all GPUs of the machine, used or not."))
+        notes.append(say("gpu_hours: run time multiplied by the number of GPUs in the machine, used or not."))
     return ApiResponse(data=rows, page=answer.page, notes=[*notes, *answer.notes])
 
 
@@ -73,7 +73,7 @@ def _to_hours(seconds: float) -> float:
 
 
 def _name(best: Experiment, found: Aggregation) -> str:
-    """Return the name of a group's best member, or its id or path if others have the same name."""
+    """Return the name of a group's best member, or its id or path if the name is ambiguous."""
     if best.name and best.name not in found.ambiguous:
         return shorten(best.name, _NAME)
     return shorten(best.cuid.rpartition("/")[2] if "project" in found.fields else best.cuid, _PATH)
@@ -96,5 +96,7 @@ def _describe_left(one: Group, *, has_gpu_hours: bool) -> str:
 
 def _describe_value(found: Aggregation) -> str:
     if found.at == "last":
-        return say("Values: the last one of each experiment.")
-    return say("Values: the best one of each experiment, the last one where the direction is not known.")
+        return say("Values: the last value of each experiment.")
+    return say(
+        "Values: the best value of each experiment, or the last value if it is unknown which direction is better."
+    )

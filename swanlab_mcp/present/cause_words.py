@@ -30,31 +30,31 @@ def describe_cause(found: Explanation) -> Cause:
 
 
 def describe_trouble(name: str) -> str:
-    """Return the kind of problem named in an error line, "" for an unknown kind."""
+    """Return the kind of problem with this name in words, or "" for an unknown name."""
     return _TROUBLES[name]() if name else ""
 
 
 _TROUBLES: Mapping[str, Callable[[], str]] = {
     "host_memory": lambda: say("the machine ran out of memory"),
     "gpu_memory": lambda: say("the GPU ran out of memory"),
-    "killed": lambda: say("a process was killed from outside, often because memory ran out"),
-    "ended_outside": lambda: say("it was ended from outside: time limit, pre-emption or a stop"),
+    "killed": lambda: say("another process or the system killed it, often because memory ran out"),
+    "ended_outside": lambda: say("another process or the system stopped it: a time limit, preemption or a manual stop"),
     "disk_full": lambda: say("the disk is full"),
     "missing_file": lambda: say("a file or its folder does not exist"),
-    "permission": lambda: say("a file may not be opened"),
+    "permission": lambda: say("permission to open a file was denied"),
     "connection": lambda: say("the connection between processes or to a server broke"),
     "out_of_range": lambda: say("an index or label is out of range"),
     "native_code": lambda: say("the GPU, its driver or native code failed"),
     "non_finite": lambda: say("a value was NaN or infinite"),
-    "shapes": lambda: say("shapes do not fit together"),
+    "shapes": lambda: say("tensor shapes do not match"),
     "missing_module": lambda: say("a module is missing or incompatible"),
-    "stopped_by_hand": lambda: say("it was stopped by hand (Ctrl-C or a signal)"),
+    "stopped_by_hand": lambda: say("it was stopped manually (Ctrl-C or a signal)"),
     "code": lambda: say("an error in the code, its settings or its data"),
 }
 
 _CAUSES: Mapping[str, Callable[[], str]] = {
-    "unknown_error": lambda: say("an exception of no known kind"),
-    "never_computed": lambda: say("it was never computed: an absent class, an empty split or a broken metric"),
+    "unknown_error": lambda: say("an unknown kind of exception"),
+    "never_computed": lambda: say("it could never be computed: a missing class, an empty split or a broken metric"),
     "exploded": lambda: say("training exploded: learning rate too high or no gradient clipping"),
     "gradient_exploded": lambda: say("the gradient exploded"),
     "single_bad_value": lambda: say("a single bad value: a batch, a division, a logarithm of 0, or half precision"),
@@ -65,20 +65,20 @@ _CAUSES: Mapping[str, Callable[[], str]] = {
     "no_signal": lambda: say(
         "inputs or labels carry no signal, or nothing is trained (frozen, dead units, learning rate)"
     ),
-    "flat": lambda: say("cause unclear: learning rate, data, or a loss that need not fall"),
+    "flat": lambda: say("cause unclear: learning rate, data, or a loss that does not have to fall"),
     "reward_never_found": lambda: say("cause unclear: exploration, learning rate, or a reward that is too rare"),
     "memorises": lambda: say("the model memorises its training data"),
     "rate_jumped": lambda: say("the learning rate jumped: a resumed or restarted schedule"),
     "unstable": lambda: say("training became unstable: learning rate too high, or bad data from that step"),
     "policy_collapsed": lambda: say("the policy collapsed: updates too large, or an exploited reward"),
-    "gpu_waits": lambda: say("the GPU waits: data loading or the CPU"),
-    "hangs": lambda: say("it hangs, or was killed without a message (SIGKILL, lack of memory, pre-emption)"),
+    "gpu_waits": lambda: say("the GPU is waiting for data loading or the CPU"),
+    "hangs": lambda: say("it hangs, or was killed without a message (SIGKILL, out of memory, preemption)"),
     "unexplained": lambda: say(
         "the SDK recorded a crash without an error; the script may have been interrupted, or reported the crash itself"
     ),
     "silence": lambda: say(
-        "its data stop without an error: SwanLab marks a run as CRASHED after 30 minutes "
-        "of silence; it was killed, lost its connection, or still trains"
+        "its data stop without an error, and SwanLab marks a run as CRASHED after 30 minutes of silence: it "
+        "was killed, lost its connection, or is still training"
     ),
 }
 
@@ -98,8 +98,8 @@ def _describe_evidence(one: Evidence) -> str:
 _EVIDENCE: Mapping[str, Callable[[Evidence], str]] = {
     "error_line": lambda one: say("error line: {line}", line=shorten(one.facts["line"], _ERROR)),
     "lines_follow": lambda one: say_plural(
-        "{count} line of log follows it, so it may have been handled",
-        "{count} lines of log follow it, so it may have been handled",
+        "{count} log line follows it, so it may have been handled",
+        "{count} log lines follow it, so it may have been handled",
         one.facts["count"],
     ),
     "gpu_memory": lambda one: say("GPU memory {detail}", detail=describe_event(one.facts["event"])),
@@ -120,9 +120,9 @@ _EVIDENCE: Mapping[str, Callable[[Evidence], str]] = {
     "also_flat": lambda one: say("{key} does not change either", key=_key(one)),
     "check_batch": lambda _: say("inspect a batch and its labels"),
     "is_flat": lambda one: say("{key} is flat", key=_key(one)),
-    "training_improves": lambda one: say("{key} worsens while training still improves", key=_key(one)),
-    "training_level": lambda one: say("{key} worsens while training does not worsen", key=_key(one)),
-    "worsens_from": lambda one: say("{key} worsens from step {step}", key=_key(one), step=one.facts["step"]),
+    "training_improves": lambda one: say("{key} gets worse while training still improves", key=_key(one)),
+    "training_level": lambda one: say("{key} gets worse, but training does not", key=_key(one)),
+    "worsens_from": lambda one: say("{key} gets worse from step {step}", key=_key(one), step=one.facts["step"]),
     "jump_before": lambda one: say(
         "learning rate {detail} at step {step}, before step {later}",
         detail=describe_event(one.facts["event"]),

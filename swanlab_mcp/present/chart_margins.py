@@ -1,4 +1,4 @@
-"""Texts around the axes of a chart: names with figures on the right, and the legend of marks below."""
+"""Write the texts around the axes of a chart: names with figures on the right, and the legend of marks below."""
 
 # matplotlib's types leave keyword arguments open
 # pyright: reportUnknownMemberType=false
@@ -24,8 +24,8 @@ __all__ = [
 ]  # fmt: skip
 
 WIDTH, HEIGHT, DPI = 1000, 560, 100
-BOTTOM = 24  # pixels of the legend of marks
-# Okabe and Ito's palette, distinct for all kinds of colour vision, without its yellow, which is too faint on white;
+BOTTOM = 24  # pixels for the legend of marks
+# Okabe and Ito's palette, which suits all kinds of colour vision, without its yellow, which is too faint on white;
 # then darker and lighter versions
 _BASE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 COLOURS = (
@@ -37,13 +37,13 @@ NEUTRAL = COLOURS.index("#777777")
 DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)))
 _PLAIN: dict[str, Any] = {"parse_math": False, "usetex": False}
 _NAME, _DETAIL, _LEGEND = 9, 7.5, 8.5  # points
-_LINE, _LINES = 16, 28  # pixels of an entry, without and with figures
-_DIRECT = 8  # with more entries, no connectors lead to the curves
+_LINE, _LINES = 16, 28  # pixels for an entry without and with figures
+_DIRECT = 8  # with more entries, no connectors are drawn to the curves
 _LABEL = 26  # letters
 _SWATCH = 34  # pixels from the strip's edge to its texts
 _CONNECTOR = 14
 OUTSIDE = "outside"
-FEWER = "fewer"  # how means without all experiments of their group are drawn: thin
+FEWER = "fewer"  # the style for means that lack experiments of their group
 
 
 class _Kind(NamedTuple):
@@ -62,7 +62,7 @@ MARKS: Mapping[str, _Kind] = {
 
 
 class Entry(NamedTuple):
-    """A name in the strip with the figures of its marks, and the last drawn point of its curve."""
+    """A name in the strip with the figures for its marks, and the last point drawn on its curve."""
 
     name: str
     detail: str
@@ -74,7 +74,7 @@ class Entry(NamedTuple):
 
 
 class Writer:
-    """Write texts in a figure, in pixels; `boxes` holds their places."""
+    """Write texts into a figure at pixel positions; `boxes` contains the areas that they cover."""
 
     def __init__(self, figure: Figure, renderer: Any, font: FontProperties, missing: set[str]) -> None:
         self.figure, self.renderer, self.font, self.missing = figure, renderer, font, missing
@@ -86,7 +86,7 @@ class Writer:
         return self.renderer.get_text_width_height_descent(text, font, ismath=False)[0]
 
     def fit(self, text: str, size: float, width: float) -> str:
-        """Return the text, cut in its middle to fit, or "" if no font shows it."""
+        """Return the text, shortened in the middle to fit, or "" if no font can display it."""
         text = shorten(text)
         if self.missing.intersection(text):
             return ""
@@ -112,9 +112,9 @@ class Writer:
 
 
 def find_strip(writer: Writer, entries: Sequence[Entry], *, is_direct: bool, least: float = 0) -> tuple[float, bool]:
-    """Return where the strip of names starts, in pixels, and whether it has connectors to the ends of the curves.
+    """Return where the strip of names starts, in pixels, and whether connectors lead to the ends of the curves.
 
-    `is_direct`: each name belongs to a single curve. The strip is at least `least` pixels wide.
+    With `is_direct`, each name belongs to a single curve. The strip is at least `least` pixels wide.
     """
     widths = [
         max(writer.measure(entry.name, _NAME), writer.measure(entry.detail, _DETAIL) if _has_details(entries) else 0)
@@ -128,7 +128,7 @@ def find_strip(writer: Writer, entries: Sequence[Entry], *, is_direct: bool, lea
 def add_entries(
     writer: Writer, axes: Axes, entries: Sequence[Entry], left: float, high: float, *, has_connectors: bool
 ) -> None:
-    """Write the names below `high`, the largest last value first, with connectors to curves that end on the right."""
+    """Write the names below `high`, sorted by last value, with connectors to curves that end on the right."""
     has_details = _has_details(entries)
     order = sorted(entries, key=lambda entry: -entry.end[1] if entry.end else float("inf"))
     low = 30.0
@@ -173,7 +173,7 @@ def _find_height(axes: Axes, entry: Entry) -> float:
 
 
 def _spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:
-    """Return heights close to `wanted`, which must fall, at least `gap` apart, between `low` and `high`."""
+    """Return heights between `low` and `high`, at least `gap` apart and close to the falling heights in `wanted`."""
     gap = min(gap, (high - low) / len(wanted))
     heights, ceiling = list[float](), high
     for height in wanted:
@@ -188,12 +188,12 @@ def _spread(wanted: Sequence[float], gap: float, low: float, high: float) -> lis
 
 
 def _measure(text: str) -> float:
-    """Return the width in average letters; Chinese, Japanese and Korean letters are wide."""
+    """Return the width of a text in average letters; Chinese, Japanese and Korean characters are wider."""
     return sum(1.7 if east_asian_width(character) in "WF" else 1 for character in text)
 
 
 def cut_text(text: str, width: float = _LABEL) -> str:
-    """Return at most `width` letters by removing the middle, because names often differ at the end."""
+    """Shorten a text to `width` letters by removing its middle, because names often differ at the end."""
     if _measure(text) <= width:
         return text
     head, tail = "", ""

@@ -1,4 +1,4 @@
-"""Divide the curves of a plot into panels: one for each unit, so that different quantities never share an axis."""
+"""Divide the curves in a plot into panels, one for each unit, so that different quantities never share an axis."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from swanlab_mcp.core.untrusted import shorten
 
 __all__ = ["Layout", "divide_keys", "name_panel"]
 
-_UNLIKE = 100  # keys whose usual values differ by this factor have panels of their own
-_SMALL = 9  # of more panels, none has room for the names of several keys
+_UNLIKE = 100  # keys whose usual values differ by this factor get separate panels
+_SMALL = 9  # above this number of panels, none has space for the names of several keys
 _KEYS = 3  # as many as there are line styles
 _SPLITS = {"train": 0, "": 0, "validation": 1, "test": 2}
 
 
 class Layout(NamedTuple):
-    """A panel's keys, the training data's first, in the order of the line styles."""
+    """The keys in a panel, training keys first, in the order of the line styles."""
 
     keys: Sequence[str]
 
 
 def divide_keys(values: Mapping[str, Sequence[float]]) -> list[Layout]:
-    """Return the panels of the metrics with these values: keys of one family and size share a panel."""
+    """Divide the metrics into panels; keys with the same family and similar values share a panel."""
     panels: list[list[str]] = []
     for key in values:
         panel = next((panel for panel in panels if _fits(key, panel, values)), None)

@@ -18,11 +18,11 @@ class Mark(NamedTuple):
 
 
 class Curve(NamedTuple):
-    """A line with a label; `raw` holds the values before smoothing, `band` places, lower and upper bounds.
+    """A line with a label; `raw` contains the values before smoothing, and `band` the x values with both bounds.
 
-    `number` identifies it in the reply, 0 for its place. Curves of one run have one `colour`; `dash` distinguishes its
-    metrics. `dots` draws points without a line, `shades` holds the numbers that colour them. Values that are not finite
-    are gaps. `counts` holds how many experiments each mean has.
+    `number` identifies the curve in the reply; 0 means its position. Curves of the same run share a `colour`, and
+    `dash` distinguishes the metrics. `dots` draws points without a line, and `shades` contains the numbers that colour
+    them. Values that are not finite become gaps. `counts` contains the number of experiments in each mean.
     """
 
     label: str
@@ -40,10 +40,10 @@ class Curve(NamedTuple):
 
 
 class Panel(NamedTuple):
-    """Curves of one unit over one pair of axes; `shade_name` names the numbers that colour points.
+    """Curves with the same unit in one pair of axes; `shade_name` names the numbers that colour points.
 
-    The title has a line for each metric. `plain_title` and `plain_shade_name` are shown if no font has the others.
-    `worse` is 1 if large values are bad, -1 if small ones are.
+    The title has a line for each metric. `plain_title` and `plain_shade_name` are shown if no font can display the
+    other texts. `worse` is 1 if large values are bad, and -1 if small values are bad.
     """
 
     title: str

@@ -1,7 +1,7 @@
-"""Draw curves as PNG bytes with matplotlib (the `plot` extra), imported at the first drawing.
+"""Draw curves as PNG bytes with matplotlib (the `plot` extra), which is imported when the first chart is drawn.
 
-Labels are data: they are never parsed as mathtext, and labels that no installed font can show become numbers. Texts are
-outside the axes, so they cover neither curves nor marks.
+Labels are data, so they are never parsed as mathtext, and labels that no installed font can display become numbers.
+Texts are placed outside the axes, so they cover neither curves nor marks.
 """
 
 # matplotlib's types leave keyword arguments open
@@ -57,9 +57,9 @@ NameAxis = Callable[[], str]
 
 
 class Chart(NamedTuple):
-    """The picture, the numbers of the labels drawn as numbers, because no font shows them, and the hidden points.
+    """The picture, the numbers of labels that no font can display, and the hidden points.
 
-    Hidden points lie outside the limits, because they would squash the others.
+    Hidden points lie outside the limits, because they would squash the other points.
     """
 
     png: bytes
@@ -78,8 +78,8 @@ def draw_chart(
 ) -> Chart:
     """Draw panels in one PNG of at most LARGEST bytes.
 
-    `name_x` names the horizontal axis in the language of the call. With `is_time`, x values are seconds since 1970,
-    shown as UTC. With `log_x` and `log_y`, values up to 0 are gaps. Raises ImportError if matplotlib is not installed.
+    `name_x` names the horizontal axis in the language of the call. With `is_time`, x values are Unix seconds, shown as
+    UTC. With `log_x` and `log_y`, values up to 0 become gaps. Raises ImportError if matplotlib is not installed.
     """
     # matplotlib's caches of fonts and glyphs are not safe for threads
     with _drawing:
@@ -91,7 +91,7 @@ def draw_chart(
 def compose(
     panels: Sequence[Panel], *, name_x: NameAxis, is_time: bool = False, log_x: bool = False, log_y: bool = False
 ) -> _Composed:
-    """Return the drawn figure; only one thread may call this at a time."""
+    """Draw the figure; only one thread may call this at a time."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -114,7 +114,7 @@ def compose(
     figure = Figure(figsize=(WIDTH / DPI, HEIGHT / DPI), dpi=DPI, facecolor="white")
     writer = Writer(figure, FigureCanvasAgg(figure).get_renderer(), font, missing)
     with speak("en"):
-        plain_x, other_x, other_colour = name_x(), say("x axis: see the reply"), say("colour: see the reply")
+        plain_x, other_x, other_colour = name_x(), say("x-axis: see the reply"), say("colour: see the reply")
     scales = scales._replace(x_label=_choose(missing, scales.x_label, plain_x, other_x))
     entries, numbered = _list_entries(panels, scales, missing)
     panels = [_name_metric(panel, missing) for panel in panels]
@@ -147,7 +147,7 @@ def compose(
 
 
 def _number(panels: Sequence[Panel]) -> list[Panel]:
-    """Return the panels with a number and a colour for each curve."""
+    """Give each curve in the panels a number and a colour."""
     number, numbered = 0, list[Panel]()
     for panel in panels:
         curves: list[Curve] = []
@@ -160,7 +160,7 @@ def _number(panels: Sequence[Panel]) -> list[Panel]:
 
 
 def _list_entries(panels: Sequence[Panel], scales: Scales, missing: set[str]) -> tuple[list[Entry], list[int]]:
-    """Return an entry for each label, and the numbers of the labels that no font shows."""
+    """Return an entry for each label, and the numbers of labels that no font can display."""
     entries: dict[Any, Entry] = {}
     numbered: list[int] = []
     for panel in panels:
@@ -206,7 +206,7 @@ def _add_axes(
     *,
     is_last: bool,
 ) -> Axes:
-    """Return axes in a cell of the grid that is left of the strip and above the legend of marks.
+    """Add axes in a cell of the grid, which is left of the strip and above the legend of marks.
 
     `ends` are the heights of the titles and of the legend.
     """
@@ -221,7 +221,7 @@ def _add_axes(
 
 
 def _fit_title(writer: Writer, panel: Panel, size: float, wide: float) -> list[str]:
-    """Return the lines of a panel's title: one, if it fits, or one for each metric, with breaks after slashes."""
+    """Return a panel's title as one line if it fits, or else with a line per metric and breaks after slashes."""
     lines = _choose(writer.missing, panel.title, panel.plain_title).split("\n")
     whole = ", ".join(lines)
     if writer.measure(shorten(whole), size) <= wide:
@@ -282,21 +282,21 @@ def _draw_panel(
 
 
 def _choose(missing: set[str], *names: str) -> str:
-    """Return the first name that the font shows, or the last one."""
+    """Return the first name that the font can display, or the last name."""
     return next((name for name in names if not missing.intersection(shorten(name))), names[-1])
 
 
 def _name_metric(panel: Panel, missing: set[str]) -> Panel:
-    """Return the panel with a title and a y label that the font shows."""
+    """Return the panel with a title and a y label that the font can display."""
     if not missing.intersection(shorten(panel.plain_title or panel.title)):
         return panel
     with speak("en"):
-        name = say("metric of #{number}", number=panel.curves[0].number)
+        name = say("metric #{number}", number=panel.curves[0].number)
     return panel._replace(title=name, plain_title=name, y_label=name)
 
 
 def _choose_limits(panel: Panel, scales: Scales) -> tuple[float, float]:
-    """Return the lowest and the highest value to show: extreme points and exploding curves would squash the others."""
+    """Return the lowest and highest value to show, without extreme points and exploding curves."""
     curves = panel.curves
     drawn = [scales.keep(curve.ys) for curve in curves]
     is_cut = not scales.log_y and not any(curve.dots for curve in curves)
@@ -321,7 +321,7 @@ def _count_hidden(panel: Panel, limits: tuple[float, float], scales: Scales) -> 
 
 
 def _set_limits(axes: Axes, curves: Sequence[Curve], limits: tuple[float, float], scales: Scales) -> None:
-    """Set limits, and mark where curves leave them."""
+    """Set the limits, and mark where curves leave them."""
     xs = [x for curve in curves for one in curve.xs if not math.isnan(x := scales.place(one))]
     axes.set_xlim(widen(min(xs, default=1), max(xs, default=2), 0.02, is_log=scales.log_x))
     low, high = limits
@@ -338,13 +338,13 @@ def _set_limits(axes: Axes, curves: Sequence[Curve], limits: tuple[float, float]
 
 
 def _list_few(curve: Curve) -> list[bool]:
-    """Return for each mean whether it lacks experiments of the group."""
+    """Return for each mean whether some experiments of the group are missing from it."""
     most = max(curve.counts, default=0)
     return [count < most for count in curve.counts]
 
 
 def _find_lonely(ys: Sequence[float]) -> list[int]:
-    """Return the places of values between two gaps, which no line connects."""
+    """Return the indices of values between two gaps, which no line connects."""
     around = [math.nan, *ys, math.nan]
     return [
         place
@@ -373,22 +373,22 @@ def _word_mark(kind: str) -> str:
     words = {
         "best": say("best"),
         "non-finite": say("first NaN or infinite value"),
-        "worsening": say("worse from here, without recovery"),
-        OUTSIDE: say("extreme points outside the picture"),
+        "worsening": say("gets worse from here, without recovery"),
+        OUTSIDE: say("extreme points outside the plot"),
         FEWER: say("mean of fewer experiments"),
     }
     return words[kind]
 
 
 def _to_png(pixels: Any) -> bytes:
-    """Return a PNG with as many colours as fit into LARGEST bytes."""
+    """Encode a PNG with as many colours as fit into LARGEST bytes."""
     from PIL import Image
 
     image = Image.frombuffer("RGBA", (WIDTH, HEIGHT), pixels, "raw", "RGBA", 0, 1).convert("RGB")
     png = b""
     for colours in (256, 64, 16, 4):
         file = io.BytesIO()
-        # the default method takes eight times as long, and its largest error is no smaller
+        # the default method takes eight times as long without a smaller maximum error
         image.quantize(colours, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(file, "PNG")
         png = file.getvalue()
         if len(png) <= LARGEST:

@@ -1,4 +1,4 @@
-"""Words for codes (event kinds, severities, states, verdicts), which are English in JSON and translated in texts."""
+"""Translate codes (event kinds, severities, states, verdicts), which are English in JSON and translated in texts."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _KINDS: Mapping[str, Callable[[], str]] = {
     "gpu_memory_full": lambda: say("gpu memory full"),
     "host_memory_full": lambda: say("host memory full"),
 }
-# the codes of each column: only these are translated, never values that users recorded under the same name
+# the codes in each column; only these are translated, never the user's own values under the same name
 _CODES: Mapping[str, Mapping[str, Callable[[], str]]] = {
     "state": _STATES,
     "kind": _KINDS,
@@ -96,12 +96,12 @@ _CODES: Mapping[str, Mapping[str, Callable[[], str]]] = {
 
 
 def name_code(column: str, value: str) -> str:
-    """Return the words for a column's code, also in English: "never learned" for never_learned."""
+    """Return the words for a column's code in any language, such as "never learned" for never_learned."""
     word = _CODES.get(column, {}).get(value)
     return word() if word else value
 
 
 def word_code(column: str, value: str) -> str:
-    """Return the word for a column's code in the language of the call; other values and English stay unchanged."""
+    """Translate a column's code into the language of the call; English codes and other values stay unchanged."""
     word = None if language.get() == "en" else _CODES.get(column, {}).get(value)
     return word() if word else value

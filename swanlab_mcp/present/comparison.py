@@ -1,4 +1,4 @@
-"""Describe a comparison: the differences, and notes on omitted values."""
+"""Publish a comparison: the differences, and notes on omitted values."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _NAMED = 10
 
 
 def publish(answer: ApiResponse[Any]) -> ApiResponse[Comparison]:
-    """Return a comparison as records, with notes on equal, omitted and inconclusive values."""
+    """Return a comparison as records, with notes on values that are equal, omitted or inconclusive."""
     found = answer.data
     if not isinstance(found, Compared):
         return answer
@@ -60,7 +60,11 @@ def publish(answer: ApiResponse[Any]) -> ApiResponse[Comparison]:
         *note_decisions(decided, len(decisions)),
         "" if found.metrics else say("No logged metric has a known direction; pass metric keys in metrics."),
         *(
-            say("{name}: {how}; its best values are from before.", name=quote(name), how=describe_breakage(breakage))
+            say(
+                "{name}: {how}; its best values are from before that.",
+                name=quote(name),
+                how=describe_breakage(breakage),
+            )
             for name, breakage in found.broken[:_NAMED]
         ),
         *_list_left_out(found.settings, found.facts),
@@ -71,20 +75,20 @@ def publish(answer: ApiResponse[Any]) -> ApiResponse[Comparison]:
 
 
 def _align(name: str, found: Difference) -> DifferingKey:
-    # mask with the key's name here, because it is separate from the list of values afterwards
+    # mask values here, where the key's name is still known
     return DifferingKey(name=name, values=align_values([mask_secrets(value, name) for value in found.values], _TEXT))
 
 
 def _list_left_out(settings: Differing, facts: Differing) -> list[str]:
     keys = say_plural("{count} config key", "{count} config keys", settings.equal)
-    alike = say_plural("{count} fact of the environment", "{count} facts of the environment", facts.equal)
+    alike = say_plural("{count} fact about the environment", "{count} facts about the environment", facts.equal)
     is_any = settings.equal or facts.equal
-    notes = [say("The same in all: {keys} and {facts}.", keys=keys, facts=alike)] if is_any else []
+    notes = [say("Equal in all experiments: {keys} and {facts}.", keys=keys, facts=alike)] if is_any else []
     if settings.others:
         notes.append(
             say_plural(
-                "{count} config key differs too, but is not a setting: {names}.",
-                "{count} config keys differ too, but are not settings: {names}.",
+                "{count} config key also differs, but is not a setting: {names}.",
+                "{count} config keys also differ, but are not settings: {names}.",
                 len(settings.others),
                 names=_join(settings.others),
             )
@@ -103,8 +107,8 @@ def _list_left_out(settings: Differing, facts: Differing) -> list[str]:
     if more:
         notes.append(
             say_plural(
-                "{count} more fact of the environment differs (get_environment): {names}.",
-                "{count} more facts of the environment differ (get_environment): {names}.",
+                "{count} more fact about the environment differs (see get_environment): {names}.",
+                "{count} more facts about the environment differ (see get_environment): {names}.",
                 len(more),
                 names=_join(more),
             )
@@ -116,17 +120,24 @@ def _list_cautions(found: Compared) -> list[str]:
     target = found.metrics[0]
     metric = quote(target.key)
     notes = [
-        say("Associations with the best {metric} prove no effect; varies_with: cannot be told apart.", metric=metric)
+        say(
+            "Associations with the best {metric} do not prove an effect; varies_with lists keys whose effects "
+            "cannot be separated.",
+            metric=metric,
+        )
         if target.best
         else say(
-            "Associations with the last {metric} prove no effect; varies_with: cannot be told apart.", metric=metric
+            "Associations with the last {metric} do not prove an effect; varies_with lists keys whose "
+            "effects cannot be separated.",
+            metric=metric,
         )
     ]
     if found.apart:
         notes.append(
             say_plural(
-                "{count} experiment is not counted there: broken, unfinished, short or without a finite value.",
-                "{count} experiments are not counted there: broken, unfinished, short or without a finite value.",
+                "The associations exclude {count} experiment that is broken, unfinished, short or has no finite value.",
+                "The associations exclude {count} experiments that are broken, unfinished, short or have no "
+                "finite value.",
                 found.apart,
             )
         )
@@ -134,15 +145,15 @@ def _list_cautions(found: Compared) -> list[str]:
 
 
 def _explain_few(found: Compared) -> str:
-    """Return why no associations are shown, although enough experiments are compared."""
+    """Explain why no associations are shown although enough experiments are compared."""
     total, fewest = len(found.experiments), DEFAULTS.associated
     if not total - found.apart < fewest <= total:
         return ""
     return say_plural(
-        "No associations: {count} experiment is broken, unfinished, short or has no finite value, so fewer than "
-        "{fewest} count.",
-        "No associations: {count} experiments are broken, unfinished, short or have no finite value, so fewer than "
-        "{fewest} count.",
+        "No associations: {count} experiment is broken, unfinished, short or has no finite value, so fewer "
+        "than {fewest} are left.",
+        "No associations: {count} experiments are broken, unfinished, short or have no finite value, so "
+        "fewer than {fewest} are left.",
         found.apart,
         fewest=fewest,
     )

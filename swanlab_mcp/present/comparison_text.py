@@ -1,4 +1,4 @@
-"""Rearrange a comparison of many experiments for reading: a row for each experiment, and equal values once."""
+"""Rearrange a comparison of many experiments for reading: one row per experiment, and equal values only once."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ Rows = Sequence[Mapping[str, Any]]
 
 
 def rearrange(data: Mapping[str, Any], show: Callable[[Any], str]) -> Mapping[str, Any]:
-    """Return a comparison of 6 or more experiments with numbered experiments that hold their results.
+    """Rearrange a comparison of 6 or more experiments into numbered experiments with their results.
 
-    Differing keys have the baseline's value, or else the most frequent one, and the numbers of the experiments with
-    other values. `show` returns a value as text. Other data are returned as they are.
+    For each differing key, the result contains the baseline's value (or else the most frequent value), and other values
+    with the numbers of their experiments. `show` converts a value to text. Other data are returned unchanged.
     """
     experiments: Rows = data.get("experiments") or ()
     if not isinstance(experiments, list) or len(experiments) < _FEWEST or not ({"differences", "metrics"} & {*data}):

@@ -1,4 +1,4 @@
-"""Word the decisions about settings that are compared with a baseline."""
+"""Publish the decisions about settings that are compared with a baseline."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _WHY = 90
 
 
 def list_decisions(found: Decided | None) -> list[DecidedSetting]:
-    """Return the first decisions as records: at least one, and as many as fit in 250 tokens with the notes."""
+    """Return the first decisions as records: at least one, and as many as fit into 250 tokens with the notes."""
     if found is None:
         return []
     names = [shorten(name_standing(found.ranking, standing), _NAME) for standing, _ in found.rows[:_MOST]]
     times = Counter(names)
     shown: list[DecidedSetting] = []
     for name, row in zip(names, found.rows, strict=False):
-        # shortened names may be equal
+        # names may become equal when they are shortened
         label = name if times[name] == 1 else f"{found.ranking.experiments[row[0].place].cuid}: {name}"
         shown.append(_describe(found, label, *row))
     while len(shown) > 1 and _count(found, shown) > _TOKENS:
@@ -49,7 +49,9 @@ def note_decisions(found: Decided | None, shown: int) -> list[str]:
         return []
     metric = quote(found.ranking.metric)
     if found.baseline is None:
-        return [say("Cannot tell whether small or large {metric} is better, so nothing is decided.", metric=metric)]
+        return [
+            say("It is unknown whether a smaller or larger {metric} is better, so nothing is decided.", metric=metric)
+        ]
     setting = found.baseline.setting
     notes = [
         say_plural(
@@ -64,8 +66,8 @@ def note_decisions(found: Decided | None, shown: int) -> list[str]:
     more = len(found.rows) - shown
     if more > 0:
         text = say_plural(
-            "{count} more setting is decided by rank_experiments with this baseline.",
-            "{count} more settings are decided by rank_experiments with this baseline.",
+            "rank_experiments with this baseline shows the decision for {count} more setting.",
+            "rank_experiments with this baseline shows the decisions for {count} more settings.",
             more,
         )
         notes.append(text)
@@ -82,7 +84,7 @@ def _describe(found: Decided, name: str, standing: Standing, decision: Decision)
         )
     why = explain_judgement(judged, name, is_split=standing.setting.is_split)
     if decision == "discard" and judged.verdict != "different":
-        why = say("the difference is too small to show with an affordable number of seeds")
+        why = say("the difference is too small to detect with a reasonable number of seeds")
     return DecidedSetting(
         name=name,
         decision=decision,

@@ -1,4 +1,4 @@
-"""Describe a diagnosis: verdict, events, causes and crash."""
+"""Publish a diagnosis: the verdict, the events, the causes and the crash."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ def publish(answer: ApiResponse[DiagnosedExperiment]) -> ApiResponse[Diagnosis]:
     if found.left:
         notes.append(
             say_plural(
-                "{count} further key that may be relevant was not read.",
-                "{count} further keys that may be relevant were not read.",
+                "{count} more key that may be relevant was not read.",
+                "{count} more keys that may be relevant were not read.",
                 found.left,
             )
         )
@@ -72,7 +72,7 @@ def publish(answer: ApiResponse[DiagnosedExperiment]) -> ApiResponse[Diagnosis]:
 
 
 def _order(events: Sequence[Event]) -> list[Event]:
-    """Return events in the order of their steps; above the limit, only the most severe are kept."""
+    """Return the events in step order; if there are too many, only the most severe."""
     gravest = sorted(events, key=lambda event: SEVERITIES.index(event.severity))[:_EVENTS]
     return [
         *(event for event in events if event in gravest),
@@ -123,18 +123,18 @@ def _note_points(found: DiagnosedExperiment) -> str:
         names += say(" and {count} more", count=len(found.curves) - _NAMED_KEYS)
     if any(not curve.is_whole for curve in found.curves):
         return say_plural(
-            "Analyzed a sample of {count:,} point of {names}.",
-            "Analyzed a sample of {count:,} points of {names}.",
+            "Analyzed a sample of {count:,} point from {names}.",
+            "Analyzed a sample of {count:,} points from {names}.",
             total,
             names=names,
         )
     return say_plural(
-        "Analyzed the {count:,} point of {names}.", "Analyzed all {count:,} points of {names}.", total, names=names
+        "Analyzed the {count:,} point from {names}.", "Analyzed all {count:,} points from {names}.", total, names=names
     )
 
 
 def _word_verdict(found: DiagnosedExperiment) -> str:
-    """Return the verdict in one line: the end first, then the most severe events, or "healthy"."""
+    """Return the verdict in one line: how the run ended, then the most severe events or "healthy"."""
     state = found.experiment.state
     parts = [_describe_end(found)] if state in ("CRASHED", "ABORTED") else []
     grave = [name_event(event) for event in list_grave(found.judgement.events)]
@@ -151,26 +151,26 @@ def _word_health(found: DiagnosedExperiment) -> str:
             return say("healthy until then")
         return say("healthy so far") if found.experiment.state in ("RUNNING", "UNKNOWN") else say("healthy")
     if not found.logged:
-        return say("cannot tell: no metric is logged")
+        return say("cannot tell: no metric was logged")
     if not judgement.is_measured:
         return say("cannot tell: none of the logged metrics is known to improve as a model learns")
     if judgement.doubtful:
-        return say("cannot tell: the changes of {key} may be noise that lasts", key=quote(judgement.doubtful[0]))
+        return say("cannot tell: the changes in {key} may be slow noise", key=quote(judgement.doubtful[0]))
     sizes = {curve.key: len(curve.costs) for curve in found.curves}
     longest = max((sizes[key] for key in judgement.judged), default=0)
     if not longest:
         return say("cannot tell: the logged metrics are constant or have no finite value")
     text = say_plural(
-        "cannot tell: only {count} point was logged, {needed} are needed",
-        "cannot tell: only {count} points were logged, {needed} are needed",
+        "cannot tell: only {count} point was logged, but {needed} are needed",
+        "cannot tell: only {count} points were logged, but {needed} are needed",
         longest,
         needed=DEFAULTS.fewest_points,
     )
-    return text + say("; they improve so far") if judgement.improves else text
+    return text + say("; they are improving so far") if judgement.improves else text
 
 
 def _word_few(found: DiagnosedExperiment) -> list[str]:
-    """Return which metrics were not judged, if others were."""
+    """Return which metrics had too few points for a verdict, if other metrics had enough."""
     few = found.judgement.too_few
     if not few or found.judgement.health != "healthy":
         return []
@@ -189,8 +189,8 @@ def _describe_end(found: DiagnosedExperiment) -> str:
     words = {"end": end, "error": shorten(error.line, _SHORT_LINE)}
     if error.later:
         return say_plural(
-            "{end}; last error {count} line before the end: {error}",
-            "{end}; last error {count} lines before the end: {error}",
+            "{end}; the last error is {count} line before the end: {error}",
+            "{end}; the last error is {count} lines before the end: {error}",
             error.later,
             **words,
         )

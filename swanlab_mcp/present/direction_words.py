@@ -9,7 +9,7 @@ __all__ = ["describe_direction"]
 
 
 def describe_direction(kind: MetricKind) -> str:
-    """Return the reason for a known direction, "" for an unknown direction."""
+    """Return the reason for a metric's direction, or "" if the direction is unknown."""
     if kind.rule == "per time":
         return say("'per {unit}' is a speed: larger is better", unit=kind.word.removeprefix("per "))
     if kind.rule == "time per unit":

@@ -1,4 +1,4 @@
-"""Describe events of a diagnosis, with the rule that found each."""
+"""Describe the events in a diagnosis, each with the rule that found it."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ SEVERITIES = ("problem", "warning", "info")
 
 
 def list_grave(events: Iterable[Event]) -> list[Event]:
-    """Return the problems and warnings in the order of a verdict.
+    """Return the problems and warnings in the order in which a verdict lists them.
 
-    Events that break everything come first, then a worsening of a decisive metric.
+    Events that ruin the whole run come first, then a worsening of a deciding metric.
     """
 
     def rank(event: Event) -> tuple[int, int]:
@@ -31,7 +31,7 @@ def list_grave(events: Iterable[Event]) -> list[Event]:
 
 
 def name_event(event: Event) -> str:
-    """Return an event in a few words: its kind, the metric and the most important step."""
+    """Describe an event in a few words: its kind, the metric and the most important step."""
     names = {"kind": word_code("kind", event.kind), "key": shorten(event.keys[0]) if event.keys else ""}
     if event.is_hardware:
         return say("{kind} in {key}", **names)
@@ -48,12 +48,12 @@ def name_event(event: Event) -> str:
 
 
 def describe_event(event: Event) -> str:
-    """Return the figures of an event as text."""
+    """Describe the figures of an event in words."""
     return _DETAILS[event.kind](event)
 
 
 def describe_rule(event: Event) -> str:
-    """Return the rule that found an event, with its thresholds."""
+    """Describe the rule that found an event, with its thresholds."""
     if event.rule in _LOSS_RULES:
         return _LOSS_RULES[event.rule](DEFAULTS.collapse_share if event.kind == "collapse" else DEFAULTS.worse_share)
     return _RULES[event.rule]()
@@ -80,8 +80,8 @@ def _describe_never_learned(event: Event) -> str:
     classes = event.facts["classes"]
     if classes:
         return say(
-            "started at {first:.4g}, best level {best:.4g}, ended at {last:.4g}, the chance "
-            "level ln({classes}) of {classes} classes",
+            "started at {first:.4g}, best level {best:.4g}, ended at {last:.4g}, which is the chance level "
+            "ln({classes}) for {classes} classes",
             classes=classes,
             **levels,
         )
@@ -94,27 +94,27 @@ def _describe_worsening(event: Event) -> str:
     course = {"best": best, "at": facts["best_step"], "since": event.step, "final": final}
     text = (
         say(
-            "best {best:.4g} at step {at}, falls from step {since} without recovery, level at the end {final:.4g}",
+            "best {best:.4g} at step {at}, falls from step {since} without recovery, final level {final:.4g}",
             **course,
         )
         if facts["falls"]
         else say(
-            "best {best:.4g} at step {at}, worse from step {since} without recovery, level at the end {final:.4g}",
+            "best {best:.4g} at step {at}, worse from step {since} without recovery, final level {final:.4g}",
             **course,
         )
     )
     change = (final - best) / abs(best) if best else math.inf
-    # a percentage with many digits is not informative
+    # a percentage with many digits says nothing
     if not facts["falls"] and abs(change) < 10:
         text += f" ({change:+.0%})"
     if event.kind == "worsening":
-        return text + say("; overfitting or divergence: no training metric of this family was logged to compare with")
+        return text + say("; it may be overfitting or divergence, because no matching training metric was logged")
     if event.kind == "overfitting":
         end = {"key": shorten(facts["pair"]), "value": facts["pair_last"]}
         return text + (
-            say("; {key} still improves, ends at {value:.4g}", **end)
+            say("; {key} still improves and ends at {value:.4g}", **end)
             if facts["pair_improves"]
-            else say("; {key} does not worsen, ends at {value:.4g}", **end)
+            else say("; {key} does not get worse and ends at {value:.4g}", **end)
         )
     return text
 
@@ -136,7 +136,7 @@ def _describe_spike(event: Event) -> str:
 
 def _describe_gap(event: Event) -> str:
     return say(
-        "no point for {duration} (usually every {usual})",
+        "no point for {duration} (usually one every {usual})",
         duration=show_duration(event.facts["seconds"]),
         usual=show_duration(event.facts["usual"]),
     )
@@ -160,7 +160,7 @@ _DETAILS: Mapping[str, Callable[[Event], str]] = {
     "worsening": _describe_worsening,
     "collapse": _describe_worsening,
     "unstable": lambda event: say(
-        "fell {count} times by more than {share:.0%} of its whole gain; best level {best:.4g}, at the end {last:.4g}",
+        "fell {count} times by more than {share:.0%} of its total gain; best level {best:.4g}, final level {last:.4g}",
         share=DEFAULTS.unstable_share,
         **event.facts,
     ),
@@ -179,56 +179,58 @@ _DETAILS: Mapping[str, Callable[[Event], str]] = {
         end=event.end,
     ),
     "spike": _describe_spike,
-    "plateau": lambda event: say("the last {share:.0%} of the points added almost no gain", share=event.facts["share"]),
+    "plateau": lambda event: say(
+        "almost no improvement in the last {share:.0%} of the points", share=event.facts["share"]
+    ),
     "not_judged": lambda event: (
-        say("its changes may be noise that lasts: not judged")
+        say("not judged, because its changes may be slow noise")
         if event.rule == "slow_noise"
         else say_plural("only {count} point: not judged", "only {count} points: not judged", event.facts["count"])
     ),
     "learning_rate_jump": lambda event: say("from {old:.3g} to {new:.3g} between two points", **event.facts),
     "logging_gap": _describe_gap,
     "missing_steps": lambda event: say(
-        "no point between the steps {first} and {last} (usually every {usual:g})",
+        "no point between steps {first} and {last} (usually one every {usual:g} steps)",
         first=event.facts["first"],
         last=event.facts["last"],
         usual=event.facts["usual"],
     ),
     "resumed": lambda _: say("was recorded before the preceding steps, which were then logged again"),
     "stalled": _describe_stall,
-    "gpu_idle": lambda event: say("median load {load:.3g} % of {count} samples", **event.facts),
+    "gpu_idle": lambda event: say("median load {load:.3g} % over {count} samples", **event.facts),
     "gpu_memory_full": _describe_full,
     "host_memory_full": _describe_full,
 }
 
-# by the least share of the gain that must be lost
+# each rule takes the minimum share of the gain that must be lost
 _LOSS_RULES: Mapping[str, Callable[[float], str]] = {
     "worse_scatter": lambda share: say(
-        "worse by > {share:.0%} of the gain before, {sigmas:g} sigmas, {scatter:g}x its scatter, {drift:g} drifts of "
-        "lasting noise",
+        "worse by more than {share:.0%} of the earlier gain, {sigmas:g} sigmas, {scatter:g}x its scatter and "
+        "{drift:g}x the drift of slow noise",
         share=share,
         sigmas=DEFAULTS.worse_sigmas,
         scatter=DEFAULTS.worse_scatter,
         drift=DEFAULTS.worse_drift,
     ),
     "worse_quick": lambda share: say(
-        "worse by > {share:.0%} of the gain before, {sigmas:g} sigmas, {scatter:g}x its scatter, {drift:g} drifts of "
-        "lasting noise in the time of its rise",
+        "worse by more than {share:.0%} of the earlier gain, {sigmas:g} sigmas, {scatter:g}x its scatter and "
+        "{drift:g}x the drift of slow noise during its rise",
         share=share,
         sigmas=DEFAULTS.worse_sigmas,
         scatter=DEFAULTS.worse_scatter,
         drift=DEFAULTS.quick_drift,
     ),
     "worse_stays": lambda share: say(
-        "worse by > {share:.0%} of the gain before, {sigmas:g} sigmas, {scatter:g}x the scatter before, {drift:g} "
-        "drifts of lasting noise, and never back",
+        "worse by more than {share:.0%} of the earlier gain, {sigmas:g} sigmas, {scatter:g}x the earlier "
+        "scatter and {drift:g}x the drift of slow noise, and never recovers",
         share=share,
         sigmas=DEFAULTS.stays_sigmas,
         scatter=DEFAULTS.stays_scatter,
         drift=DEFAULTS.worse_drift,
     ),
     "worse_trend": lambda share: say(
-        "worse by > {share:.0%} of the gain before and {drift:g} drifts of lasting noise, {above:.0%} of the last "
-        "quarter worse than the best window, a trend (z > {trend:g})",
+        "worse by more than {share:.0%} of the earlier gain and {drift:g}x the drift of slow noise, "
+        "{above:.0%} of the last quarter worse than the best window, and a trend (z > {trend:g})",
         share=share,
         above=DEFAULTS.worse_order,
         trend=DEFAULTS.worse_trend,
@@ -239,8 +241,8 @@ _LOSS_RULES: Mapping[str, Callable[[float], str]] = {
 _RULES: Mapping[str, Callable[[], str]] = {
     "non_finite": lambda: say("any NaN or infinite value"),
     "never_learned": lambda: say(
-        "no level better than its start by > {sigmas:g} sigmas, {drifts:g} drifts of lasting noise and (a loss) "
-        "{share:.1%}; no trend to better",
+        "no level better than its start by more than {sigmas:g} sigmas, {drifts:g}x the drift of slow noise "
+        "and (for a loss) {share:.1%}; no improving trend",
         share=DEFAULTS.flat_share,
         sigmas=DEFAULTS.learned_sigmas,
         drifts=DEFAULTS.learned_drift,
@@ -251,54 +253,56 @@ _RULES: Mapping[str, Callable[[], str]] = {
         sigmas=DEFAULTS.zero_sigmas,
     ),
     "worse_order": lambda: say(
-        "few points: worse again and again after the best (Mann-Kendall, p <= {significance:.0%}), > {drift:g} "
-        "drifts of lasting noise",
+        "few points: keeps getting worse after the best (Mann-Kendall, p <= {significance:.0%}) by more than "
+        "{drift:g}x the drift of slow noise",
         significance=DEFAULTS.few_significance,
         drift=DEFAULTS.few_drift,
     ),
     "worse_start": lambda: say(
-        "never better than its start beyond noise, and a trend to worse (z > {trend:g})", trend=DEFAULTS.learned_trend
+        "never better than its start beyond noise, and a worsening trend (z > {trend:g})", trend=DEFAULTS.learned_trend
     ),
     "unstable": lambda: say(
-        "at least {count} falls of > {share:.0%} of the gain, {sigmas:g} sigmas and {drift:g} drifts of lasting noise",
+        "at least {count} falls by more than {share:.0%} of the gain, {sigmas:g} sigmas and {drift:g}x the "
+        "drift of slow noise",
         count=DEFAULTS.unstable_falls,
         share=DEFAULTS.unstable_share,
         sigmas=DEFAULTS.worse_sigmas,
         drift=DEFAULTS.sure_drift,
     ),
-    "no_generalisation": lambda: say("training halved, no held-out metric improved"),
+    "no_generalisation": lambda: say("the training loss halved, but no held-out metric improved"),
     "entropy": lambda: say("below 1/{factor:g} of its start", factor=DEFAULTS.entropy_factor),
     "length": lambda: say("> {factor:g}x the median of its first half", factor=DEFAULTS.length_factor),
     "clipped": lambda: say("median of the last quarter >= {share:.0%}", share=DEFAULTS.clipped_share),
     "shock": lambda: say(
-        "rise > {share:.0%} of the gain before it and {sigmas:g} sigmas, for {count} points or more, then back",
+        "rise by more than {share:.0%} of the earlier gain and {sigmas:g} sigmas for {count} points or more, "
+        "then recovery",
         share=DEFAULTS.spike_recovered,
         sigmas=DEFAULTS.spike_sigmas,
         count=DEFAULTS.spike_neighbours,
     ),
-    "spike": lambda: say("excess > {sigmas:g} robust sigmas", sigmas=DEFAULTS.spike_sigmas),
-    "plateau": lambda: say("gain < {share:.0%} of the whole", share=DEFAULTS.plateau_share),
+    "spike": lambda: say("more than {sigmas:g} robust sigmas above its neighbours", sigmas=DEFAULTS.spike_sigmas),
+    "plateau": lambda: say("gain below {share:.0%} of the total gain", share=DEFAULTS.plateau_share),
     "few_points": lambda: say(
-        "fewer than {needed} points, and their order is not evidence enough", needed=DEFAULTS.fewest_points
+        "fewer than {needed} points, and their order is not enough evidence", needed=DEFAULTS.fewest_points
     ),
     "slow_noise": lambda: say(
         "gain below {drift:g} times the drift of its noise, and no falling or rising trend",
         drift=DEFAULTS.learned_drift,
     ),
     "jump": lambda: say(
-        "rises more than x{factor:g} at once, fewer than {count} times",
+        "rises by more than {factor:g}x at once, fewer than {count} times",
         factor=DEFAULTS.jump_factor,
         count=DEFAULTS.restarts,
     ),
     "gap": lambda: say(
-        "longer than {factor:g}x the usual interval and {outstanding:g}x the interval at rank {rank}",
+        "longer than {factor:g}x the usual interval and {outstanding:g}x the interval of rank {rank} by length",
         factor=DEFAULTS.gap_factor,
         outstanding=DEFAULTS.gap_outstanding,
         rank=DEFAULTS.gap_rank,
     ),
-    "resumed": lambda: say("time goes back by more than {seconds:g} s", seconds=DEFAULTS.gap_seconds),
+    "resumed": lambda: say("the time jumps back by more than {seconds:g} s", seconds=DEFAULTS.gap_seconds),
     "stalled": lambda: say(
-        "silent > {factor:g}x the usual interval and {duration}",
+        "silent for more than {factor:g}x the usual interval and {duration}",
         factor=DEFAULTS.stall_factor,
         duration=show_duration(DEFAULTS.stall_seconds),
     ),

@@ -1,4 +1,4 @@
-"""The settings of a project in words: which go along with the result, and what is untried."""
+"""Publish which settings in a project are associated with the result, and what is untried."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _DIGITS = 4
 
 
 def publish(answer: ApiResponse[TriedSettings]) -> ApiResponse[list[TriedSetting]]:
-    """Return a row for each varied setting, with notes, in the language of the call."""
+    """Return a row for each setting that varies, and notes, in the language of the call."""
     found = answer.data
     assert found is not None
     rows = [
@@ -80,11 +80,13 @@ def _list_notes(found: TriedSettings) -> list[str]:
     if found.metric:
         notes.append(_count_settings(found))
     else:
-        notes.append(say("No metric with a known direction is logged: pass metric to relate settings to results."))
+        notes.append(say("No metric with a known direction was logged; pass metric to relate settings to results."))
     if any(one.verdict in ("real", "cannot tell apart") for one in found.effects):
-        notes.append(say("real: beyond chance (error rate 5 % for all keys together). It does not prove an effect."))
+        notes.append(
+            say('"real" means beyond chance (error rate 5 % for all keys together). It does not prove an effect.')
+        )
     if found.metric and any(one.verdict == "cannot tell" for one in found.effects):
-        notes.append(say("cannot tell: too few settings, or values that do not repeat."))
+        notes.append(say('"cannot tell" means too few settings, or values that do not repeat.'))
     if found.projects > 1:
         notes.append(say("Results are compared within each project; means are differences from the project's mean."))
     pairs = [
@@ -99,7 +101,11 @@ def _list_notes(found: TriedSettings) -> list[str]:
         names = ", ".join(f"{quote(key)}={write_value(value, key)}" for key, value in found.constant[:_NAMED])
         left = len(found.constant) - _NAMED
         more = say("; {count} more", count=left) if left > 0 else ""
-        notes.append(say("Never varied, so nothing is known about: {names}{more}.", names=names, more=more))
+        notes.append(
+            say(
+                "These settings were never varied, so their effects are unknown: {names}{more}.", names=names, more=more
+            )
+        )
     return notes
 
 
@@ -108,13 +114,13 @@ def _count_settings(found: TriedSettings) -> str:
         describe_value(found.metric, found.direction)
         + " "
         + say_plural(
-            "{count} setting with a result, repeats averaged.",
-            "{count} settings with a result, repeats averaged.",
+            "{count} setting with a result; repeats are averaged.",
+            "{count} settings with a result; repeats are averaged.",
             found.settings,
         )
     )
     if found.apart:
         counts = Counter(map(name_reason, found.apart)).most_common()
         reasons = say(", ").join(say("{count} {reason}", count=count, reason=name) for name, count in counts)
-        text += " " + say("Left out: {reasons}.", reasons=reasons)
+        text += " " + say("Omitted: {reasons}.", reasons=reasons)
     return text

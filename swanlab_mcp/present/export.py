@@ -1,4 +1,4 @@
-"""Write a whole series or log to a file, for other programs and to recover data from damaged run files."""
+"""Write complete series or logs to a file, for other programs or to recover data from damaged run files."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _UNUSUAL = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 class Exported(NamedTuple):
-    """The path of the file or folder, its size, and notes about it."""
+    """The path of the exported file or folder, its size, and notes on it."""
 
     where: str
     what: str
@@ -56,9 +56,10 @@ async def export_series(
 
     By default, the file is named after the id; "-" means standard output.
 
-    csv: key,step,time,value (UTC; NaN, Infinity); `guards_formulas` puts ' before a key that would start a formula.
-    json: per key steps, times (Unix ms, 0 if unknown), values. parquet: the same columns as csv. Raises InvalidArgument
-    if the file exists or cannot be written, NotFound without points.
+    The form is one of three. csv has the columns key,step,time,value (UTC; NaN, Infinity); `guards_formulas` puts '
+    before a key that would start a formula. json has steps, times (Unix milliseconds, 0 if unknown) and values for each
+    key. parquet has the same columns as csv. Raises InvalidArgument if the file exists or cannot be written, and
+    NotFound if there are no points.
     """
     if form == "parquet" and find_spec("pyarrow") is None:
         raise InvalidArgument(
@@ -75,7 +76,7 @@ async def export_series(
     known = logged.data.scalars if logged.data else ()
     wanted = match_keys(known, keys) if keys else list(known)
     if not wanted:
-        raise NotFound(say("The experiment {cuid} has logged no metric (yet).", cuid=quote(ref.cuid)))
+        raise NotFound(say("The experiment {cuid} has not logged any metrics (yet).", cuid=quote(ref.cuid)))
     path = Path(output or f"{_UNUSUAL.sub('_', ref.cuid)}.{form}")
     if output != "-":
         refuse_existing(path)
@@ -86,7 +87,7 @@ async def export_series(
     samples = [quote(key) for key, points in series.items() if not points.is_whole]
     notes = list(answer.notes)
     if samples:
-        notes.append(say("SwanLab sent only a sample of the points of {keys}.", keys=", ".join(samples)))
+        notes.append(say("SwanLab only sent a sample of the points for {keys}.", keys=", ".join(samples)))
     about = {"username": ref.workspace, "project": ref.project, "exp_cuid": ref.cuid}
     stage = progress.Stage("metrics written", len(series))
     with _open(path, output, is_text=form != "parquet") as file:
@@ -95,7 +96,7 @@ async def export_series(
     where = say("standard output") if output == "-" else str(path)
     count = sum(len(points.steps) for points in series.values())
     size = say(
-        "{points} of {metrics}",
+        "{points} from {metrics}",
         points=say_plural("{count} point", "{count} points", count),
         metrics=say_plural("{count} metric", "{count} metrics", len(series)),
     )
@@ -107,9 +108,9 @@ async def export_log(
 ) -> Exported:
     """Write every line of an experiment's log to a new file, `output`.
 
-    By default, the file is named after the id; "-" means standard output. The lines are unchanged, but
-    there, control characters are escaped. Raises InvalidArgument if the file exists or cannot be written, NotFound for
-    an empty log.
+    By default, the file is named after the id; "-" means standard output. The lines are unchanged, except that control
+    characters are escaped on standard output. Raises InvalidArgument if the file exists or cannot be written, and
+    NotFound if the log is empty.
     """
     if output not in ("", "-"):
         refuse_existing(Path(output))
@@ -141,7 +142,7 @@ async def export_log(
 
 
 class _Terminal:
-    """Standard output on a terminal, with control characters escaped."""
+    """A wrapper for standard output on a terminal that escapes control characters."""
 
     def write(self, text: str) -> int:
         return sys.stdout.write(neutralise(text))
@@ -154,11 +155,11 @@ def _open(path: Path, output: str, *, is_text: bool) -> AbstractContextManager[A
 
 
 def guard_cell(key: str) -> str:
-    """Return a cell that no spreadsheet runs as a formula."""
+    """Return a key as a cell that no spreadsheet runs as a formula."""
     return f"'{key}" if key.startswith(_FORMULA) else key
 
 
-# each writes one metric at a time and then yields, to report progress
+# each writer writes one metric at a time and then yields, so that progress can be reported
 
 
 def _write_csv(

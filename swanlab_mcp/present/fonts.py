@@ -1,6 +1,6 @@
-"""Fonts of charts: a font for Latin letters, and the first installed font with the missing characters.
+"""Find fonts for charts: one for Latin letters, and the first installed font with the missing characters.
 
-Call from one thread at a time: matplotlib's list of fonts is shared.
+Only one thread at a time may call this, because matplotlib's list of fonts is shared.
 """
 
 # matplotlib's types leave keyword arguments open
@@ -29,7 +29,7 @@ _refused: set[str] = set()  # font files that matplotlib cannot use
 
 
 def find_font(texts: Sequence[str]) -> tuple[FontProperties, set[str]]:
-    """Return a font for the texts, with a fallback for missing characters, and the characters that both lack."""
+    """Return a font for the texts with a fallback font for missing characters, and the characters that both lack."""
     from matplotlib import font_manager
 
     needed = {character for text in texts for character in text}
@@ -44,7 +44,7 @@ def find_font(texts: Sequence[str]) -> tuple[FontProperties, set[str]]:
 
 
 def _find_family(missing: set[str]) -> tuple[str, set[str]]:
-    """Return the first known family with some of the characters, "" for no family, and the characters that it lacks."""
+    """Return the first known family with any of the characters (or ""), and the characters that it lacks."""
     from matplotlib import font_manager
 
     files = {entry.name: entry.fname for entry in reversed(font_manager.fontManager.ttflist)}
@@ -57,9 +57,9 @@ def _find_family(missing: set[str]) -> tuple[str, set[str]]:
 
 
 def _add_new_fonts() -> bool:
-    """Add the fonts installed after matplotlib made its list of fonts, and return whether there were new fonts.
+    """Add fonts that were installed after matplotlib listed its fonts, and return whether there were any.
 
-    matplotlib keeps its list in a cache file and in memory, and does not check for new fonts.
+    matplotlib caches its list in a file and in memory, and does not check for new fonts.
     """
     from matplotlib import font_manager
 
@@ -71,7 +71,12 @@ def _add_new_fonts() -> bool:
         known.add(path)
         try:
             font_manager.fontManager.addfont(path)
-        except (OSError, RuntimeError, ValueError, KeyError):  # not scalable, damaged or removed in the meantime
+        except (
+            OSError,
+            RuntimeError,
+            ValueError,
+            KeyError,
+        ):  # not scalable, damaged, or removed in the meantime
             _refused.add(path)
         else:
             is_new = True

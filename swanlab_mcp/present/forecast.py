@@ -1,4 +1,4 @@
-"""A forecast in words: the interval, and advice with its reason."""
+"""Publish a forecast: the interval, and the advice with its reason."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def publish(answer: ApiResponse[ForecastExperiment]) -> ApiResponse[ExperimentFo
             )
         )
     if found.experiment.state != "RUNNING" and found.actual is None:
-        notes.append(say("The experiment is {state}, so it no longer trains.", state=found.experiment.state))
+        notes.append(say("The experiment is {state}, so it is no longer training.", state=found.experiment.state))
     if found.link:
         notes.append(say("Page: {link}", link=found.link))
     return add_notes(ApiResponse(data=record), *notes)
@@ -60,24 +60,24 @@ def publish(answer: ApiResponse[ForecastExperiment]) -> ApiResponse[ExperimentFo
 def _give_reason(found: ForecastExperiment) -> str:
     ahead = found.forecast
     if found.is_broken:
-        return say("The metric is NaN or infinite at its last step; diagnose_experiment says since when.")
+        return say("The metric is NaN or infinite at its last step; diagnose_experiment shows since when.")
     if not ahead.cohort:
         return say(
-            "Fewer than {needed} finished experiments reach step {until}: only its own curve was continued.",
+            "Fewer than {needed} finished experiments reach step {until}, so the forecast only extrapolates "
+            "its own curve.",
             needed=FEWEST,
             until=found.until_step,
         )
     if found.best is None or ahead.chance_best is None:
-        return say(
-            "It is not known whether small or large values of this metric are better; pass mode=min or mode=max."
-        )
+        return say("It is unknown whether small or large values of this metric are better; pass mode=min or mode=max.")
     best = f"{round_number(found.best, 5):g}"
     if found.advice == "kill":
         return say(
-            "Even the better end of the interval misses the best tenth of the cohort, whose best is {best}.", best=best
+            "Even the better end of the interval misses the best tenth of the cohort, whose best value is {best}.",
+            best=best,
         )
     return say(
-        "It may still beat the best of the cohort ({best}): chance about {chance} %.",
+        "It may still beat the best value in the cohort ({best}), with a chance of about {chance} %.",
         best=best,
         chance=max(1, round(100 * ahead.chance_best)),
     )

@@ -1,4 +1,4 @@
-"""Series as a table for Python code."""
+"""Convert series to a table for Python code."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["join_by_step"]
 
 
 def join_by_step(series: Sequence[Series]) -> Any:
-    """Join metrics by step: a DataFrame if pandas is installed, else a dict; a metric named step is `metric/step`."""
+    """Join metrics by step into a DataFrame, or a dict without pandas; a metric named step becomes `metric/step`."""
     steps = sorted({step for one in series for step in one.steps})
     columns: dict[str, list[Any]] = {"step": steps}
     for one in series:

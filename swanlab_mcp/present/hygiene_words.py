@@ -1,4 +1,4 @@
-"""Word what is missing in recorded experiments, in one line."""
+"""Describe in one line what recorded experiments lack."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _NAME = 40
 
 
 def note_lacks(lacks: Sequence[Lack]) -> str:
-    """Return the line about one experiment, or "" if nothing is missing."""
+    """Return the line for a single experiment, or "" if nothing is missing."""
     if not lacks:
         return ""
     parts = [
@@ -27,7 +27,7 @@ def note_lacks(lacks: Sequence[Lack]) -> str:
 
 
 def note_lacks_of_many(lacks: Sequence[Sequence[Lack]]) -> str:
-    """Return the line about several experiments, with how many lack what."""
+    """Return the line for several experiments, with the number of experiments that lack each item."""
     counts: Counter[LackKind] = Counter(one.kind for found in lacks for one in found)
     if not counts:
         return ""
@@ -44,8 +44,8 @@ def _name(kind: LackKind) -> str:
         "no seed": say("no seed in the config"),
         "results in config": say("results stored in the config"),
         "no validation": say("no validation metric"),
-        "no common steps": say("no steps in common"),
-        "same names": say("other settings under the same name"),
+        "no common steps": say("no common steps"),
+        "same names": say("same name for different settings"),
     }[kind]
 
 

@@ -1,4 +1,4 @@
-"""The data of the interactive chart next to a picture, bounded in size, with texts cleaned by the caller."""
+"""Describe the interactive chart that accompanies a picture as JSON of limited size; the caller cleans the texts."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _MOST_POINTS, _MOST_OF_A_CURVE = 20_000, 4000
 
 
 class InteractiveCurve(NamedTuple):
-    """A curve's points and figures, and its experiment, or the first of its group.
+    """A curve's points and figures, with its experiment, or the first experiment in its group.
 
-    `began` is in seconds, 0 for unknown.
-    `xs` holds the places on an axis other than steps and clocks, NaN for none; `band` the lower and upper bounds.
-    Points with `names` are experiments, drawn without a line; `shades` are the numbers that colour them.
+    `began` is in Unix seconds, or 0 if unknown. If the axis shows neither steps nor times, `xs` contains the x values
+    (NaN if missing). `band` contains the lower and upper bounds. Points with `names` are experiments, which are drawn
+    without a line; `shades` are the numbers that colour them.
     """
 
     ref: ExperimentRef
@@ -48,8 +48,9 @@ def describe_chart(
 ) -> dict[str, Any]:
     """Return at least one curve as JSON of at most 500 KB; `clean` masks and shortens recorded texts.
 
-    Times are Unix milliseconds; the times of points count from `origin`. A thinned curve keeps its outline; `gaps`
-    holds how many finite values each kept point represents. `options` are the other fields of the chart.
+    Times are in Unix milliseconds, and the times of points count from `origin`. Long curves are thinned without losing
+    their outline; `gaps` then says how many finite values each point represents. `options` are the other fields of the
+    chart.
     """
     experiments = {curve.ref: curve for curve in curves}
     numbers = {key: number for number, key in enumerate(experiments)}
@@ -86,7 +87,7 @@ def describe_chart(
 def label_experiments(
     experiments: Sequence[tuple[ExperimentRef, PlottedCurve]], clean: Callable[[str], str]
 ) -> list[str]:
-    """Return a name for each experiment; equal names get the id, and if necessary the project."""
+    """Return a name for each experiment; equal names are followed by the id, and if necessary the project."""
     names = [clean(row.name) for _, row in experiments]
     cuids = [clean(row.exp_cuid) for _, row in experiments]
     places = [clean(f"{ref.workspace}/{ref.project}") for ref, _ in experiments]
@@ -135,7 +136,7 @@ def _describe_points(curve: InteractiveCurve, count: int, clean: Callable[[str],
 
 
 def _round(value: float) -> Any:
-    """Return a value with enough digits to distinguish any two float32 values."""
+    """Round a value to enough digits to distinguish any two float32 values."""
     return to_json_value(float(f"{value:.9g}"))
 
 

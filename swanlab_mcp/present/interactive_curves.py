@@ -1,4 +1,4 @@
-"""The curves of a plot for the interactive chart: the same panels, groups and axes as in the picture."""
+"""Describe the curves for the interactive chart, with the same panels, groups and axes as in the picture."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["describe_view"]
 def describe_view(
     lines: Sequence[Line], members: Sequence[Line], plot: Plot, clean: Callable[[str], str]
 ) -> dict[str, Any]:
-    """Return the data of the interactive chart; `members` are the experiments' lines, `lines` may be of groups."""
+    """Return the data for the interactive chart; `members` are lines of experiments, while `lines` may show groups."""
     if plot.is_scatter:
         curves, x_name = _list_points(lines, plot), name_value(plot.x_axis)
     else:
@@ -48,7 +48,7 @@ def describe_view(
 def _describe_colours(
     curves: Sequence[InteractiveCurve], plot: Plot, clean: Callable[[str], str]
 ) -> dict[str, dict[str, Any]]:
-    """Return the scale of the numbers that colour points, if there are such numbers."""
+    """Return the colour scale for the points, if numbers colour them."""
     scale = ColourScale.of(shade for curve in curves for shade in curve.shades or ())
     if not scale:
         return {}

@@ -1,4 +1,4 @@
-"""New files: written under a temporary name and renamed when complete; existing files stay unless `is_forced`."""
+"""Create files under a temporary name and rename them when complete; existing files stay unless `is_forced`."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _unfinished: set[Path] = set()
 
 
 def refuse_existing(path: Path, advice: str = "") -> None:
-    """Raise InvalidArgument if a new file cannot be made at `path`, with advice; call this before other work."""
+    """Raise InvalidArgument with advice if no new file can be created at `path`; call this before other work."""
     try:
         is_taken = path.exists() or path.is_symlink()
         is_possible = path.parent.is_dir()
         if not is_taken:
-            # a name that is too long fails only when it is used
+            # a name that is too long only fails when it is used
             path.lstat()
     except FileNotFoundError:
         is_taken, is_possible = False, path.parent.is_dir()
@@ -36,16 +36,17 @@ def refuse_existing(path: Path, advice: str = "") -> None:
         )
     if not is_possible or not os.access(path.parent, os.W_OK):
         raise InvalidArgument(
-            say("{path} cannot be written: the folder {folder} does not exist.", path=path, folder=path.parent),
+            say("{path} cannot be written because the folder {folder} does not exist.", path=path, folder=path.parent),
             hint=say("Name another file with -o."),
         )
 
 
 @contextmanager
 def open_new(path: Path, *, is_text: bool, is_forced: bool = False) -> Generator[Any, None, None]:
-    """Open a file that gets its name once it is complete; a failure leaves no new file. Raises InvalidArgument.
+    """Open a file that only gets its name when it is complete, so a failure leaves no new file.
 
-    An existing file of this name is only replaced if `is_forced`.
+    An existing file with this name is only replaced if `is_forced`. Raises InvalidArgument if the file cannot be
+    written.
     """
     part = path.with_name(f".swanlab-{secrets.token_hex(4)}.part")
     try:
@@ -69,7 +70,7 @@ def open_new(path: Path, *, is_text: bool, is_forced: bool = False) -> Generator
 
 
 def remove_unfinished() -> None:
-    """Remove the files that a signal interrupted."""
+    """Remove unfinished files after a signal has interrupted writing."""
     for part in _unfinished:
         with suppress(OSError):
             part.unlink(missing_ok=True)
@@ -77,7 +78,7 @@ def remove_unfinished() -> None:
 
 def _publish(part: Path, path: Path) -> None:
     try:
-        # fails if another process made the file in the meantime
+        # fails if another process has created the file in the meantime
         os.link(part, path)
     except FileExistsError:
         raise

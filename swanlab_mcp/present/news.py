@@ -1,4 +1,4 @@
-"""Describe the news of a project: one row per event, and notes with the counts and the cursor."""
+"""Publish the news in a project: one row per event, and notes with the counts and the cursor."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _NAME = 40
 
 
 def publish(answer: ApiResponse[News]) -> ApiResponse[list[NewsItem]]:
-    """Return events as rows, with counts and the cursor, in the language of the call."""
+    """Return the events as rows, with counts and the cursor, in the language of the call."""
     news = answer.data
     assert news is not None
-    # the only project with events must be named, too
+    # pass this on, because the only project with events must be named if the caller named several
     rows = [_publish_row(one, is_one=news.is_one_project) for one in news.rows]
     counts = Counter(one.what for one in news.whole)
     happened = say(", ").join(
@@ -36,8 +36,8 @@ def publish(answer: ApiResponse[News]) -> ApiResponse[list[NewsItem]]:
     return add_notes(
         ApiResponse(data=rows, page=answer.page, notes=answer.notes),
         say_plural(
-            "{count} further experiment of this page was not diagnosed.",
-            "{count} further experiments of this page were not diagnosed.",
+            "{count} more experiment on this page was not diagnosed.",
+            "{count} more experiments on this page were not diagnosed.",
             news.unjudged,
         )
         if news.unjudged
@@ -45,8 +45,8 @@ def publish(answer: ApiResponse[News]) -> ApiResponse[list[NewsItem]]:
         say("Since {time} (now: {now}): {counts}.", time=since, now=now, counts=happened)
         if happened
         else say(
-            "Since {time} (now: {now}): no events, that is no new, finished, crashed, aborted, stalled or failing "
-            "experiment and no record.",
+            "Since {time} (now: {now}): no events, so no new, finished, crashed, aborted, stalled or failing "
+            "experiments and no records.",
             time=since,
             now=now,
         ),
@@ -96,7 +96,7 @@ def _word_detail(one: Happening) -> str:
 
 
 def _word_verdict(verdict: Verdict, state: str) -> str:
-    """Return the most severe event, or a form of "healthy"; return "" if too little was logged."""
+    """Return the most severe events or a form of "healthy", or "" if too little was logged."""
     grave = list_grave(verdict.judgement.events)
     if grave:
         more = [say("{count} more", count=len(grave) - 1)] if len(grave) > 1 else []
@@ -117,10 +117,12 @@ def _word_record(record: Record) -> str:
         "cuid": record.old_holder.cuid,
     }
     text = (
-        say("{key} {value:.6g}; before: {old:.6g} of {name} ({cuid})", **known)
+        say("{key} {value:.6g}; previous best: {old:.6g} in {name} ({cuid})", **known)
         if record.step is None
-        else say("{key} {value:.6g} at step {step}; before: {old:.6g} of {name} ({cuid})", step=record.step, **known)
+        else say(
+            "{key} {value:.6g} at step {step}; previous best: {old:.6g} in {name} ({cuid})", step=record.step, **known
+        )
     )
     if record.within_noise:
-        text += say("; within the noise of repeats")
+        text += say("; within the noise between repeats")
     return text + say("; single training batches") if record.is_batch else text

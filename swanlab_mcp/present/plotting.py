@@ -1,4 +1,4 @@
-"""Describe a plot, and draw its picture."""
+"""Publish a plot: draw its picture and describe its curves."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _DRAWN_POINTS = 2000  # two per pixel column
 
 
 def publish(answer: ApiResponse[Any]) -> ApiResponse[list[PlottedCurve]]:
-    """Return a plot as a picture with a row per curve; raises NotFound if there are no points to draw."""
+    """Return a plot as a picture with a row for each curve. Raises NotFound if there are no points to draw."""
     plot = answer.data
     if not isinstance(plot, Plot):
         return answer
@@ -61,7 +61,7 @@ def publish(answer: ApiResponse[Any]) -> ApiResponse[list[PlottedCurve]]:
 
 
 def arrange(plot: Plot) -> tuple[NameAxis, list[Panel]]:
-    """Return the name of the x axis and the panels of a plot."""
+    """Return the name of the x axis and the panels for a plot."""
     members, _ = _read_lines(plot)
     return _arrange_panels(_arrange_lines(members, plot), members, plot, [])
 
@@ -77,14 +77,14 @@ def _plot(members: list[Line], plot: Plot) -> tuple[list[Line], list[Picture], l
         rows = [line.row.model_copy(update={"sparkline": bars}) for line, bars in zip(lines, drawn, strict=True)]
         advice = (
             say(
-                "matplotlib is not installed, so sparklines replace the picture. "
-                "`pip install 'swanlab-mcp-server[plot]'` adds it."
+                "matplotlib is not installed, so sparklines replace the picture. Install it with `pip "
+                "install 'swanlab-mcp-server[plot]'`."
             )
             if isinstance(error, ImportError)
-            # e.g. no writable folder: matplotlib keeps its list of fonts in a file
+            # for example, matplotlib needs a writable folder for its list of fonts
             else say(
-                "matplotlib cannot start ({kind}), so sparklines replace the picture. "
-                "Set MPLCONFIGDIR to a folder that the server may write to.",
+                "matplotlib cannot start ({kind}), so sparklines replace the picture. Set MPLCONFIGDIR to a "
+                "folder that the server can write to.",
                 kind=type(error).__name__,
             )
         )
@@ -98,7 +98,7 @@ def _plot(members: list[Line], plot: Plot) -> tuple[list[Line], list[Picture], l
 
 
 def _read_lines(plot: Plot) -> tuple[list[Line], list[str]]:
-    """Return the lines of the experiments in the selected range, with notes; raises NotFound without points."""
+    """Return the lines of the experiments in the selected range, with notes. Raises NotFound if there are no points."""
     lines: list[Line] = []
     notes: list[str] = []
     for one, key, points in plot.series:
@@ -118,7 +118,7 @@ def _read_lines(plot: Plot) -> tuple[list[Line], list[str]]:
 
 
 def _arrange_lines(lines: list[Line], plot: Plot) -> list[Line]:
-    """Return the lines that are drawn: of experiments or groups."""
+    """Return the lines to draw, which show either experiments or groups."""
     if plot.is_scatter:
         return describe_points(lines)
     if not plot.groups:
@@ -151,17 +151,17 @@ def _check_log_axis(lines: Sequence[Line], plot: Plot) -> list[str]:
 
 
 def _compare_sizes(lines: Sequence[Line], key: str) -> str:
-    """Return a note if a curve of the key looks flat next to another."""
+    """Return a note if one curve of the key looks flat next to another curve."""
     own = [line for line in lines if line.key == key and line.row.min]
     calm = [own[place] for place in list_calm([line.points.values for line in own], describe_key(key).worse_side)]
-    # extreme points and exploding curves are outside the picture
+    # extreme points and exploding curves are outside the plot, so ignore them
     sizes = {line.row.number: max(map(abs, choose_limits(line.points.values))) for line in calm}
     largest, smallest = max(sizes, key=sizes.__getitem__, default=0), min(sizes, key=sizes.__getitem__, default=0)
     if not sizes or sizes[largest] <= UNLIKE * sizes[smallest]:
         return ""
     return say(
-        "Curve {largest} is more than {times} times as large as curve {smallest}, which "
-        "therefore looks flat: draw them separately, or use log_y.",
+        "Curve {largest} is more than {times} times as large as curve {smallest}, which therefore looks "
+        "flat. Draw them separately, or use log_y.",
         largest=largest,
         times=UNLIKE,
         smallest=smallest,
@@ -171,7 +171,7 @@ def _compare_sizes(lines: Sequence[Line], key: str) -> str:
 def _arrange_panels(
     lines: Sequence[Line], members: Sequence[Line], plot: Plot, notes: list[str]
 ) -> tuple[NameAxis, list[Panel]]:
-    """Return the name of the x axis and the panels; `members` are the experiments' lines, `lines` may be of groups."""
+    """Return the name of the x axis and the panels; `members` are lines of experiments, `lines` may show groups."""
     if plot.is_scatter:
         return partial(name_value, plot.x_axis), arrange_points(lines, plot)
     name_x, places = place_lines(members, plot.x_axis)
@@ -179,7 +179,7 @@ def _arrange_panels(
     if lost:
         notes.append(_describe_lost(lost, plot.x_axis))
     layouts = divide_lines(lines)
-    # groups are those of their first experiments
+    # the first experiment represents its group
     runs = list(dict.fromkeys(line.experiment.ref for line in lines))
     count = len({line.key for line in lines})
     names = name_lines(lines) if len(layouts) == 1 and min(len(runs), count) == 1 else name_runs(lines)
@@ -211,8 +211,8 @@ def _draw(lines: Sequence[Line], members: Sequence[Line], plot: Plot, notes: lis
     if plot.smoothing and not plot.is_scatter:
         notes.append(
             say(
-                "The curves are smoothed ({weight:g}) and the raw values are faint; stars mark the best smoothed "
-                "value. The figures of the table come from the raw values.",
+                "The curves are smoothed ({weight:g}), and the raw values are shown faintly. Stars mark the "
+                "best smoothed values; the table contains raw values.",
                 weight=plot.smoothing,
             )
         )
@@ -232,8 +232,8 @@ def _draw(lines: Sequence[Line], members: Sequence[Line], plot: Plot, notes: lis
     if chart.hidden:
         notes.append(
             say_plural(
-                "{count} extreme point lies outside the picture; small triangles at its edge mark the place.",
-                "{count} extreme points lie outside the picture; small triangles at its edge mark the places.",
+                "{count} extreme point lies outside the plot; a small triangle at the edge marks it.",
+                "{count} extreme points lie outside the plot; small triangles at the edge mark them.",
                 chart.hidden,
             )
         )
@@ -243,13 +243,13 @@ def _draw(lines: Sequence[Line], members: Sequence[Line], plot: Plot, notes: lis
 def _describe_lost(count: int, x_axis: str) -> str:
     if x_axis in CLOCKS:
         return say_plural(
-            "{count} point without a recorded time is not in the picture.",
-            "{count} points without a recorded time are not in the picture.",
+            "{count} point without a recorded time is not drawn.",
+            "{count} points without a recorded time are not drawn.",
             count,
         )
     return say_plural(
-        "{count} point without a value of {axis} at its step is not in the picture.",
-        "{count} points without a value of {axis} at their step are not in the picture.",
+        "{count} point without a value for {axis} at its step is not drawn.",
+        "{count} points without a value for {axis} at their step are not drawn.",
         count,
         axis=quote(x_axis),
     )
@@ -281,7 +281,7 @@ def _to_curve(line: Line, places: Mapping[int, Place], label: str, plot: Plot, s
 
 
 def _count_members(lines: Sequence[Line]) -> dict[ExperimentRef, str]:
-    """Return how many experiments each group's means have, at most and at the end, over all metrics."""
+    """Return how many experiments the means of each group contain, at most and at the end, over all metrics."""
     counts: dict[ExperimentRef, list[int]] = {}
     for line in lines:
         n = line.row.n or 0
@@ -312,7 +312,7 @@ def _thin(steps: Sequence[int], values: Sequence[float], xs: Mapping[int, float]
 
 
 def _mark(row: PlottedCurve, steps: Sequence[int], values: Sequence[float], xs: Mapping[int, float]) -> list[Mark]:
-    """Return the events of a curve; `values` are those that are drawn, smoothed or not."""
+    """Return the marks on a curve; `values` are the values that are drawn, smoothed or not."""
     marks: list[Mark] = []
     finite = [place for place, value in enumerate(values) if math.isfinite(value)]
     if row.best and finite:

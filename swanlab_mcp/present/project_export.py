@@ -1,4 +1,4 @@
-"""Write the experiments of whole projects to a folder that databases read: configs, summaries and series."""
+"""Export whole projects to a folder that databases can read, with configs, summaries and series."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ __all__ = ["export_projects"]
 _AT_ONCE = 4
 _ABANDONED = 600  # seconds
 _CHUNK = 2**20  # bytes
-_MARK = "_done.json"  # readers of datasets ignore names that start with an underscore
+_MARK = "_done.json"  # dataset readers ignore names that start with an underscore
 _SUFFIXES = {"csv": "csv", "json": "jsonl", "parquet": "parquet"}
 _LONGEST = 230  # bytes; file systems allow 255 for a folder's name
 _SERIES = {"key": "string", "step": "int64", "time": "string", "value": "double"}
@@ -57,7 +57,7 @@ Row = Sequence[Any]
 
 
 class _Done(NamedTuple):
-    """A project's experiments, how many series were written, how many have points, and notes."""
+    """The exported experiments of a project, the numbers of series written and with points, and notes."""
 
     experiments: int
     written: int
@@ -87,11 +87,11 @@ async def export_projects(
     output: str = "",
     guards_formulas: bool = True,
 ) -> Exported:
-    """Write every experiment of one or several projects to the folder `output`, and update what changed there.
+    """Export all experiments in one or several projects to the folder `output`, or update an earlier export there.
 
-    Folders `experiments`, `summaries` and `series` are partitioned by workspace and project, `series` also by
-    experiment. A repeated call reads only the series that changed. Raises InvalidArgument for a folder in another form,
-    and the first error if no project can be read.
+    The folders `experiments`, `summaries` and `series` are partitioned by workspace and project, and `series` also by
+    experiment. A repeated call only reads the series that have changed. Raises InvalidArgument if the folder contains
+    an export in another form, and the first error if no project can be read.
     """
     chosen = _Form(form, guards_formulas)
     root = Path(output or "swanlab-export")
@@ -119,7 +119,7 @@ async def export_projects(
 
 
 def _prepare(root: Path, form: _Form) -> None:
-    """Make the folder. Raises InvalidArgument if it cannot be made or holds an export in another form."""
+    """Create the folder. Raises InvalidArgument if that fails or if it contains an export in another form."""
     if form.name == "parquet" and find_spec("pyarrow") is None:
         raise InvalidArgument(
             say("Parquet files need pyarrow, which is not installed."), hint=say("Use csv or json instead.")
@@ -133,7 +133,7 @@ def _prepare(root: Path, form: _Form) -> None:
         raise _refuse(root, error) from error
     if is_foreign or (known is not None and known != {"format": form.name, "version": 1}):
         raise InvalidArgument(
-            say("The folder {path} does not hold an export as {name}.", path=root, name=form.name),
+            say("The folder {path} does not contain an export as {name}.", path=root, name=form.name),
             hint=say("Name another folder with -o."),
         )
     with open_new(about, is_text=True, is_forced=True) as file:
@@ -193,7 +193,7 @@ async def _export_project(
         )
     if samples:
         names = ", ".join(dict.fromkeys(samples[:10]))
-        notes.append(say("SwanLab sent only a sample of the points of {keys}.", keys=names))
+        notes.append(say("SwanLab only sent a sample of the points for {keys}.", keys=names))
     return _Done(len(experiments), sum(written), sum(filled), not failures, notes)
 
 
@@ -214,7 +214,7 @@ async def _read_series(client: SwanLabClient, ref: ExperimentRef, keys: Sequence
     backend = client.at(ref)
     logged = (await backend.list_keys(ref, with_media=False)).data
     known = logged.scalars if logged else ()
-    # experiments may lack some of the metrics
+    # an experiment may lack some of the metrics
     wanted, _ = match_known_keys(known, keys) if keys else (list(known), None)
     if not wanted:
         return {}
@@ -222,7 +222,7 @@ async def _read_series(client: SwanLabClient, ref: ExperimentRef, keys: Sequence
 
 
 def _make_folder(base: Path, ref: ProjectRef | ExperimentRef) -> Path:
-    """Return the folder of a partition, without abandoned files; characters that could change the path are escaped."""
+    """Create the folder of a partition and remove abandoned files; escape characters that could change the path."""
     folder = base / f"workspace={_escape(ref.workspace)}" / f"project={_escape(ref.project)}"
     if isinstance(ref, ExperimentRef):
         folder /= f"experiment={_escape(ref.cuid)}"
@@ -231,7 +231,7 @@ def _make_folder(base: Path, ref: ProjectRef | ExperimentRef) -> Path:
     except OSError as error:
         raise _refuse(folder, error) from error
     for part in folder.glob(".swanlab-*.part"):
-        # left by an export that was killed, not being written by another one
+        # old enough to be left over from an export that was killed, and not in use by another export
         with suppress(OSError):
             if time.time() - part.stat().st_mtime > _ABANDONED:
                 part.unlink()
@@ -246,9 +246,9 @@ def _refuse(path: Path, error: Exception) -> InvalidArgument:
 
 
 def _escape(name: str) -> str:
-    """Return a name as readers of partitions decode it; a name too long for a folder is cut, with a hash of the rest.
+    """Escape a name so that partition readers decode it; a name too long for a folder is cut and gets a hash.
 
-    Spark decodes escaped bytes one by one, so that only ASCII characters may be escaped.
+    Spark decodes escaped bytes one at a time, so only ASCII characters may be escaped.
     """
     parts = [one if one.isprintable() and not one.isascii() else escape(one, "+", errors="replace") for one in name]
     whole = "".join(parts)
@@ -261,13 +261,13 @@ def _escape(name: str) -> str:
 
 
 def _read_mark(folder: Path, form: _Form) -> Mapping[str, Any]:
-    """Return what an earlier export recorded about the series in a folder."""
+    """Read what an earlier export recorded about the series in a folder."""
     try:
         known = json.loads((folder / _MARK).read_text(encoding="utf-8"))
         content = _hash(folder / f"series.{form.suffix}")
     except (OSError, ValueError):
         return {}
-    # another export may have replaced the file with older points
+    # check the hash, because another export may have replaced the file with older points
     is_own = isinstance(known, dict) and cast("dict[str, Any]", known).get("sha256") == content
     return cast("dict[str, Any]", known) if is_own else {}
 
@@ -281,12 +281,12 @@ def _hash(path: Path) -> str:
 
 
 def _digest(summary: Summary) -> list[Any]:
-    """Return what changes when an experiment logs further points, or corrects old ones."""
+    """Return the part of a summary that changes when an experiment logs more points or corrects old points."""
     return [[key, *to_json_value([one.step, one.value, *_read_extremes(one)])] for key, one in sorted(summary.items())]
 
 
 def _name(experiment: Experiment) -> str:
-    """Return an experiment's id as the partitions of `series` spell it."""
+    """Return an experiment's id as it is spelled in the partitions of `series`."""
     return unquote(_escape(experiment.cuid))
 
 
@@ -331,7 +331,7 @@ def _list_points(series: Mapping[str, Points]) -> Iterable[Row]:
 
 
 def _write(path: Path, form: _Form, columns: Mapping[str, str], rows: Iterable[Row]) -> str:
-    """Replace a file once its new content is complete, and return its hash."""
+    """Replace a file after its new content is complete, and return the hash of that content."""
     with open_new(path, is_text=form.name != "parquet", is_forced=True) as file:
         if form.name == "csv":
             writer = csv.writer(file, lineterminator="\n")

@@ -1,4 +1,4 @@
-"""Describe a ranking: rows, verdicts, and notes on how the rows were judged."""
+"""Publish a ranking: rows, verdicts, and notes on how the rows were compared."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def publish(answer: ApiResponse[Any]) -> ApiResponse[list[RankedExperiment]]:
 
 
 def describe_reason(reason: Reason) -> str:
-    """Return why an experiment is not ranked, with its figures."""
+    """Explain why an experiment is not ranked, with figures."""
     name = name_reason(reason)
     detail = ""
     if reason.kind == "short":
@@ -61,7 +61,7 @@ def describe_reason(reason: Reason) -> str:
 
 
 def describe_breakage(breakage: Breakage) -> str:
-    """Return how a run broke, e.g. "train/loss became NaN or infinite at step 12"."""
+    """Describe how a run broke, such as "train/loss became NaN or infinite at step 12"."""
     known = {"key": shorten(breakage.key), "step": breakage.step}
     if breakage.kind == "diverged":
         return say("{key} rose after step {step} without recovery", **known)
@@ -71,12 +71,12 @@ def describe_breakage(breakage: Breakage) -> str:
 
 
 def name_reason(reason: Reason) -> str:
-    """Return why an experiment is not ranked, in a word or two."""
+    """Return the reason why an experiment is not ranked in a few words."""
     names = {
         "missing": say("without the metric"),
-        "no extremes": say("SwanLab returned no extremes; at=last has a value"),
-        "not there yet": say("not there yet"),
-        "begins later": say("starts later"),
+        "no extremes": say("SwanLab returned no extreme values; at=last has a value"),
+        "not there yet": say("step not reached yet"),
+        "begins later": say("starts at a later step"),
         "not at that step": say("has no best step"),
         "non-finite": say("NaN or infinite"),
         "broken": say("broken"),
@@ -101,7 +101,7 @@ def _shorten_configs(configs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any
     shown = [dict(config) for config in configs]
     for key in dict.fromkeys(key for config in configs for key in config):
         rows = [config for config in shown if isinstance(config.get(key), str)]
-        # mask whole texts, because their start may be cut off
+        # mask the full texts, because cutting may remove the start of a secret
         for config, text in zip(rows, align_values([mask_secrets(row[key], key) for row in rows], _TEXT), strict=True):
             config[key] = text
     return shown
@@ -155,7 +155,7 @@ def _add_setting(ranking: Ranking, field: Field, standing: Standing, row: Ranked
 
 
 def name_standing(ranking: Ranking, standing: Standing) -> str:
-    """Return the name of a row: its setting's, or its experiment's."""
+    """Return the name of a row, which is that of its setting or its experiment."""
     name = _name_setting(ranking, standing.number) if standing.setting and ranking.names else ""
     return name or shorten(ranking.experiments[standing.place].name, _NAME)
 
@@ -166,7 +166,7 @@ def _name_setting(ranking: Ranking, number: int) -> str:
 
 
 def _name_verdict(judged: Judgement, ranking: Ranking, field: Field) -> str:
-    """Return the verdict as a code that is equal in every language."""
+    """Return the verdict as a code that is the same in every language."""
     if ranking.baseline is None:
         return {"different": "real", "not shown": "within noise", "unknown": "cannot tell"}[judged.verdict]
     if judged.verdict == "unknown" and judged.low is None:
@@ -177,26 +177,26 @@ def _name_verdict(judged: Judgement, ranking: Ranking, field: Field) -> str:
 
 
 def explain_judgement(judged: Judgement, name: str, *, is_split: bool) -> str:
-    """Return why no difference is shown, and how many more seeds would show one of this size."""
+    """Explain why no difference is shown, and how many more seeds would detect a difference of this size."""
     if judged.verdict == "different":
         return say("one seed, compared with the noise of the noisiest setting") if judged.rule == "borrowed" else ""
     reasons = {
-        "borrowed": say("one seed only"),
+        "borrowed": say("only one seed"),
         "one seed each": say("one seed each"),
         "no repeats": say("no setting has repeats"),
-        "one pair of repeats": say("cannot tell: one pair of repeats"),
-        "no scatter": say("the repeats do not scatter at all"),
+        "one pair of repeats": say("cannot tell: only one pair of repeats"),
+        "no scatter": say("the repeats do not vary at all"),
     }
     why = say("cannot tell: same config, different command") if is_split else reasons.get(judged.rule, "")
     if judged.rule in ("no repeats", "one pair of repeats"):
-        advice = say("run about 2 more seeds of each")
+        advice = say("run about 2 more seeds each")
     elif judged.more is None:
         advice = ""
     elif judged.more_of == "both":
-        advice = say_plural("run about {count} more seed of each", "run about {count} more seeds of each", judged.more)
+        advice = say_plural("run about {count} more seed each", "run about {count} more seeds each", judged.more)
     else:
         advice = say_plural(
-            "run about {count} more seed of {name}", "run about {count} more seeds of {name}", judged.more, name=name
+            "run about {count} more seed for {name}", "run about {count} more seeds for {name}", judged.more, name=name
         )
     return say("; ").join(one for one in (why, advice) if one)
 
@@ -209,9 +209,8 @@ def _list_notes(ranking: Ranking) -> list[str]:
     field = ranking.parts[0].field
     if ranking.parts[0].end:
         ask = say(
-            "Cannot tell from the name whether a lower or a higher {metric!r} is better, so "
-            "nothing is ranked: these are the {count} smallest and largest of {total}. Ask "
-            "the user, then pass mode=min or mode=max.",
+            "It is unclear whether a lower or higher {metric!r} is better, so nothing is ranked; these are "
+            "the {count} smallest and largest of {total}. Ask the user, then pass mode=min or mode=max.",
             metric=shorten(ranking.metric),
             count=max(len(part.rows) for part in ranking.parts),
             total=len(field.ranked),
@@ -232,7 +231,7 @@ def _note_reading(ranking: Ranking) -> list[str]:
     reached, notes = ranking.reached, list[str]()
     if reached.window:
         text = say(
-            "Single values of {metric} scatter, so the ranking uses the best mean of {count} consecutive points.",
+            "Single values of {metric} are noisy, so the best mean of {count} consecutive points is used.",
             metric=quote(ranking.metric),
             count=reached.window,
         )
@@ -240,14 +239,14 @@ def _note_reading(ranking: Ranking) -> list[str]:
     elif reached.is_batch:
         notes.append(
             say(
-                "The best single value may be luck: it may come from a single training batch. "
-                "Filter to 100 experiments for smoothed values."
+                "The best value may be luck, because it may come from a single training batch. For smoothed "
+                "values, filter down to 100 experiments."
             )
         )
     if reached.decided_mode:
         notes.append(
             say(
-                "Values are those of {metric} at the step where {key} was best.",
+                "Values are from {metric} at the step where {key} was best.",
                 metric=quote(ranking.metric),
                 key=quote(reached.at),
             )
@@ -259,16 +258,16 @@ def _describe_noise(ranking: Ranking, field: Field) -> str:
     scatter = ranking.scatter
     if scatter is None:
         return say(
-            "Noise: cannot tell; the ranking has no two experiments that differ only in "
-            "their seed, so no difference here is known to be real."
+            "Noise: cannot tell. No two ranked experiments differ only in their seed, so no difference here "
+            "is known to be real."
         )
     if scatter.freedom < 2:
-        return say("Noise: cannot tell: there is only one pair of repeats, so no difference here is known to be real.")
+        return say("Noise: cannot tell. There is only one pair of repeats, so no difference here is known to be real.")
     known = {"deviation": scatter.deviation, "groups": scatter.groups, "freedom": scatter.freedom}
     if ranking.by != "config":
         return say(
-            "Noise: standard deviation {deviation:.3g} between experiments of one {by}, from {groups} of {total} (df "
-            "{freedom}).",
+            "Noise: standard deviation {deviation:.3g} between experiments with the same {by}, from {groups} "
+            "of {total} (df {freedom}).",
             by=ranking.by,
             total=len(field.settings),
             **known,
@@ -286,38 +285,40 @@ def _describe_noise(ranking: Ranking, field: Field) -> str:
     if not ranking.unread_origins:
         return note
     unread = say_plural(
-        "The command and git commit of {count} repeat were not compared: too many.",
-        "Commands and git commits of {count} repeats were not compared: too many.",
+        "The command and git commit of {count} repeat were not compared, because there are too many repeats.",
+        "The commands and git commits of {count} repeats were not compared, because there are too many repeats.",
         ranking.unread_origins,
     )
     return join_sentences(note, unread)
 
 
 def _describe_test(ranking: Ranking, field: Field) -> str:
-    """Return how the rows were judged."""
+    """Describe the statistical test that compared the rows."""
     if ranking.scatter is None or ranking.scatter.freedom < 2:
         return ""
     if not ranking.names:
         return say(
-            "within_noise: noise among all {count} explains the difference from the first (studentised range, 95 %).",
+            "within_noise: noise explains the difference from the first (studentised range, 95 % for all "
+            "{count} together).",
             count=len(field.ranked),
         )
     rules = {row.judged.rule for part in ranking.parts for row in part.rows if row.judged}
     name = (ranking.baseline is not None and _name_setting(ranking, ranking.baseline)) or say("named")
     test = (
         say(
-            "Verdicts: compared with the first, which these values selected (studentised "
+            "Verdicts: compared with the first setting, which was selected by these values (studentised "
             "range, 95 % for all {count} together).",
             count=len(field.settings),
         )
         if ranking.baseline is None
         else say(
-            "Verdicts: compared with the baseline {name} (t tests by Holm and Sidak, 95 % for all {count} together).",
+            "Verdicts: compared with the baseline {name} (t tests with Holm-Sidak correction, 95 % for all "
+            "{count} together).",
             name=quote(name, _NAME),
             count=len(field.settings) - 1,
         )
     )
-    paired = say("Settings with the same seeds or folds are compared in pairs.") if "paired" in rules else ""
+    paired = say("Settings with the same seeds or folds are compared pairwise.") if "paired" in rules else ""
     sizes = [len(setting.counted) for setting in field.settings if len(setting.counted) > 1]
     weak = say("Weak evidence: few repeats.") if min(sizes, default=_FEW) < _FEW else ""
     return join_sentences(test, paired, weak)
@@ -360,7 +361,7 @@ def _note_apart(ranking: Ranking, field: Field) -> list[str]:
 
 
 def _note_health(ranking: Ranking) -> str:
-    """Return which metrics were checked for broken experiments."""
+    """Describe which metrics were checked to find broken experiments."""
     health = ranking.health
     if not health.total:
         return ""
@@ -372,18 +373,18 @@ def _note_health(ranking: Ranking) -> str:
         note = say("Checked for NaN and divergence: {keys}.", keys=keys)
     else:
         note = say_plural(
-            "Checked for NaN and divergence: {keys}; last values of {count} experiment, points of {points}.",
-            "Checked for NaN and divergence: {keys}; last values of {count} experiments, points of {points}.",
+            "Checked for NaN and divergence: {keys}; last values in {count} experiment, points in {points}.",
+            "Checked for NaN and divergence: {keys}; last values in {count} experiments, points in {points}.",
             health.summaries,
             keys=keys,
             points=health.points,
         )
     only = say("Checked for NaN only: {keys}.", keys=others) if others else ""
-    return join_sentences(note, only, say("A reward is logged, so rising losses are no divergence.") if rewards else "")
+    return join_sentences(note, only, say("With a reward, rising losses are not divergence.") if rewards else "")
 
 
 def _find_better_apart(field: Field) -> int | None:
-    """Return the unranked experiment with the best value of all, if any beats the first ranked one."""
+    """Return the best unranked experiment if its value is better than the first ranked value, else `None`."""
     order = order_results(field.results, field.reasons, field.mode)
     best = field.sign * field.get_value(order[0]) if field.ranked else math.inf
     better = [

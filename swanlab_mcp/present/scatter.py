@@ -1,4 +1,4 @@
-"""Scatter plots of experiments: a result over a config value or another result, with a colour for each group."""
+"""Draw scatter plots of experiments: a result over a config value or another result, with a colour for each group."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ __all__ = ["arrange_points", "describe_points", "divide_points", "name_value"]
 
 
 def describe_points(lines: Sequence[Line]) -> list[Line]:
-    """Return the lines with rows that hold the place and value of the point that is drawn."""
+    """Return the lines with rows that contain the x and y values of the point that is drawn."""
     return [line._replace(row=_describe_point(line)) for line in lines]
 
 
 def _describe_point(line: Line) -> PlottedCurve:
-    # the value that is not drawn is omitted
+    # leave out the value that is not drawn
     kept = line.row.best or "last"
     others = dict.fromkeys({"min", "max", "last"} - {kept})
     one = line.experiment
@@ -36,9 +36,9 @@ def _is_shaded(line: Line) -> bool:
 
 
 def divide_points(lines: Sequence[Line], plot: Plot) -> dict[str, list[tuple[str, list[Line]]]]:
-    """Return for each key the names and lines of the groups, or one group of all experiments.
+    """Return for each key the names and lines of the groups, or a single group with all experiments.
 
-    Experiments without the number that colours the others are a group, the last.
+    Experiments without the number that colours the points form the last group.
     """
     keys = dict.fromkeys(line.key for line in lines)
     if plot.colour:
@@ -68,7 +68,7 @@ def name_result(key: str, *, is_best: bool) -> str:
 
 
 def name_value(field: str) -> str:
-    """Return the name of a config key's values, or of the best or last values of a metric."""
+    """Return the axis name for a config key, or for the best or last values of a metric."""
     if not field.startswith(METRIC):
         return field
     key = field.removeprefix(METRIC)
@@ -76,7 +76,7 @@ def name_value(field: str) -> str:
 
 
 def arrange_points(lines: Sequence[Line], plot: Plot) -> list[Panel]:
-    """Return a panel for each key: the best value of each experiment, the last one if the direction is unknown."""
+    """Return a panel for each key with each experiment's best value, or its last value if the direction is unknown."""
     panels: list[Panel] = []
     for key, groups in divide_points(lines, plot).items():
         curves = [

@@ -1,4 +1,4 @@
-"""Similar experiments in words: what differs, how they ended, and what is not known."""
+"""Publish similar experiments: what differs, how they ended, and what is unknown."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _VALUE = 40
 
 
 def publish(answer: ApiResponse[SimilarExperiments]) -> ApiResponse[list[SimilarExperiment]]:
-    """Return the nearest experiments as rows, with notes, in the language of the call."""
+    """Return the most similar experiments as rows, with notes, in the language of the call."""
     found = answer.data
     assert found is not None
     rows = [
@@ -51,7 +51,7 @@ def _write_differences(differences: Sequence[Difference]) -> str:
 
 
 def write_value(value: Any, key: str = "") -> str:
-    """Return a config value, short and without secrets."""
+    """Return a config value as a short text with secrets masked."""
     if value is None:
         return say("not recorded")
     if isinstance(value, float):
@@ -74,7 +74,7 @@ def _list_notes(found: SimilarExperiments) -> list[str]:
         notes.append(describe_value(found.metric, found.direction))
     if found.unknown:
         names = ", ".join(quote(key) for key in found.unknown[:_NAMED])
-        notes.append(say("No experiment records {names}: nothing is known about it.", names=names))
+        notes.append(say("No experiment records {names}, so its effect is unknown.", names=names))
     notes += [_describe_untried(one) for one in found.untried[:_NAMED]]
     return notes
 
@@ -83,7 +83,7 @@ def _describe_untried(one: Untried) -> str:
     key, value = quote(one.key), write_value(one.value, one.key)
     if len(one.tried) == 1:
         return say(
-            "{key} was never varied: all have {tried}, so nothing is known about {value}.",
+            "{key} was never varied: all experiments have {tried}, so the effect of {value} is unknown.",
             key=key,
             tried=write_value(one.tried[0], one.key),
             value=value,
@@ -91,7 +91,7 @@ def _describe_untried(one: Untried) -> str:
     if one.is_range:
         low, high = (write_value(end, one.key) for end in one.tried)
         return say(
-            "{key}={value} is outside the tried range, {low} to {high}.", key=key, value=value, low=low, high=high
+            "{key}={value} is outside the tried range from {low} to {high}.", key=key, value=value, low=low, high=high
         )
     shown = [write_value(each, one.key) for each in one.tried[:_NAMED]]
     tried = ", ".join([*shown, *(["…"] if len(one.tried) > _NAMED else [])])
@@ -99,7 +99,7 @@ def _describe_untried(one: Untried) -> str:
 
 
 def describe_value(metric: str, direction: str) -> str:
-    """Return which value of the metric counts."""
+    """Return a note that says which value of the metric is shown."""
     key = quote(metric)
     if direction == "min":
         return say("value: the smallest {key}.", key=key)

@@ -1,4 +1,4 @@
-"""Shorten the cells of a table of experiments without losing facts: usual settings and dates appear once."""
+"""Shorten tables of experiments without losing facts: usual settings and dates appear only once."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _TIME = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)\.\d{3}Z")
 
 
 def fold_usual(cells: dict[str, list[str]], names: Sequence[str]) -> tuple[dict[str, list[str]], list[str]]:
-    """Return the columns, those in whose setting or state most rows agree as one column, and what is usual.
+    """Fold columns in which most rows agree into a single column; return the columns and the usual values.
 
-    `names` are the columns with several values. A column is folded if that is shorter.
+    `names` are the columns whose values differ. A column is only folded if that is shorter.
     """
     folded: dict[str, str] = {}
     for name in names:
@@ -43,14 +43,14 @@ def fold_usual(cells: dict[str, list[str]], names: Sequence[str]) -> tuple[dict[
     ]
     kept = {name: column for name, column in cells.items() if name not in folded}
     settings = ", ".join(_word(name, usual) for name, usual in folded.items() if name != _STATE)
-    return {**kept, say("unlike usual"): unusual}, [
+    return {**kept, say("unusual"): unusual}, [
         *([f"state {folded[_STATE]}"] if _STATE in folded else []),
         f"config: {settings}",
     ]
 
 
 def _word(name: str, cell: str) -> str:
-    """Return a setting as text; one that could look like several is quoted."""
+    """Return a setting as text, quoted if it could look like several settings."""
     short = name.removeprefix(CONFIG)
     key = json.dumps(short, ensure_ascii=False) if " " in short or "," in short else short
     empty = f"({say('none')})"
@@ -58,7 +58,7 @@ def _word(name: str, cell: str) -> str:
 
 
 def drop_obvious(cells: dict[str, list[str]]) -> dict[str, list[str]]:
-    """Return the columns without the one that says that no row is hidden, and without repeated counts and states."""
+    """Drop the column that says that no row is hidden, and columns that repeat counts and states."""
     shown = {name: column for name, column in cells.items() if name != "show" or set(column) != {"true"}}
     if "count" in shown and "states" in shown:
         pairs = zip(shown["count"], shown["states"], strict=True)
@@ -72,7 +72,7 @@ def drop_obvious(cells: dict[str, list[str]]) -> dict[str, list[str]]:
 
 
 def fold_dates(cells: dict[str, list[str]]) -> tuple[dict[str, list[str]], list[str]]:
-    """Return the columns with times in whole seconds; a date that all rows share is returned separately."""
+    """Show times in whole seconds, and return a date that all rows share separately."""
     dated = [name for name in _DATED if name in cells]
     read = {name: [_TIME.fullmatch(cell) for cell in cells[name]] for name in dated}
     odd = any(cell and not time for name in dated for cell, time in zip(cells[name], read[name], strict=True))

@@ -1,6 +1,6 @@
-"""Render answers as the compact text for an assistant, within one budget for both forms of a reply.
+"""Render answers as compact text for an assistant; one token budget applies to both forms of a reply.
 
-A payload is the JSON form of an ApiResponse: `code`, `errmsg`, `data`, and if applicable `page` and `notes`.
+A payload is the JSON form of an ApiResponse, with `code`, `errmsg`, `data`, and if applicable `page` and `notes`.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ if TYPE_CHECKING:
 
 __all__ = ["Reply", "Rows", "count_tokens", "fit", "render"]
 
-# page sizes for a reply that is cut, so that the next page starts at a multiple of its size
+# page sizes to cut a reply to, so that the next page starts at a multiple of its size
 _SIZES = (100, 50, 40, 25, 20, 10, 8, 5, 4, 2, 1)
 _DEEPEST = 8
 _LONGEST_NAME = 64
 _MISSING: Any = object()
-# a bar between spaces separates the cells of a row
+# a bar between spaces separates the cells in a row
 _BAR = re.compile(r"(?<![^ ])\|(?![^ ])")
 _OURS = ("note:", "all rows:", "usual:")
 _JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 class Rows(Sequence[Any]):
-    """Records as JSON objects, created on access, because only part of thousands of records can be shown."""
+    """Records as JSON objects that are created on access, because only some of thousands can be shown."""
 
     def __init__(self, records: Sequence[BaseModel]) -> None:
         self._records = records
@@ -56,7 +56,7 @@ class Rows(Sequence[Any]):
 
 
 class Reply(NamedTuple):
-    """The two forms of a reply; both hold the same facts and keep the budget."""
+    """The two forms of a reply, which contain the same facts and both stay within the budget."""
 
     structured: dict[str, Any]
     text: str
@@ -74,18 +74,18 @@ def fit(
 ) -> Reply:
     """Return both forms of a payload within `budget` tokens; its `data` may be Rows.
 
-    Rows (a list, or an object of records if there is a `page`) stay whole: as many as fit are kept, and `page.next`
-    holds the arguments of the next page. `offset` is the position of the first row in the whole list. With `is_paged`
-    False, rows contain their own positions, and `keep_last` keeps the last rows instead of the first. A single record
-    is kept with its longest texts shortened, and a note names them. `is_masked` masks likely secrets; `secrets` are
-    always masked.
+    Rows (a list, or an object of records if there is a `page`) are never cut: as many as fit are returned, and
+    `page.next` contains the arguments for the next page. `offset` is the position of the first row in the full list.
+    With `is_paged` False, rows contain their own positions, and `keep_last` returns the last rows instead of the first.
+    In a single record, the longest texts are shortened, and a note names them. `is_masked` masks likely secrets;
+    `secrets` are always masked.
     """
     longest = budget * 4
     sizes: dict[str, str] = {}
     hide = make_mask(secrets)
 
     def clean(value: Any, reported: dict[str, str]) -> tuple[Any, str]:
-        # most values need no change, and one check of their JSON is faster than three walks through their texts
+        # most values need no change, and a single check of their JSON is faster than three passes over their texts
         text = _to_json(value)
         if len(text) <= longest and is_plain(text) and hide(text) == text and not (is_masked and may_hold_secret(text)):
             return value, text
@@ -94,13 +94,13 @@ def fit(
         return kept, _to_json(kept)
 
     def take(rows: Iterable[Any]) -> list[Any]:
-        """Return rows until they exceed the budget; more rows can never be shown."""
+        """Return rows until they exceed the budget, because no more can be shown."""
         taken: list[Any] = []
         left = budget
         for row in rows:
             shown, text = clean(row, {} if taken else sizes)
             taken.append(shown)
-            # a separate record has two braces, a record in a list has a comma: at most as many tokens
+            # a separate record has two braces and a record in a list only a comma, so a list never takes more tokens
             left -= count_tokens(text) - 2
             if left < 0:
                 break
@@ -115,7 +115,7 @@ def fit(
         shown = dict[str, Any]()
         for number, record in enumerate(records):
             for key, row in record.items():
-                # two names may be equal after masking and cutting
+                # masking and cutting may make two names equal
                 shown[_describe_apart(key, number) if key in shown else key] = row
     else:
         rows = cast("Sequence[Any]", data)
@@ -130,7 +130,7 @@ def fit(
         return _cut_unpaged(safe, count, len(payload["data"]), keep_last=keep_last)
 
     if "page" in safe and shown:
-        # as JSON, which is usually longer than the text, and quicker to make
+        # measured as JSON, which is usually longer than the text and faster to create
         kept = _count_fitting(len(shown), budget, lambda count: _to_json(cut(count)))
         if kept and count_tokens(render(cut(kept))) > budget:
             kept = _count_fitting(kept, budget, lambda count: render(cut(count)))
@@ -143,7 +143,7 @@ def fit(
 
 
 def render(payload: Mapping[str, Any]) -> str:
-    """Return a neutralised payload as text: a line about the page, a table or `name: value` lines, then the notes."""
+    """Render a neutralised payload as text: a line about the page, a table or `name: value` lines, and the notes."""
     lines: list[str] = []
     page: Mapping[str, Any] = payload.get("page") or {}
     data = payload.get("data")
@@ -170,7 +170,7 @@ def _fits(reply: Reply, budget: int) -> bool:
 
 
 def _count_fitting(most: int, budget: int, write: Callable[[int], str]) -> int:
-    """Return how many rows fit, by a binary search."""
+    """Find by binary search how many rows fit."""
     return bisect.bisect_left(range(1, most + 1), 1, key=lambda count: count_tokens(write(count)) > budget)
 
 
@@ -184,8 +184,8 @@ def _cut(payload: dict[str, Any], count: int, offset: int) -> dict[str, Any]:
     notes = [
         *payload.get("notes", ()),
         say_plural(
-            "Cut to {count} row to stay within the output budget.",
-            "Cut to {count} rows to stay within the output budget.",
+            "Cut to {count} row to stay within the output limit.",
+            "Cut to {count} rows to stay within the output limit.",
             count,
         ),
     ]
@@ -200,9 +200,9 @@ def _cut_unpaged(payload: dict[str, Any], count: int, total: int, *, keep_last: 
     rows = payload["data"]
     kept = rows[-count:] if keep_last else rows[:count]
     note = (
-        say("Cut to the last {count} of {total} rows to stay within the output budget.", count=count, total=total)
+        say("Cut to the last {count} of {total} rows to stay within the output limit.", count=count, total=total)
         if keep_last
-        else say("Cut to the first {count} of {total} rows to stay within the output budget.", count=count, total=total)
+        else say("Cut to the first {count} of {total} rows to stay within the output limit.", count=count, total=total)
     )
     page = {**payload["page"], "returned": count}
     return {**payload, "data": kept, "page": page, "notes": [*payload.get("notes", ()), note]}
@@ -214,12 +214,12 @@ def _limit_notes(payload: dict[str, Any], budget: int) -> dict[str, Any]:
     if len(notes) <= most:
         return payload
     # the last notes explain how to continue
-    left = say_plural("{count} further note is omitted.", "{count} further notes are omitted.", len(notes) - most + 1)
+    left = say_plural("{count} more note is omitted.", "{count} more notes are omitted.", len(notes) - most + 1)
     return {**payload, "notes": [*notes[: most - 3], left, *notes[-2:]]}
 
 
 def _shorten_texts(payload: dict[str, Any], budget: int, sizes: Mapping[str, str]) -> Reply:
-    """Halve the longest text repeatedly until the reply fits; then shorten lists and objects in the same way."""
+    """Halve the longest texts until the reply fits; if necessary, shorten lists and objects in the same way."""
     length = 1 << max(8, len(_to_json(payload)).bit_length())
     shortened: dict[str, str] = {}
     reply = _reply(payload)
@@ -229,14 +229,12 @@ def _shorten_texts(payload: dict[str, Any], budget: int, sizes: Mapping[str, str
         data = _limit(payload["data"], length, "", shortened)
         reported = {**shortened, **sizes}
         notes = [
-            say("{path} is cut, {size} in all.", path=shorten(path, 120), size=size)
+            say("{path} is cut; it has {size} in total.", path=shorten(path, 120), size=size)
             for path, size in list(reported.items())[:10]
         ]
         if len(reported) > len(notes):
             notes.append(
-                say_plural(
-                    "{count} further field is cut.", "{count} further fields are cut.", len(reported) - len(notes)
-                )
+                say_plural("{count} more field is cut.", "{count} more fields are cut.", len(reported) - len(notes))
             )
         notes.append(say("Request less data at once, or start the server with a larger --max-output-tokens."))
         reply = _reply({**payload, "data": data, "notes": [*payload.get("notes", ()), *notes]})
@@ -244,9 +242,9 @@ def _shorten_texts(payload: dict[str, Any], budget: int, sizes: Mapping[str, str
 
 
 def _limit(value: Any, length: int, path: str, shortened: dict[str, Any], hide: Callable[[str], str] = str) -> Any:
-    """Return a JSON value with its texts cut to `length` characters, and lists and objects to as many items in total.
+    """Cut the texts in a JSON value to `length` characters, and its lists and objects to that many items in total.
 
-    `hide` masks each text before it is cut, because half a secret would not be recognised.
+    `hide` masks each text before it is cut, because half of a secret would not be recognised.
     """
     if isinstance(value, str):
         text = hide(value)
@@ -276,7 +274,7 @@ def _limit(value: Any, length: int, path: str, shortened: dict[str, Any], hide: 
 
 
 def _cut_name(name: str, length: int, number: int) -> str:
-    """Return the name of an entry, cut but still distinct from the other names."""
+    """Shorten the name of an entry so that it still differs from the other names."""
     if len(name) <= max(length, _LONGEST_NAME):
         return name
     return _describe_apart(name, number)
@@ -287,8 +285,8 @@ def _describe_apart(name: str, number: int) -> str:
 
 
 def _render_table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return one header line and one line per row; columns with equal values share one line before the header."""
-    # an empty object of a record says nothing; deeper ones are recorded values
+    """Render a header line and a line for each row; columns with equal values share a line before the header."""
+    # an empty object in a record says nothing, but deeper empty objects are recorded values
     flat = [_flatten({name: item for name, item in row.items() if item != {}}) for row in rows]
     names = list_columns(flat)
     cells = {name: [_format(_translate(name, row.get(name, _MISSING))) for row in flat] for name in names}
@@ -309,7 +307,7 @@ def _render_table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     if varying:
         lines.append(" | ".join(map(_cell, varying)))
         table = map(" | ".join, zip(*(cells[column] for column in varying), strict=True))
-        # a table line must not look like a line of the server
+        # a table line must not look like one of the server's own lines
         ours = (*_OURS, *(word.rstrip() for word in (say("note: "), say("all rows: "), say("usual: "))))
         lines += [f"\\{row}" if row.startswith(ours) else row for row in table]
     return lines
@@ -319,10 +317,10 @@ def _render_record(record: Mapping[str, Any]) -> list[str]:
     lines: list[str] = []
     for name, value in _flatten(record).items():
         if isinstance(value, str) and "\n" in value:
-            # every line is marked, so that recorded text cannot look like text of the server
+            # every line is marked, so that recorded text cannot look like text from the server
             lines += [f"{_cell(name)}:", *(f"| {line}" for line in value.split("\n"))]
         elif _is_table(value):
-            # indented, so that a recorded name at the start of a line cannot look like text of the server
+            # indented, so that a recorded name at the start of a line cannot look like text from the server
             lines += [f"{_cell(name)}:", *(f"  {line}" for line in _render_table(value))]
         elif value != "":
             lines.append(f"{_cell(name)}: {_format(_translate(name, value))}")
@@ -339,9 +337,9 @@ def _is_table(value: Any) -> TypeGuard[list[dict[str, Any]]]:
 
 
 def _flatten(value: Mapping[str, Any], prefix: str = "", depth: int = 1) -> dict[str, Any]:
-    """Return nested values by dotted keys; a key with a dot is quoted if a nested key would read the same.
+    """Return nested values by dotted key; a key with a dot is quoted if a nested key has the same spelling.
 
-    Keys of a recorded config are always quoted then, because a list may show the key with a dot without the nested key.
+    In recorded configs, such keys are always quoted, because a list may show only one of the two.
     """
     flat: dict[str, Any] = {}
     dotted = [key for key in value if "." in key]

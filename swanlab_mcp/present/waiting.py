@@ -1,4 +1,4 @@
-"""Describe the conditions met during a wait, as rows."""
+"""Publish the conditions that were met during a wait as rows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _NAMED = 5
 
 
 def publish(answer: ApiResponse[Awaited]) -> ApiResponse[list[AwaitedExperiment]]:
-    """Return the conditions met, and the cursor that continues the wait."""
+    """Return the conditions that were met, and the cursor that continues the wait."""
     found = answer.data
     assert found is not None
     rows = [
@@ -55,5 +55,5 @@ def publish(answer: ApiResponse[Awaited]) -> ApiResponse[list[AwaitedExperiment]
     if found.trouble:
         notes.append(say("The last request failed, so newer changes are unknown. {error}", error=found.trouble))
     if found.watched or not rows:
-        notes.append(say("Wait on with cursor={cursor}", cursor=found.cursor))
+        notes.append(say("Continue waiting with cursor={cursor}", cursor=found.cursor))
     return ApiResponse(data=rows, notes=[*answer.notes, *notes])

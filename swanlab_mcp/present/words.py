@@ -14,7 +14,7 @@ __all__ = ["get_published_type", "present"]
 
 Publisher = Callable[[ApiResponse[Any]], ApiResponse[Any]]
 
-# finding class: the module of this package whose `publish` describes it, imported at its first use
+# for each finding class, the module in this package whose `publish` describes it, imported on first use
 _PUBLISHERS = {
     "Aggregation": "aggregation",
     "Awaited": "waiting",
@@ -39,7 +39,7 @@ def present(answer: ApiResponse[Any]) -> ApiResponse[Any]:
 
 
 def get_published_type(annotation: Any) -> Any:
-    """Return the published type of an operation's return type, e.g. ApiResponse[Diagnosis]."""
+    """Return the published form of an operation's return type, such as ApiResponse[Diagnosis]."""
     (found,) = annotation.__pydantic_generic_metadata__["args"] or (None,)
     if isinstance(found, UnionType):
         parts: list[Any] = [get_published_type(ApiResponse[one]) for one in get_args(found)]

@@ -85,10 +85,10 @@ def read_fields(text: str) -> tuple[tuple[str, str | None], ...]:
 NEVER_ONE = {
     "(nested deeper than {levels} levels)",
     "A shared server waits at most {seconds} seconds.",
-    "Cut to the first {count} of {total} rows to stay within the output budget.",
-    "Cut to the last {count} of {total} rows to stay within the output budget.",
+    "Cut to the first {count} of {total} rows to stay within the output limit.",
+    "Cut to the last {count} of {total} rows to stay within the output limit.",
     "A baseline only decides within one project, but the experiments are from {count} projects.",
-    "Fewer than {needed} finished experiments reach step {until}: only its own curve was continued.",
+    "Fewer than {needed} finished experiments reach step {until}, so the forecast only extrapolates its own curve.",
     "Incomplete: only the first {count} of {total} projects were read; skipped: {names}.",
     "Only the first {count} folders below {name!r} were searched; pass a folder that contains runs as --log-dir.",
     "Only the first {count} of {total} keys were checked; continue with {names} as keys.",
@@ -98,7 +98,7 @@ NEVER_ONE = {
         "Recorded in {count} folders (started several times, {ranks} ranks the last time); "
         "they are read as one experiment."
     ),
-    "Single values of {metric} scatter, so the ranking uses the best mean of {count} consecutive points.",
+    "Single values of {metric} are noisy, so the best mean of {count} consecutive points is used.",
     "SwanLab's list of {what} has {count} items on one page, although only {size} were requested.",
     "The 90 % interval is calibrated on the {count} finished experiments, each forecast from the others.",
     "These are the last of {total} lines; for earlier lines, pass start={start} count={count}.",
@@ -117,11 +117,11 @@ NEVER_ONE = {
         "the same for all workers: it signs the confirmations."
     ),
     "at={at} reads every point in {count} experiments, and at most {most} can be read at once.",
-    "fewer than {needed} points, and their order is not evidence enough",
+    "fewer than {needed} points, and their order is not enough evidence",
     "first {name}; {count} of {total} points, finite again later",
     "first {name}; {count} of {total} points, to the end",
-    "median load {load:.3g} % of {count} samples",
-    "rise > {share:.0%} of the gain before it and {sigmas:g} sigmas, for {count} points or more, then back",
+    "median load {load:.3g} % over {count} samples",
+    "rise by more than {share:.0%} of the earlier gain and {sigmas:g} sigmas for {count} points or more, then recovery",
     "{count:.0f} days",
     "{count} experiments are named {name!r}.",
     "{count} experiments are too many to compare; at most {most} at once.",

@@ -214,7 +214,7 @@ async def test_best_member_has_a_name_that_identifies_it(settings: Settings, sta
 async def test_hours_without_an_end_are_counted_with_metrics_too(settings: Settings) -> None:
     async with session(settings) as client:
         reply = await client.call_tool("aggregate_experiments", {"project": "sweep", "metrics": ["val/acc", "odd"]})
-    assert "3 experiments without a recorded end are not part of hours." in text_of(reply)
+    assert "3 experiments without a recorded end are not included in hours." in text_of(reply)
 
 
 async def test_experiments_are_counted_by_workspace(settings: Settings) -> None:

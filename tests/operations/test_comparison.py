@@ -176,8 +176,8 @@ async def test_comparison_of_two_shows_only_differences() -> None:
         }
     ]
     assert "associations" not in data
-    assert "The same in all: 13 config keys and 61 facts of the environment." in reply["notes"]
-    assert "2 config keys differ too, but are not settings: best_epoch, best_val_acc." in reply["notes"]
+    assert "Equal in all experiments: 13 config keys and 61 facts about the environment." in reply["notes"]
+    assert "2 config keys also differ, but are not settings: best_epoch, best_val_acc." in reply["notes"]
     assert "\n  config.lr | [0.1,1]\n" in reply["text"]
 
 
@@ -200,10 +200,10 @@ async def test_filters_choose_the_compared_experiments() -> None:
     reply = await compare(DEMO, project="digits-mlp", filters=chosen, metrics=["train/loss"])
     assert len(reply["data"]["experiments"]) == 6
     assert reply["data"]["metrics"][0]["last"][0] == "NaN"
-    (broken,) = [note for note in reply["notes"] if note.endswith("its best values are from before.")]
+    (broken,) = [note for note in reply["notes"] if note.endswith("its best values are from before that.")]
     assert broken.startswith("lr-100-wd-0.1: train/loss became NaN or infinite at step")
     assert reply["data"]["associations"][0]["n"] == 5
-    apart = "1 experiment is not counted there: broken, unfinished, short or without a finite value."
+    apart = "The associations exclude 1 experiment that is broken, unfinished, short or has no finite value."
     assert apart in reply["notes"]
 
 
@@ -224,7 +224,7 @@ async def test_chosen_metrics_do_not_hide_a_broken_training_loss(
         state.add_experiment(project, name, cuid=name, metrics=metrics)
     reply = await compare(settings, project="broken", exp_cuids=["sound", "lucky"], metrics=["val/acc"])
     assert [one["key"] for one in reply["data"]["metrics"]] == ["val/acc"]
-    (note,) = [note for note in reply["notes"] if note.endswith("its best values are from before.")]
+    (note,) = [note for note in reply["notes"] if note.endswith("its best values are from before that.")]
     assert note.startswith("lucky: train/loss ")
     assert how in note
 
@@ -260,7 +260,7 @@ async def test_omitted_differences_are_counted_and_secrets_masked(settings: Sett
     names = [one["name"] for one in data["differences"]]
     assert names[-6:-5] == ["git.commit"]
     assert "8 more config keys differ: option" in notes
-    assert "4 more facts of the environment differ (get_environment): package." in notes
+    assert "4 more facts about the environment differ (see get_environment): package." in notes
     acc, loss, mystery = data["metrics"]
     assert acc["last"] == [0, 0.01, None]
     assert (acc["common_step"], acc["at_common_step"]) == (10, [0, -1.0, None])
@@ -276,7 +276,7 @@ async def test_associations_report_their_sample_size(settings: Settings) -> None
     # one has no points, and the loss of another became NaN
     assert (first["strength"], first["n"], len(first["varies_with"])) == (1.0, 6, 3)
     assert "secret" not in reply["text"]
-    apart = "2 experiments are not counted there: broken, unfinished, short or without a finite value."
+    apart = "The associations exclude 2 experiments that are broken, unfinished, short or have no finite value."
     assert apart in reply["notes"]
 
 
@@ -291,10 +291,10 @@ async def test_associations_leave_out_crashed_and_killed_experiments(settings: S
     reply = await compare(settings, project="killed", exp_cuids=names)
     (width,) = reply["data"]["associations"]
     assert (width["how"], width["n"]) == ("rank correlation: rho +1.00", 5)
-    assert any(note.startswith("3 experiments are not counted there") for note in reply["notes"])
+    assert any(note.startswith("The associations exclude 3 experiments") for note in reply["notes"])
     reply = await compare(settings, project="killed", exp_cuids=names[1:])
     assert "associations" not in reply["data"]
-    assert any(note.endswith("so fewer than 5 count.") for note in reply["notes"])
+    assert any(note.endswith("so fewer than 5 are left.") for note in reply["notes"])
 
 
 @pytest.mark.usefixtures("study")

@@ -87,7 +87,7 @@ async def test_decisions_take_at_most_250_tokens(settings: Settings, language: s
     without = text_of(await compare(own, exp_cuids=names))
     assert count(text_of(with_them)) - count(without) <= 250
     assert len(with_them.structured_content["data"]["decisions"]) == min(others, 4)
-    more = "2 more settings are decided by rank_experiments with this baseline."
+    more = "rank_experiments with this baseline shows the decisions for 2 more settings."
     assert (more in text_of(with_them)) == (others == 6 and language == "en")
 
 
@@ -114,7 +114,7 @@ async def test_decisions_about_long_names_are_few_and_distinct(
     assert count(text_of(with_them)) - count(without) <= 250
     decided = [one["name"] for one in with_them.structured_content["data"]["decisions"]]
     assert 1 <= len(decided) == len({*decided})
-    assert language == "zh" or f"{6 - len(decided)} more settings are decided by" in text_of(with_them)
+    assert language == "zh" or f"{6 - len(decided)} more settings." in text_of(with_them)
 
 
 @pytest.mark.usefixtures("state")

@@ -46,18 +46,18 @@ OOM = [
     [
         ("torch.cuda.OutOfMemoryError: CUDA out of memory. Tried", "the GPU ran out of memory"),
         ("RuntimeError: [enforce fail] DefaultCPUAllocator: can't allocate memory", "the machine ran out of memory"),
-        ("RuntimeError: DataLoader worker (pid 7) is killed by signal: Killed.", "killed from outside"),
-        ("slurmstepd: error: *** JOB 1 ON n1 CANCELLED AT 2026 DUE TO TIME LIMIT ***", "ended from outside"),
+        ("RuntimeError: DataLoader worker (pid 7) is killed by signal: Killed.", "the system killed it"),
+        ("slurmstepd: error: *** JOB 1 ON n1 CANCELLED AT 2026 DUE TO TIME LIMIT ***", "the system stopped it"),
         ("OSError: [Errno 28] No space left on device", "disk is full"),
         ("FileNotFoundError: [Errno 2] No such file or directory: 'x'", "does not exist"),
-        ("PermissionError: [Errno 13] Permission denied: 'x'", "may not be opened"),
+        ("PermissionError: [Errno 13] Permission denied: 'x'", "permission to open"),
         ("torch.distributed.DistBackendError: NCCL error in: x.cpp", "connection"),
         ("RuntimeError: CUDA error: device-side assert triggered", "out of range"),
         ("RuntimeError: CUDA error: an illegal memory access was encountered", "driver"),
         ("RuntimeError: Function 'MulBackward0' returned nan values in its 0th output.", "NaN or infinite"),
         ("RuntimeError: mat1 and mat2 shapes cannot be multiplied (4x3 and 5x6)", "shapes"),
         ("ModuleNotFoundError: No module named 'apex'", "module"),
-        ("KeyboardInterrupt", "stopped by hand"),
+        ("KeyboardInterrupt", "stopped manually"),
         ("KeyError: 'lr'", "error in the code"),
         ("MyOwnError: something", ""),
     ],
@@ -185,7 +185,7 @@ async def test_healthy_run_has_no_events_or_causes(name: str) -> None:
     # the demo stores its results in the config
     assert all("results stored in the config" in lack for lack in lacks)
     assert note.startswith("Analyzed all 28")
-    assert "points of val/loss, val/acc, train/loss, train/acc, lr, grad_norm, samples_per_sec" in note
+    assert "points from val/loss, val/acc, train/loss, train/acc, lr, grad_norm, samples_per_sec" in note
 
 
 @pytest.mark.parametrize(
@@ -193,8 +193,8 @@ async def test_healthy_run_has_no_events_or_causes(name: str) -> None:
     [
         ("lr-100-wd-0.1", "non_finite", 9, "32 of 40 points, to the end", "training exploded", "lr=100"),
         ("lr-1", "never_learned", 1, "started at 2.33", "learning rate too high", "lr=1"),
-        ("uint8-input", "never_learned", 1, "ln(10) of 10 classes", "carry no signal", "grad_norm does not change"),
-        ("tiny-40-images", "overfitting", 50, "best 0.7398 at step 20", "memorises", "val/loss worsens"),
+        ("uint8-input", "never_learned", 1, "ln(10) for 10 classes", "carry no signal", "grad_norm does not change"),
+        ("tiny-40-images", "overfitting", 50, "best 0.7398 at step 20", "memorises", "val/loss gets worse"),
     ],
 )
 async def test_planted_pathologies_are_found(
@@ -225,7 +225,7 @@ async def test_crash_is_explained_by_its_traceback() -> None:
 async def test_stopped_and_killed_runs_are_distinguished() -> None:
     stopped = await diagnose(DEMO, project="digits-mlp", exp_cuid="wd-0.01")
     assert stopped["verdict"] == "aborted: KeyboardInterrupt by user; healthy until then"
-    assert stopped["causes"][0]["cause"].startswith("it was stopped by hand")
+    assert stopped["causes"][0]["cause"].startswith("it was stopped manually")
     killed = await diagnose(DEMO, project="digits-mlp", exp_cuid="aug-256-128-long")
     assert killed["verdict"].startswith("stalled in ")
     assert "killed without a message" in killed["causes"][0]["cause"]
@@ -254,7 +254,7 @@ async def test_late_nan_is_found_in_all_points(settings: Settings, state: State)
     reply = await diagnose(settings, project="study", exp_cuid="late")
     assert reply["verdict"] == "non_finite in train/loss from step 6000"
     assert reply["causes"][0]["cause"].startswith("bad values without earlier growth")
-    assert "Analyzed all 10,000 points of train/loss." in reply["notes"]
+    assert "Analyzed all 10,000 points from train/loss." in reply["notes"]
     assert reply["notes"][-1] == f"Page: {settings.web_host}/@kites-test3/study/runs/cuid-late/chart"
 
 
@@ -306,17 +306,17 @@ async def test_negative_values_and_falling_qualities_are_described(settings: Set
     )}  # fmt: skip
     detail = {name: {one["kind"]: one["detail"] for one in found["events"]} for name, found in reply.items()}
     assert detail["slow"]["overfitting"] == (
-        "best 0.9291 at step 160, falls from step 184 without recovery, level at the end 0.8071; "
-        "train/acc does not worsen, ends at 0.9046"
+        "best 0.9291 at step 160, falls from step 184 without recovery, final level 0.8071; "
+        "train/acc does not get worse and ends at 0.9046"
     )
-    assert reply["slow"]["causes"][0]["evidence"] == "val/acc worsens while training does not worsen"
-    rule = "worse by > 5% of the gain before, 5 sigmas, 7.5x its scatter, 1.6 drifts of lasting noise"
+    assert reply["slow"]["causes"][0]["evidence"] == "val/acc gets worse, but training does not"
+    rule = "worse by more than 5% of the earlier gain, 5 sigmas, 7.5x its scatter and 1.6x the drift of slow noise"
     assert {reply[name]["events"][0]["rule"] for name in ("slow", "below")} == {rule}
-    assert reply["reward"]["events"][0]["rule"].startswith("worse by > 25% of the gain before")
-    assert detail["fast"]["overfitting"].endswith("; train/acc still improves, ends at 0.9975")
-    assert reply["fast"]["causes"][0]["evidence"] == "val/acc worsens while training still improves"
+    assert reply["reward"]["events"][0]["rule"].startswith("worse by more than 25% of the earlier gain")
+    assert detail["fast"]["overfitting"].endswith("; train/acc still improves and ends at 0.9975")
+    assert reply["fast"]["causes"][0]["evidence"] == "val/acc gets worse while training still improves"
     assert detail["below"]["divergence"].startswith("best -4.667 at step 1631, worse from step 1840 without recovery, ")
-    assert detail["below"]["divergence"].endswith("level at the end -4.204 (+10%)")
+    assert detail["below"]["divergence"].endswith("final level -4.204 (+10%)")
     assert detail["reward"]["collapse"].startswith("best -33.27 at step 731, falls from step 899 without recovery")
     assert detail["reward"]["collapse"].endswith("level at the end -79.8")
     assert detail["drop"]["spike"].startswith("0.619 below its neighbours")
@@ -342,17 +342,17 @@ async def test_rules_name_the_evidence_and_the_drift_of_lasting_noise(settings: 
         (grave,) = [one for one in reply["events"] if one["severity"] != "info"]
         rules[name] = grave["kind"], grave["rule"]
     assert rules["step"][0] == "worsening"
-    assert rules["step"][1].endswith("10x the scatter before, 1.6 drifts of lasting noise, and never back")
+    assert rules["step"][1].endswith("10x the earlier scatter and 1.6x the drift of slow noise, and never recovers")
     assert rules["few"][0] == "overfitting"
-    assert rules["few"][1].endswith("(Mann-Kendall, p <= 1%), > 2.5 drifts of lasting noise")
+    assert rules["few"][1].endswith("(Mann-Kendall, p <= 1%) by more than 2.5x the drift of slow noise")
     assert rules["flat"][0] == "never_learned"
-    assert "4 sigmas, 2 drifts of lasting noise" in rules["flat"][1]
+    assert "4 sigmas, 2x the drift of slow noise" in rules["flat"][1]
     assert rules["start"] == (
         "divergence",
-        "never better than its start beyond noise, and a trend to worse (z > 4)",
+        "never better than its start beyond noise, and a worsening trend (z > 4)",
     )
     assert rules["saw"][0] == "unstable"
-    assert rules["saw"][1].endswith("5 sigmas and 3.2 drifts of lasting noise")
+    assert rules["saw"][1].endswith("5 sigmas and 3.2x the drift of slow noise")
     # the step of the first fall
     assert 95 <= grave["step"] <= 110
 
@@ -421,7 +421,7 @@ async def test_cloud_crash_is_explained_by_its_log(settings: Settings, state: St
     silent = await diagnose(settings, project="study", exp_cuid="silent")
     assert silent["verdict"] == "crashed; healthy until then"
     assert silent["causes"][0]["cause"].startswith(
-        "its data stop without an error: SwanLab marks a run as CRASHED after 30 minutes"
+        "its data stop without an error, and SwanLab marks a run as CRASHED after 30 minutes"
     )
     assert "crash" not in silent
 
@@ -438,14 +438,14 @@ async def test_handled_error_is_weak_evidence(settings: Settings, state: State) 
         logs = [LogLine(epoch, line) for epoch, line in enumerate(lines)]
         add(state, name, {"loss": series(learn(300))}, state="CRASHED", logs=logs)
     reply = await diagnose(settings, project="study", exp_cuid="handled")
-    assert reply["verdict"].startswith("crashed; last error 300 lines before the end: torch.OutOfMemoryError")
+    assert reply["verdict"].startswith("crashed; the last error is 300 lines before the end: torch.OutOfMemoryError")
     assert reply["causes"][0]["confidence"] == "low"
-    assert "300 lines of log follow it, so it may have been handled" in reply["causes"][0]["evidence"]
+    assert "300 log lines follow it, so it may have been handled" in reply["causes"][0]["evidence"]
     assert "similar" not in reply["crash"]
     assert "similar" not in (await diagnose(settings, project="study", exp_cuid="real"))["crash"]
     killed = await diagnose(settings, project="study", exp_cuid="killed")
     assert killed["verdict"] == "crashed: Killed; healthy until then"
-    assert killed["causes"][0]["cause"].startswith("a process was killed from outside")
+    assert killed["causes"][0]["cause"].startswith("another process or the system killed it")
 
 
 async def test_many_losses_leave_room_for_rate_gradient_and_memory(settings: Settings, state: State) -> None:
@@ -469,7 +469,7 @@ async def test_many_losses_leave_room_for_rate_gradient_and_memory(settings: Set
 async def test_unknown_error_is_reported_as_unknown(settings: Settings, state: State) -> None:
     add(state, "own", {"loss": series(learn(300))}, state="CRASHED", logs=[LogLine(0, "MyOwnError: strange")])
     reply = await diagnose(settings, project="study", exp_cuid="own")
-    assert reply["causes"][0]["cause"] == "an exception of no known kind"
+    assert reply["causes"][0]["cause"] == "an unknown kind of exception"
     assert reply["crash"]["error"] == "MyOwnError: strange"
 
 
@@ -497,9 +497,9 @@ async def test_idle_hardware_and_pauses_are_warnings(settings: Settings, state: 
     reply = await diagnose(settings, project="study", exp_cuid="slow")
     found = {one["kind"]: one for one in reply["events"]}
     assert found["gpu_idle"]["key"] == "__swanlab__.gpu.0.pct, __swanlab__.gpu.1.ptc"
-    assert "no point for 2 h 0 min (usually every 1 s)" in found["logging_gap"]["detail"]
+    assert "no point for 2 h 0 min (usually one every 1 s)" in found["logging_gap"]["detail"]
     assert reply["verdict"] == "gpu_idle in __swanlab__.gpu.0.pct; logging_gap in loss at step 201"
-    assert reply["causes"][0]["cause"].startswith("the GPU waits")
+    assert reply["causes"][0]["cause"].startswith("the GPU is waiting")
 
 
 async def test_full_host_memory_is_evidence(settings: Settings, state: State) -> None:
@@ -531,12 +531,12 @@ async def test_too_few_points_or_unknown_metrics_give_no_verdict(settings: Setti
         ]
     assert all(reply.structured_content for reply in replies)
     verdicts = [reply.structured_content["data"]["verdict"] for reply in replies if reply.structured_content]
-    assert verdicts[0] == "cannot tell: no metric is logged"
+    assert verdicts[0] == "cannot tell: no metric was logged"
     assert verdicts[2] == "cannot tell: none of the logged metrics is known to improve as a model learns"
     # without points there is nothing to say about their number
     assert "points of" not in str(replies[0].structured_content)
     assert "no key" not in str([reply.content for reply in replies])
-    assert verdicts[1] == "cannot tell: only 2 points were logged, 12 are needed"
+    assert verdicts[1] == "cannot tell: only 2 points were logged, but 12 are needed"
 
 
 async def test_heavy_tails_of_gradients_and_accuracies_are_healthy(settings: Settings, state: State) -> None:
@@ -558,7 +558,7 @@ async def test_most_informative_of_many_keys_are_read(settings: Settings, state:
     metrics = {f"layer{number}/loss": series([*spikes[: 250 + number], math.nan]) for number in range(60)}
     add(state, "wide", {**metrics, "train/loss": series(learn(300)), "val/loss": series(learn(300))})
     reply = await diagnose(settings, project="study", exp_cuid="wide")
-    assert "22 further keys that may be relevant were not read." in reply["notes"]
+    assert "22 more keys that may be relevant were not read." in reply["notes"]
     assert any("val/loss, train/loss, layer0/loss" in note for note in reply["notes"])
     assert len(reply["events"]) <= 10
     assert reply["verdict"].count("non_finite") == 3

@@ -57,7 +57,7 @@ def state(state: State) -> State:
         ({"metrics": {"train/loss": TRAIN}}, "no validation metric."),
         ({"metrics": {"train/loss": TRAIN}, "state": "RUNNING"}, ""),
         ({"metrics": {"train/loss": TRAIN[:5]}}, ""),
-        ({"metrics": {"train/loss": TRAIN, "val/loss": LATER}}, "no steps in common (train/loss, val/loss)."),
+        ({"metrics": {"train/loss": TRAIN, "val/loss": LATER}}, "no common steps (train/loss, val/loss)."),
         ({"metrics": {"train/episode_reward": TRAIN}}, ""),
         ({"metrics": {"loss": TRAIN, "accuracy": TRAIN}}, "no validation metric."),
         ({"metrics": {"loss_D": TRAIN, "loss_G": TRAIN, "fid": TRAIN}}, ""),
@@ -76,7 +76,7 @@ async def test_same_name_with_other_settings_is_named(settings: Settings, state:
     add(state, "clean", cuid="repeat", config=SEEDED | {"seed": 1})
     assert await diagnose(settings, "repeat") == ""
     add(state, "clean", cuid="hidden", config=SEEDED | {"lr": 0.2})
-    assert await diagnose(settings, "hidden") == "other settings under the same name (repeat, clean)."
+    assert await diagnose(settings, "hidden") == "same name for different settings (repeat, clean)."
 
 
 async def test_news_count_what_new_experiments_lack(settings: Settings, state: State) -> None:

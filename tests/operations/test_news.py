@@ -56,7 +56,8 @@ async def test_demo_lists_events_since_a_time() -> None:
         "what": "record",
         "name": "width-128-64",
         "cuid": "a7mda5lt",
-        "detail": "val/acc 0.986667 at step 26; before: 0.984444 of lr-0.1 (l4q9h9qs); within the noise of repeats",
+        "detail": "val/acc 0.986667 at step 26; previous best: 0.984444 in lr-0.1 (l4q9h9qs); "
+        "within the noise between repeats",
     }
     assert rows[1]["detail"] == "new; best val/acc 0.98, val/loss 0.0752623; healthy"
     times = [row["time"] for row in rows[1:]]
@@ -90,7 +91,7 @@ async def test_each_experiment_is_reported_once_and_the_cursor_advances(settings
     add(state, "better", 11, 0.9)
     later = await ask(settings, project="nightly", since=read_cursor(reply))
     assert [(row["what"], row["name"]) for row in later["data"]] == [("record", "better"), ("finished", "better")]
-    assert later["data"][0]["detail"] == "val/acc 0.9 at step 10; before: 0.8 of old (c-old)"
+    assert later["data"][0]["detail"] == "val/acc 0.9 at step 10; previous best: 0.8 in old (c-old)"
     assert (await ask(settings, project="nightly", since=read_cursor(later)))["data"] == []
 
 
@@ -214,7 +215,7 @@ async def test_broken_run_sets_no_record(settings: Settings, state: State) -> No
     add(state, "good", 9.1, 0.8)
     reply = await ask(settings, project="nightly", since="2026-01-01T12:00:00Z", metrics=["val/acc"])
     records = [(row["name"], row["detail"]) for row in reply["data"] if row["what"] == "record"]
-    assert records == [("good", "val/acc 0.8 at step 10; before: 0.5 of old (c-old)")]
+    assert records == [("good", "val/acc 0.8 at step 10; previous best: 0.5 in old (c-old)")]
 
 
 async def test_problem_of_a_running_experiment_is_reported_once(settings: Settings, state: State) -> None:
@@ -239,4 +240,4 @@ async def test_future_times_are_refused_with_the_time_of_the_server() -> None:
     assert "since=2026-11-23T09:30:00.000Z is in the future. This server's clock shows 2026-11-23T09:00" in text_of(
         result
     )
-    assert "no new, finished, crashed, aborted, stalled or failing experiment and no record" in text_of(soon)
+    assert "no new, finished, crashed, aborted, stalled or failing experiments and no records" in text_of(soon)

@@ -207,7 +207,7 @@ async def test_points_without_a_time_are_counted_and_not_drawn(settings: Setting
     given = {"project": "project1", "exp_cuids": ["cuid1"]}
     async with session(replace(settings, is_cached=False)) as client:
         _, text = await plot(client, **given, keys=["loss"], x_axis="time")
-        assert "1 point without a recorded time is not in the picture." in text
+        assert "1 point without a recorded time is not drawn." in text
         assert read_rows(text)[0]["points"] == "3"
         result = await client.call_tool("plot_metrics", {**given, "keys": ["none"], "x_axis": "time"})
         assert "No times are recorded for these points. Use x_axis='step'." in text_of(result)

@@ -105,11 +105,11 @@ async def test_repeats_are_ranked_as_a_setting_with_a_verdict() -> None:
     assert (second["best"], second["verdict"]) == ("lr-0.1", "within noise")
     assert second["low"] < second["difference"] < 0 < second["high"]
     by_best = {row.get("best", row["name"]): row for row in reply["data"]}
-    assert (by_best["lr-0.3"]["verdict"], by_best["lr-0.3"]["why"]) == ("cannot tell", "one seed only")
+    assert (by_best["lr-0.3"]["verdict"], by_best["lr-0.3"]["why"]) == ("cannot tell", "only one seed")
     assert by_best["lr-1"]["verdict"] == "real"
     notes = "\n".join(reply["notes"])
     assert "studentised range, 95 % for all 11 together" in notes
-    assert "Settings with the same seeds or folds are compared in pairs. Weak evidence: few repeats." in notes
+    assert "Settings with the same seeds or folds are compared pairwise. Weak evidence: few repeats." in notes
     # rows are settings here, so the note counts settings
     assert "Listed after the 11 ranked settings: 1 crashed, 1 no end recorded, 1 aborted, 1 broken." in notes
 
@@ -125,12 +125,12 @@ async def test_progress_is_compared_at_the_same_step() -> None:
     by_name = {row["name"]: row for row in reply["data"]}
     assert by_name["cosine-128-64-ckpt"]["step"] == 30
     assert by_name["cosine-128-64-ckpt"]["rank"] > 0
-    assert by_name["wd-0.01"]["apart"] == "not there yet: ends at step 27"
+    assert by_name["wd-0.01"]["apart"] == "step not reached yet: ends at step 27"
     assert by_name["lr-100-wd-0.1"]["apart"] == "NaN or infinite"
     smoothed = await rank(DEMO, project="digits-mlp", metric="val/loss", at="smoothed", size=1)
     assert smoothed["data"][0]["value"] == 0.0690151
     early = await rank(DEMO, project="digits-mlp", metric="val/loss", at="step:0", size=1)
-    assert early["data"][0]["apart"].startswith("starts later: at step 1")
+    assert early["data"][0]["apart"].startswith("starts at a later step: at step 1")
     last = await rank(DEMO, project="digits-mlp", metric="val/loss", at="last", size=1, unfinished=True)
     assert last["data"][0]["value"] == 0.0708036
 
@@ -421,7 +421,7 @@ async def test_groups_make_repeats_on_request(settings: Settings, sweep: Sweep) 
     assert [row["n"] for row in (await sweep.rank(settings))["data"]] == [1] * 6
     assert [row["n"] for row in (await sweep.rank(settings, repeats_by="group"))["data"]] == [3, 3]
     by_job = await sweep.rank(settings, repeats_by="job", by_seed=False)
-    assert any("between experiments of one job, from 2 of 2" in note for note in by_job["notes"])
+    assert any("between experiments with the same job, from 2 of 2" in note for note in by_job["notes"])
 
 
 async def test_every_setting_is_compared_with_a_baseline(settings: Settings, sweep: Sweep) -> None:
@@ -464,7 +464,7 @@ async def test_more_seeds_are_advised_if_they_would_decide(settings: Settings, s
     other = next(row for row in rows if row["name"] == "lr=0.2")
     assert other["verdict"] == "no difference shown"
     assert "more seed" in other["why"]
-    assert other["why"].endswith(("of lr=0.2", "of each"))
+    assert other["why"].endswith(("for lr=0.2", "each"))
 
 
 async def test_single_pair_of_repeats_gives_no_verdict(settings: Settings, sweep: Sweep) -> None:
@@ -473,10 +473,10 @@ async def test_single_pair_of_repeats_gives_no_verdict(settings: Settings, sweep
     sweep.add("b", 0.5, {"lr": 0.2, "seed": 0})
     reply = await sweep.rank(settings)
     assert reply["data"][1]["verdict"] == "cannot tell"
-    assert reply["data"][1]["why"].startswith("cannot tell: one pair of repeats")
+    assert reply["data"][1]["why"].startswith("cannot tell: only one pair of repeats")
     ungrouped = await sweep.rank(settings, by_seed=False)
     assert not any(row.get("within_noise") for row in ungrouped["data"])
-    assert any("cannot tell: there is only one pair of repeats" in note for note in ungrouped["notes"])
+    assert any("cannot tell. There is only one pair of repeats" in note for note in ungrouped["notes"])
 
 
 async def test_settings_without_a_difference_get_no_verdict(settings: Settings, sweep: Sweep) -> None:
@@ -526,7 +526,7 @@ async def test_losses_may_rise_with_a_reward_but_never_become_nan(settings: Sett
         reply = await rank(settings, project="repeats", metric=metric)
         assert [row["name"] for row in reply["data"]] == ["run-0", "run-2", "run-1"]
         assert reply["data"][2]["apart"] == "broken: train/loss became NaN or infinite at step 41"
-        assert any("A reward is logged, so rising losses are no divergence." in note for note in reply["notes"])
+        assert any("With a reward, rising losses are not divergence." in note for note in reply["notes"])
 
 
 async def test_policy_losses_that_become_nan_are_broken(settings: Settings, sweep: Sweep) -> None:
@@ -603,7 +603,7 @@ async def test_many_runs_check_all_summaries_and_few_series(settings: Settings, 
         sweep.add(f"run-{number:03d}", 0.9 - number / 1000, {"lr": number}, more={"train/loss": loss})
     reply = await sweep.rank(settings, by_seed=False, size=3)
     assert "Listed after the 128 ranked experiments: 2 broken." in reply["notes"]
-    note = "Checked for NaN and divergence: val/acc, train/loss; last values of 130 experiments, points of 4."
+    note = "Checked for NaN and divergence: val/acc, train/loss; last values in 130 experiments, points in 4."
     assert note in reply["notes"]
     # the losses come with the ranked metric; no experiment is looked up
     assert [len(state.get_calls(path)) for path in ("/metrics/summaries$", "/metrics/scalar$")] == [3, 4]
@@ -644,7 +644,7 @@ async def test_losses_that_only_leading_runs_logged_are_checked(settings: Settin
         sweep.add(f"run-{number:03d}", 0.5 + number / 1000 + 0.2 * is_leading, {"lr": number}, more=more)
     reply = await sweep.rank(settings, by_seed=False, filters=[{"field": "name", "op": "!=", "value": "run-000"}])
     assert any(note.startswith("Listed after the 108 ranked experiments: 1 broken") for note in reply["notes"])
-    note = "Checked for NaN and divergence: val/acc, train/loss; last values of 109 experiments, points of 3."
+    note = "Checked for NaN and divergence: val/acc, train/loss; last values in 109 experiments, points in 3."
     assert note in reply["notes"]
 
 
@@ -662,7 +662,7 @@ async def test_values_are_read_at_the_best_step_of_another_metric(settings: Sett
     reply = await rank(settings, project="repeats", metric="test/acc", at="val/acc")
     found = {row["name"]: (row["value"], row["step"]) for row in reply["data"]}
     assert found == {"a": (0.6, 10), "b": (0.2, 0)}
-    assert "Values are those of test/acc at the step where val/acc was best." in reply["notes"]
+    assert "Values are from test/acc at the step where val/acc was best." in reply["notes"]
 
 
 async def test_training_batches_are_ranked_by_smoothed_values(settings: Settings, sweep: Sweep) -> None:

@@ -122,8 +122,8 @@ async def test_planned_config_finds_tried_settings(settings: Settings, config: A
 async def test_untried_and_unknown_settings_are_named(settings: Settings) -> None:
     rows, notes = await ask(settings, config="lr=3, warmup_ratio=0.1")
     assert not any(row["near_duplicate"] for row in rows)
-    assert any("warmup_ratio" in note and "nothing is known" in note for note in notes)
-    assert any("outside the tried range, 0.001 to 0.3" in note for note in notes)
+    assert any("warmup_ratio" in note and "effect is unknown" in note for note in notes)
+    assert any("outside the tried range from 0.001 to 0.3" in note for note in notes)
 
 
 @pytest.mark.parametrize(
@@ -164,9 +164,9 @@ async def test_without_a_config_the_settings_that_matter_are_named(settings: Set
     assert found["dropout"]["verdict"] == "not shown"
     assert found["dropout"]["untried"] == "0.2 to 0.9"
     text = " ".join(notes)
-    assert "24 settings with a result, repeats averaged. Left out: 1 NaN or infinite." in text
+    assert "24 settings with a result; repeats are averaged. Omitted: 1 NaN or infinite." in text
     assert "Never combined: " in text
-    assert "Never varied, so nothing is known about: momentum=0.9." in text
+    assert "These settings were never varied, so their effects are unknown: momentum=0.9." in text
 
 
 async def test_repeats_count_as_one_setting_and_few_cannot_tell(settings: Settings, state: State) -> None:
@@ -196,7 +196,7 @@ async def test_settings_of_several_projects_are_related_within_each(settings: Se
 
 async def test_untried_values_and_unvaried_settings_are_named(settings: Settings) -> None:
     _, notes = await ask(settings, config="lr=0.01, opt=lion")
-    assert any("was never varied: all have adam, so nothing is known about lion" in note for note in notes)
+    assert any("was never varied: all experiments have adam, so the effect of lion" in note for note in notes)
 
 
 async def test_unknown_metric_is_refused_with_near_names(settings: Settings) -> None:

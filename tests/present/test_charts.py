@@ -140,8 +140,8 @@ def test_exploding_curve_does_not_squash_the_others() -> None:
         (Curve("b", steps, boom), Curve("a", steps, good)),
     ):
         assert 90 < draw(*curves).hidden < 100
-        assert {"2.0", "extreme points outside the picture"} <= read_texts(*curves)
-    assert "extreme points outside the picture" not in read_texts(Curve("a", steps, good))
+        assert {"2.0", "extreme points outside the plot"} <= read_texts(*curves)
+    assert "extreme points outside the plot" not in read_texts(Curve("a", steps, good))
 
 
 @pytest.mark.parametrize(("value", "shown"), [(1e-3, "0.0010"), (0.0, "0.0"), (64.0, "60")])
@@ -346,7 +346,7 @@ def test_axis_and_colours_without_a_font_refer_to_the_reply() -> None:
     curve = Curve("", [1, 2], [3, 4], dots=True, shades=[1, 2])
     panel = Panel("a", "a", [curve], "a", "config.学习率", "config.学习率")
     figure = compose([panel], name_x=lambda: "config.批大小").figure
-    assert {"x axis: see the reply", "colour: see the reply"} <= {text.get_text() for text in figure.findobj(Text)}
+    assert {"x-axis: see the reply", "colour: see the reply"} <= {text.get_text() for text in figure.findobj(Text)}
     assert measure_overlaps(figure) == ([], [])
 
 
@@ -357,7 +357,7 @@ def test_names_without_a_font_become_numbers() -> None:
     assert chart.numbered == [2]
     # names are not drawn: other names give the same picture
     assert chart.png == draw(curves[0], curves[1]._replace(label="实验"), title="准确率").png
-    assert "metric of #1" in read_texts(*curves, title="损失")
+    assert "metric #1" in read_texts(*curves, title="损失")
 
 
 def test_newly_installed_font_is_used_at_the_next_call(fonts: Path) -> None:

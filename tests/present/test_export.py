@@ -70,7 +70,7 @@ def test_every_format_holds_every_point(form: str, capsys: pytest.CaptureFixture
     out, errors = capsys.readouterr()
     assert out == ""
     points = sum(map(len, rows.values()))
-    assert f"{points} points of {len(rows)} metrics: {CUID}.{form}" in errors
+    assert f"{points} points from {len(rows)} metrics: {CUID}.{form}" in errors
 
 
 def test_chosen_keys_go_to_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
@@ -94,7 +94,7 @@ def test_existing_files_are_not_overwritten(capsys: pytest.CaptureFixture[str]) 
 
 def test_unwritable_outputs_are_reported(capsys: pytest.CaptureFixture[str]) -> None:
     assert export(f"local/vision-baselines/{CUID}", "-o", "missing/x.csv") == 1
-    assert "missing/x.csv cannot be written: the folder missing does not exist" in capsys.readouterr().err
+    assert "missing/x.csv cannot be written because the folder missing does not exist" in capsys.readouterr().err
     assert export(f"local/vision-baselines/{CUID}", "-o", "-", "--format", "parquet") == 1
     assert "Parquet cannot be written to standard output" in capsys.readouterr().err
 
@@ -131,7 +131,7 @@ def test_unknown_experiments_and_keys_get_suggestions(capsys: pytest.CaptureFixt
     assert export(f"local/vision-baselines/{CUID}", "--keys", "val/acccc") == 1
     assert "val/acc" in capsys.readouterr().err
     assert export("local/vision-baselines/ifvx5of8") == 1
-    assert "has logged no metric" in capsys.readouterr().err
+    assert "has not logged any metrics" in capsys.readouterr().err
 
 
 def test_damaged_run_is_exported_with_a_note_on_missing_records(

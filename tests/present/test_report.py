@@ -91,8 +91,8 @@ async def test_findings_come_before_their_evidence() -> None:
     assert "The next is hidden=[64]: difference -0.0007407, 95 % interval -0.03392 to 0.03244." in text
     assert "lr-100-wd-0.1: non_finite in val/loss from step 9" in text
     assert "Likely cause: a file or its folder does not exist" in text
-    assert "11 of 480 combinations of the values in use were tried." in text
-    assert "Untried changes of one value of the best setting, 9 in total, such as: hidden=[128]" in text
+    assert "11 of 480 possible combinations of the tried values were run." in text
+    assert "Untried changes of a single value in the best setting (9 in total), such as: hidden=[128]" in text
     sections = [one["id"] for one in page.find("section") if "id" in one]
     assert sections == ["findings", "ranking", "curves", "differences", "tried", "diagnoses", "hours", "notes"]
     assert [one["href"] for one in page.find("a") if one["href"] != "#diagnoses"] + ["#diagnoses"] == [
@@ -196,7 +196,7 @@ async def test_experiments_without_metrics_do_not_hide_the_others(state: State, 
     assert "val/loss" not in drawn
     assert "12 of 12 experiments were diagnosed" in page.text
     state.add_experiment(state.add_project(state.workspaces[0], "silent"), "s", cuid="s")
-    with pytest.raises(NotFound, match="The name of each logged metric leaves open how good a model is"):
+    with pytest.raises(NotFound, match="No logged metric has a name that shows how to measure the quality of a model"):
         await make(settings, "silent")
 
 
@@ -235,8 +235,8 @@ async def test_best_value_at_the_end_of_a_range_leaves_values_untried(state: Sta
                 )  # fmt: skip
     text = " ".join((await make(settings, "sweep")).text.split())
     assert "The best lr is 0.1, the largest of 3 values: larger values are untried." in text
-    assert "5 of 6 combinations of the values in use were tried." in text
-    assert "Untried changes of one value of the best setting: width=64." in text
+    assert "5 of 6 possible combinations of the tried values were run." in text
+    assert "Untried changes of a single value in the best setting: width=64." in text
 
 
 @pytest.mark.anyio
@@ -248,7 +248,7 @@ async def test_truncated_sections_report_their_totals(state: State, settings: Se
         )
     page = await make(settings, "many")
     assert "30 of 35 are shown." in page.text
-    assert "The first 5 of 35 compared." in page.text
+    assert "The first 5 of 35 are compared." in page.text
     assert "20 of 35 experiments were diagnosed" in page.text
 
 

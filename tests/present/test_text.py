@@ -82,7 +82,7 @@ def test_rows_without_pages_fill_the_budget(data: list[Any], budget: int, keep_l
     kept = len(reply.structured["data"])
     if 1 < kept < len(many):
         shown = f"Cut to the {'last' if keep_last else 'first'} {kept} of {len(many)} rows"
-        assert f"{shown} to stay within the output budget." in reply.text
+        assert f"{shown} to stay within the output limit." in reply.text
         safe = neutralise_value(make_payload(many, len(many)))
         more = render_module._cut_unpaged(safe, kept + 1, len(many), keep_last=keep_last)
         assert max(count_tokens(render(more)), measure(more)) > budget
@@ -95,7 +95,7 @@ def test_record_keeps_the_budget(value: Any, budget: int) -> None:
     assert count_tokens(reply.text) <= budget
     assert measure(reply.structured) <= budget
     assert reply.structured["data"]["cuid"] == "c1"
-    assert any(note.startswith("text is cut, 5000 characters") for note in reply.structured["notes"])
+    assert any(note.startswith("text is cut; it has 5000 characters") for note in reply.structured["notes"])
 
 
 @given(rows)

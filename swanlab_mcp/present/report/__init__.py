@@ -1,4 +1,4 @@
-"""A project as one self-contained HTML page: findings first, then their evidence, from the tools' operations.
+"""Write a report on a project as a self-contained HTML page, with findings first and then their evidence.
 
 All external text is escaped, and the page's own policy forbids scripts and network access.
 """
@@ -22,9 +22,9 @@ async def write_report(
     username: str = "",
     show_secrets: bool = False,
 ) -> str:
-    """Return the page as HTML; without `metric`, the keys decide which metric best measures model quality.
+    """Return the page as HTML; without `metric`, choose the metric that best measures the quality of a model.
 
-    Raises NotFound for a project without experiments, or if no `metric` is given and no key measures quality.
+    Raises NotFound if the project has no experiments, or if no `metric` is given and no key measures quality.
     """
     evidence = await gather_evidence(
         client, project=project, metric=metric, username=username, show_secrets=show_secrets

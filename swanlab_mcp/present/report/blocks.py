@@ -1,4 +1,4 @@
-"""The parts of a report's sections; the template gives them their markup."""
+"""The parts of a report's sections; the template adds the markup."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ __all__ = [
     "NONE", "Card", "Figures", "Heading", "Items", "Section", "Table", "Text", "drop_markup", "fill", "link_to", "show",
 ]  # fmt: skip
 
-_LONGEST = 320  # characters of a value
-NONE = "—"  # a cell without a value
+_LONGEST = 320  # the most characters in a value
+NONE = "—"  # stands for a cell without a value
 
 
 @dataclass(frozen=True)
 class Text:
-    """A paragraph; a soft one explains."""
+    """A paragraph, which is less prominent if it only explains."""
 
     content: str
     is_soft: bool = False
@@ -41,7 +41,7 @@ class Items:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows with as many cells as there are heads; columns of numbers are aligned to the right."""
+    """A table; each row has a cell for each head, and columns of numbers are right-aligned."""
 
     heads: Sequence[Any]
     rows: Sequence[Sequence[Any]]
@@ -54,7 +54,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Figures:
-    """Panels side by side, below each other on a phone."""
+    """Panels that are side by side, or stacked on a phone."""
 
     panels: Sequence[Any]
     kind: str = "figures"
@@ -79,7 +79,7 @@ def _is_figure(value: Any) -> bool:
 
 
 def show(value: Any) -> str:
-    """Return a value as text or markup: numbers with six digits, recorded text without control characters."""
+    """Return a value as text or markup: numbers with six digits, recorded texts without control characters."""
     if isinstance(value, Markup):
         return value
     if isinstance(value, float):
@@ -96,5 +96,5 @@ def link_to(text: str, address: str) -> Markup:
 
 
 def fill(text: str, **values: Any) -> Markup:
-    """Return a translated text with values in its places; markup stays, everything else is escaped."""
+    """Fill the placeholders in a translated text; markup is inserted unchanged, everything else is escaped."""
     return escape(text).format(**{name: show(value) for name, value in values.items()})

@@ -1,4 +1,4 @@
-"""Gather what a report shows: ranking, curves, differences, diagnoses and what was tried."""
+"""Gather the data for a report: ranking, curves, differences, diagnoses and tried settings."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ from swanlab_mcp.present.words import present
 
 __all__ = ["DRAWN", "Evidence", "Group", "gather_evidence"]
 
-DRAWN = 5  # settings in a chart
-_MEMBERS = 8  # curves of a setting
+DRAWN = 5  # the most settings in a chart
+_MEMBERS = 8  # the most curves for a setting
 _COMPARED = 50
 _DIAGNOSED = 20
-_KEYS_OF = 5  # experiments whose keys decide which metric is ranked
+_KEYS_OF = 5  # the number of experiments whose keys decide which metric is ranked
 
 
 class Group(NamedTuple):
-    """A setting of a chart: its name, its experiments and their points by metric."""
+    """A setting in a chart: its name, its experiments and their points by metric."""
 
     row: Mapping[str, Any]
     cuids: Sequence[str]
@@ -60,7 +60,7 @@ class Source(NamedTuple):
 
 
 class Evidence(NamedTuple):
-    """The data of a report; `rows` are the published rows of the ranking, a setting each."""
+    """The data for a report; `rows` are the published rows of the ranking, one for each setting."""
 
     source: Source
     experiments: Sequence[Experiment]
@@ -82,7 +82,7 @@ class Evidence(NamedTuple):
         return [row for row in self.rows if "apart" in row]
 
     def link(self, name: str, cuid: str) -> Markup:
-        """Return the name as a link to the experiment's page, if it has one."""
+        """Return the name, as a link if the experiment has a page."""
         ref = self.source.ref
         return link_to(name, self.source.client.at(ref).get_link(ref.experiment(cuid)))
 
@@ -95,7 +95,7 @@ class Evidence(NamedTuple):
 async def gather_evidence(
     client: SwanLabClient, *, project: str, metric: str, username: str, show_secrets: bool
 ) -> Evidence:
-    """Read the project. Raises NotFound if it has no experiments, or no metric that measures quality."""
+    """Read the data from SwanLab. Raises NotFound if the project has no experiments or no metric of quality."""
     ref, choice = await list_chosen(client, project, username, ())
     experiments = choice.experiments
     if not experiments:
@@ -124,7 +124,7 @@ async def gather_evidence(
         answer = await compare_experiments(client, **where, exp_cuids=order[:_COMPARED], metrics=targets[:1])
         compared = source.read(answer, notes)
     diagnoses = await _diagnose(source, ranked, [row for row in rows if "apart" in row])
-    # the page has its own link to every experiment
+    # the page already links to every experiment
     links = client.at(ref).get_link(ref.experiment("<cuid>"))
     return Evidence(
         source, experiments, targets, rows, summaries.data or {}, groups, compared, diagnoses,
@@ -134,7 +134,7 @@ async def gather_evidence(
 
 
 async def _choose_targets(source: Source, experiments: Sequence[Experiment], metric: str) -> list[str]:
-    """Return one or two metrics, the one to rank by first."""
+    """Choose one or two metrics; the ranking uses the first."""
     # the newest runs may have no metrics yet
     some = [*experiments[:_KEYS_OF], *experiments[_KEYS_OF:][-_KEYS_OF:]]
     ref = source.ref
@@ -143,7 +143,7 @@ async def _choose_targets(source: Source, experiments: Sequence[Experiment], met
     targets = list(dict.fromkeys([key for key in (metric, *choose_targets(keys, 2)) if key]))[:2]
     if not targets:
         raise NotFound(
-            say("The name of each logged metric leaves open how good a model is."),
+            say("No logged metric has a name that shows how to measure the quality of a model."),
             hint=say("Name a metric with --metric."),
         )
     return targets
@@ -154,14 +154,14 @@ def _list_members(row: Mapping[str, Any]) -> list[str]:
 
 
 def _list_unlike(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Return the first row of each experiment: without a direction, an experiment may be at both ends."""
+    """Return the first row of each experiment, because without a direction an experiment may be at both ends."""
     return list({row["cuid"]: row for row in reversed(rows)}.values())[::-1]
 
 
 async def _diagnose(
     source: Source, ranked: Sequence[Mapping[str, Any]], apart: Sequence[Mapping[str, Any]]
 ) -> dict[str, Mapping[str, Any]]:
-    """Diagnose the first settings' runs, experiments that are not ranked, and the others from the worst upwards."""
+    """Diagnose the runs of the first settings, the unranked experiments, and then the others from the worst up."""
     first = [cuid for row in ranked[:1] for cuid in _list_members(row)]
     others = [cuid for row in reversed(ranked) for cuid in _list_members(row)]
     requested = list(dict.fromkeys([*first, *(row["cuid"] for row in apart), *others]))[:_DIAGNOSED]

@@ -1,4 +1,4 @@
-"""The first section of a report: what the project shows, in sentences."""
+"""Write the first section of a report, which says in sentences what the project shows."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def describe_findings(evidence: Evidence) -> Section:
 
 
 def name_events(events: Sequence[Mapping[str, Any]]) -> str:
-    """Return the kinds of events, each once."""
+    """Return the kinds of the events, without duplicates."""
     return say(", ").join(name_code("kind", kind) for kind in dict.fromkeys(event["kind"] for event in events))
 
 
@@ -57,8 +57,8 @@ def _describe_best(evidence: Evidence) -> list[str]:
         return [
             fill(
                 say(
-                    "Cannot tell from the name whether a lower or a higher {metric} is better, so nothing is ranked. "
-                    "It ranges from {low} ({lowest}) to {high} ({highest})."
+                    "It is unclear whether a lower or higher {metric} is better, so nothing is ranked. It "
+                    "ranges from {low} ({lowest}) to {high} ({highest})."
                 ),
                 metric=metric,
                 **_describe_ends(evidence, ends),
@@ -93,7 +93,7 @@ def _describe_ends(evidence: Evidence, rows: Sequence[Mapping[str, Any]]) -> dic
 
 
 def _describe_luck(evidence: Evidence, ranked: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return whether noise explains the lead of the first setting."""
+    """Explain whether noise could explain the lead of the first setting."""
     others = ranked[1:]
     verdicts = Counter(row.get("verdict") for row in others)
     if not others:
@@ -115,9 +115,9 @@ def _describe_luck(evidence: Evidence, ranked: Sequence[Mapping[str, Any]]) -> l
     sentences: list[str] = [
         say_plural(
             "Its lead over the {count} other setting may be luck. Worse by more than noise explains: {real}; "
-            "within noise: {noise}; the runs cannot tell: {unknown}.",
+            "within noise: {noise}; unknown: {unknown}.",
             "Its lead over {count} other settings may be luck. Worse by more than noise explains: {real}; "
-            "within noise: {noise}; the runs cannot tell: {unknown}.",
+            "within noise: {noise}; unknown: {unknown}.",
             total,
             real=verdicts["real"],
             noise=verdicts["within noise"],
@@ -146,8 +146,8 @@ def _describe_collapse(evidence: Evidence, ranked: Sequence[Mapping[str, Any]]) 
         if math.isfinite(summary.value) and sign * (summary.value - best) <= 0:
             continue
         text = say(
-            "{name} did not keep its best {metric}: {best} fell back to {last} at the end ({events}). Use the "
-            "checkpoint of its best step, or a lower setting whose curve holds."
+            "{name} did not keep its best {metric}: {best} fell back to {last} at the end ({events}). Use "
+            "the checkpoint from its best step, or a lower-ranked setting with a stable curve."
         )
         name = evidence.link(evidence.diagnoses[cuid]["name"], cuid)
         return fill(text, name=name, metric=metric, best=best, last=summary.value, events=name_events(on_metric))
@@ -201,15 +201,15 @@ def _describe_untried(evidence: Evidence) -> list[str]:
     if coverage.possible > coverage.combinations:
         sentences.append(
             say(
-                "{tried} of {possible} combinations of the values in use were tried.",
+                "{tried} of {possible} possible combinations of the tried values were run.",
                 tried=coverage.combinations,
                 possible=coverage.possible,
             )
         )
     if coverage.neighbours:
         names = say(", ").join(f"{show(key)}={show(value)}" for key, value in coverage.neighbours[:_NAMED])
-        text = say("Untried changes of one value of the best setting: {names}.")
+        text = say("Untried changes of a single value in the best setting: {names}.")
         if len(coverage.neighbours) > _NAMED:
-            text = say("Untried changes of one value of the best setting, {count} in total, such as: {names}.")
+            text = say("Untried changes of a single value in the best setting ({count} in total), such as: {names}.")
         sentences.append(fill(text, names=names, count=len(coverage.neighbours)))
     return sentences

@@ -1,4 +1,4 @@
-"""Render a report's sections with its template."""
+"""Render the sections of a report with its template."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ __all__ = ["render"]
 
 
 def render(evidence: Evidence, sections: Sequence[Section]) -> str:
-    """Return the whole page in the language of the call."""
+    """Return the full page in the language of the call."""
     ref = evidence.source.ref
     address = evidence.source.client.at(ref).get_link(ref)
     made = say(
-        "Made {time} UTC by swanlab-mcp-server {version}; workspace {username}.",
+        "Created {time} UTC by swanlab-mcp-server {version}; workspace {username}.",
         time=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M"),
         version=__version__,
         username=shorten(ref.workspace),

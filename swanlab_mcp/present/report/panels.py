@@ -1,4 +1,4 @@
-"""Geometry of a report's SVG pictures: ticks, curves with bands, and hours over time."""
+"""Compute the geometry of a report's SVG pictures: ticks, curves with bands, and hours over time."""
 
 from __future__ import annotations
 
@@ -19,16 +19,20 @@ __all__ = ["BOTTOM", "HEIGHT", "LEFT", "RIGHT", "TOP", "WIDTH", "Panel", "Series
 
 WIDTH, HEIGHT = 360, 236
 LEFT, RIGHT, TOP, BOTTOM = 62, 350, 12, 196
-_POINTS = 300  # of a curve
+_POINTS = 300  # the most points drawn for a curve
 _BINS = 24
-_LETTERS = 7  # of a tick's label
-_SCALES = ((1e9, 1e9, "G"), (1e6, 1e6, "M"), (1e4, 1e3, "k"))  # from which size, the divisor and its sign
-_BEYOND = 50  # heights of the picture
+_LETTERS = 7  # the most letters in a tick label
+_SCALES = (
+    (1e9, 1e9, "G"),
+    (1e6, 1e6, "M"),
+    (1e4, 1e3, "k"),
+)  # the smallest number, the divisor and the unit prefix of each scale
+_BEYOND = 50  # in picture heights
 _UNITS = (60, 300, 900, 3600, 3 * 3600, 6 * 3600, 86400, 7 * 86400, 30 * 86400, 91 * 86400, 365 * 86400)  # seconds
 
 
 class Series(NamedTuple):
-    """Curves of one setting; `number` is its colour."""
+    """The curves of a setting; `number` selects its colour."""
 
     number: int
     label: str
@@ -37,7 +41,7 @@ class Series(NamedTuple):
 
 
 class Shape(NamedTuple):
-    """A path of the picture, with the class of its style and a text to show for it."""
+    """A path in the picture, with its style class and a tooltip."""
 
     path: str
     kind: str
@@ -45,7 +49,7 @@ class Shape(NamedTuple):
 
 
 class Panel(NamedTuple):
-    """A picture with its axes; ticks are positions with labels."""
+    """A picture with its axes; each tick is a position with a label."""
 
     title: str
     y_label: str
@@ -57,7 +61,7 @@ class Panel(NamedTuple):
 
     @property
     def lines(self) -> list[Shape]:
-        """Return what is cut at the edge of the axes."""
+        """The shapes that are cut off at the edge of the axes."""
         return [shape for shape in self.shapes if not shape.kind.startswith("star")]
 
     @property
@@ -73,7 +77,7 @@ class _Axes(NamedTuple):
 
     def place(self, x: float, y: float) -> tuple[float, float]:
         up = (y - self.y0) / (self.y1 - self.y0)
-        # the picture cuts lines that leave it; finite coordinates keep their slope at the edge
+        # lines are cut at the edge of the picture; finite coordinates preserve their slope there
         return (
             LEFT + (x - self.x0) / (self.x1 - self.x0) * (RIGHT - LEFT),
             BOTTOM - max(-_BEYOND, min(_BEYOND, up)) * (BOTTOM - TOP),
@@ -81,7 +85,7 @@ class _Axes(NamedTuple):
 
 
 def draw_curves(title: str, key: str, series: Sequence[Series]) -> Panel:
-    """Draw a metric over steps: single curves, and the mean with its band (one standard deviation) of several."""
+    """Draw a metric over steps; several curves of a setting become a mean with a band of one standard deviation."""
     values = [y for one in series for curve in one.curves for y in curve.values if math.isfinite(y)]
     steps = [x for one in series for curve in one.curves for x in curve.steps]
     curves = [curve for one in series for curve in one.curves]
@@ -107,9 +111,7 @@ def draw_curves(title: str, key: str, series: Sequence[Series]) -> Panel:
             shapes.append(Shape(_draw_star(*axes.place(*one.best)), f"star c{one.number}", f"{one.best[1]:.6g}"))
     shapes += _mark_cut(axes, series, low, high)
     note = (
-        say_plural(
-            "{count} point lies outside the picture (▲▼).", "{count} points lie outside the picture (▲▼).", hidden
-        )
+        say_plural("{count} point lies outside the plot (▲▼).", "{count} points lie outside the plot (▲▼).", hidden)
         if hidden
         else ""
     )
@@ -152,7 +154,7 @@ def draw_hours(title: str, spans: Sequence[tuple[datetime, datetime, str]], name
     ]
     ys = _choose_ticks(axes.y0, axes.y1)
     y_ticks = [(axes.place(0, y)[1], text) for y, text in zip(ys, _show_ticks(ys), strict=True)]
-    label = say("minutes of running") if is_short else say("hours of running")
+    label = say("run time in minutes") if is_short else say("run time in hours")
     return Panel(title, label, say("start of the interval (UTC)"), x_ticks, y_ticks, shapes)
 
 
@@ -175,7 +177,7 @@ def _draw_group(axes: _Axes, one: Series) -> list[Shape]:
 
 
 def _trace(axes: _Axes, xs: Sequence[float], ys: Sequence[float]) -> str:
-    """Return a path with gaps at values that are not finite; a value between two gaps is a dot."""
+    """Return a path with gaps at values that are not finite; a value between two gaps becomes a dot."""
     parts: list[str] = []
     is_open = False
     for x, y in zip(xs, ys, strict=True):
@@ -197,7 +199,7 @@ def _draw_star(x: float, y: float) -> str:
 
 
 def _mark_cut(axes: _Axes, series: Sequence[Series], low: float, high: float) -> list[Shape]:
-    """Return a triangle at the edge where a curve leaves the picture."""
+    """Return triangles at the edge, where curves leave the picture."""
     shapes: list[Shape] = []
     for one in series:
         for curve in one.curves:
@@ -224,7 +226,7 @@ def _choose_ticks(low: float, high: float, *, is_whole: bool = False) -> list[fl
 
 
 def _show_ticks(values: Sequence[float]) -> list[str]:
-    """Return labels for the numbers in a common unit; shorten long labels, and blank those that become equal."""
+    """Return labels for the numbers in a common unit; long labels are shortened, and equal labels left blank."""
     largest = max(map(abs, values), default=0)
     _, scale, unit = next((one for one in _SCALES if one[0] <= largest < 1e12), (0.0, 1.0, ""))
     texts = [

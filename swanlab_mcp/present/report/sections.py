@@ -1,4 +1,4 @@
-"""The evidence of a report: ranking, curves, differences, what was tried, diagnoses, hours and notes."""
+"""Write the evidence sections of a report: ranking, curves, differences, tried values, diagnoses, hours and notes."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from swanlab_mcp.present.report.panels import Series, draw_curves, draw_hours
 
 __all__ = ["describe_evidence"]
 
-_RANKED = 30  # rows of the ranking
-_BESIDE = 5  # experiments side by side
+_RANKED = 30  # the most rows in the ranking
+_BESIDE = 5  # the most experiments side by side
 _VALUES = 12
 
 
 def describe_evidence(evidence: Evidence) -> list[Section]:
-    """Return the sections with content."""
+    """Return the sections that have content."""
     sections = [
         _describe_ranking(evidence),
         _describe_curves(evidence),
@@ -64,7 +64,7 @@ def _describe_ranking(evidence: Evidence) -> Section:
         rows = [_describe_row(evidence, row, columns) for row in ranked[:_RANKED]]
     blocks: list[Any] = [Table(heads, rows), _describe_cut(len(ranked), _RANKED)]
     if apart:
-        heads = [say("experiment"), say("value"), say("step"), say("why")]
+        heads = [say("experiment"), say("value"), say("step"), say("reason")]
         rows = [
             [
                 evidence.link(row["name"], row["cuid"]), _or_none(row.get("value")), _or_none(row.get("step")),
@@ -118,7 +118,9 @@ def _describe_curves(evidence: Evidence) -> Section:
         tables += [Heading(shorten(key)), _list_extremes(evidence, key, drawn)]
     if not panels:
         return Section("curves", say("Curves"))
-    text = say("Lines with a band are means of repeats and one standard deviation; a star marks the best value.")
+    text = say(
+        "Lines with a band show the mean of the repeats and one standard deviation; a star marks the best value."
+    )
     blocks = [Text(text, is_soft=True), Text(_list_colours(evidence)), Figures(panels), *tables]
     return Section("curves", say("Curves of the first settings"), blocks)
 
@@ -143,7 +145,7 @@ def _find_best(evidence: Evidence, group: Group, key: str) -> tuple[int, float] 
 
 
 def _list_extremes(evidence: Evidence, key: str, drawn: Sequence[tuple[int, Group]]) -> Table:
-    """Return the figures of each drawn experiment, the largest last value first, with the colours of the curves."""
+    """Return the figures for each drawn experiment in the colours of the curves, largest last value first."""
     lines = [
         (number, cuid, found, group.row["name"])
         for number, group in drawn
@@ -165,7 +167,7 @@ def _list_extremes(evidence: Evidence, key: str, drawn: Sequence[tuple[int, Grou
 
 
 def _sink(value: float | None) -> float:
-    """Return a key that sorts the largest value first, and unknown or infinite values last."""
+    """Return a sort key that puts the largest value first, and unknown or infinite values last."""
     return -value if value is not None and math.isfinite(value) else math.inf
 
 
@@ -180,24 +182,24 @@ def _describe_differences(evidence: Evidence) -> Section:
     experiments = found["experiments"]
     beside = experiments[:_BESIDE]
     heads = [say("setting"), *(evidence.link(one["name"], one["cuid"]) for one in beside)]
-    # a row in which all shown experiments agree is not informative
+    # skip rows in which all shown experiments agree
     rows = [
         [one["name"], *(_or_none(value) for value in one["values"][:_BESIDE])]
         for one in found.get("differences", ())
         if any(value != one["values"][0] for value in one["values"][:_BESIDE])
     ]
-    cut = say("The first {shown} of {total} compared.", shown=len(beside), total=len(experiments))
+    cut = say("The first {shown} of {total} are compared.", shown=len(beside), total=len(experiments))
     blocks: list[Any] = [Text(cut if len(experiments) > _BESIDE else "", is_soft=True)]
     blocks.append(Table(heads, rows) if rows else Text(say("None.")))
     if found.get("associations"):
-        heads = [say("setting"), say("strength"), say("how"), say("cannot be told apart from")]
+        heads = [say("setting"), say("strength"), say("how"), say("cannot be separated from")]
         rows = [
             [one["key"], one["strength"], one["how"], ", ".join(one.get("varies_with", ())) or NONE]
             for one in found["associations"]
         ]
         blocks += [
             Heading(say("Settings associated with the result")),
-            Text(say("No proof of an effect. Strength runs from 0 to 1."), is_soft=True),
+            Text(say("An association does not prove an effect. Strength ranges from 0 to 1."), is_soft=True),
             Table(heads, rows),
         ]
     return Section("differences", title, blocks)
@@ -276,7 +278,7 @@ def _describe_hours(evidence: Evidence) -> Section:
     ]  # fmt: skip
     first, last = min(span[0] for span in spans), max(span[1] for span in spans)
     text = say(
-        "From {first} to {last} UTC the experiments ran for {hours} in total.",
+        "From {first} to {last} UTC, the experiments ran for {hours} in total.",
         first=f"{first:%Y-%m-%d %H:%M}",
         last=f"{last:%Y-%m-%d %H:%M}",
         hours=show_duration(sum(used.values())),
