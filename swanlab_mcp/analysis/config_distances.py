@@ -124,7 +124,7 @@ class ConfigSpace(NamedTuple):
 
 
 def build_space(configs: Sequence[Any]) -> ConfigSpace:
-    """Convert nested or flat configs to common names, without seeds, paths, notes and results."""
+    """Map the keys of nested or flat configs to common names, leaving out seeds, paths, notes and results."""
     flat = [{key: value for key, value in flatten(config).items() if is_setting(key)} for config in configs]
     names = _name_settings(flat)
     rows: list[dict[str, Any]] = []

@@ -53,7 +53,7 @@ def find_baseline(
         if found:
             raise InvalidArgument(
                 say("Several settings are called {name}.", name=quote(text)),
-                hint=say("Name one experiment of the setting by its id."),
+                hint=say("Pass the id of an experiment with the setting instead."),
             )
     known = [one.name for one in experiments] + [write_name(name) for name in names if name]
     near = find_near_names(text, known)

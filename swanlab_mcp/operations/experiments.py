@@ -90,6 +90,8 @@ async def get_experiment(
 async def _note_original(client: SwanLabClient, clone: Experiment) -> str:
     found = await find_original(client, clone)
     if not found:
-        return say("A clone of {cuid}, which could not be read.", cuid=quote(clone.rootExpId))
+        return say("This is a clone of {cuid}, which could not be read.", cuid=quote(clone.rootExpId))
     ref, original = found
-    return say("A clone: its metrics are those of {name} ({path}).", name=quote(original.name), path=quote(ref.path))
+    return say(
+        "This is a clone; its metrics are those of {name} ({path}).", name=quote(original.name), path=quote(ref.path)
+    )

@@ -166,10 +166,8 @@ def _check_horizon(horizon: int, step: int, metric: str) -> None:
         )
     if horizon <= step:
         raise InvalidArgument(
-            say("The experiment is at step {step} already, and until_step is {until}.", step=step, until=horizon),
-            hint=say(
-                "Pass a larger until_step, or as_of_step to see what a forecast at an earlier step would have said."
-            ),
+            say("The experiment is already at step {step}, but until_step is {until}.", step=step, until=horizon),
+            hint=say("Pass a larger until_step, or pass as_of_step to see the forecast from an earlier step."),
         )
 
 

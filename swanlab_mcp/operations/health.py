@@ -115,7 +115,7 @@ class HealthReader:
         return [key for key in found if key not in self._losses]
 
     def _get_losses(self) -> dict[str, tuple[str, ...]]:
-        """Return the training losses that each project has."""
+        """Return the training losses that are logged in each project."""
         if not self._own:
             absent = {home: set(self._losses) for home in self._homes}
             for home, one in zip(self._homes, self._experiments, strict=True):

@@ -138,7 +138,7 @@ def _choose_keys(scalars: Sequence[str], media: Sequence[str], keys: Sequence[st
     plain = [key for key in keys if key in scalars and key not in media]
     if plain:
         raise InvalidArgument(
-            say("{key!r} is a metric of numbers, not media.", key=shorten(plain[0])), hint=say("Use get_metrics.")
+            say("{key!r} is a numeric metric, not media.", key=shorten(plain[0])), hint=say("Use get_metrics.")
         )
     return match_keys(media, keys, "media")
 

@@ -221,7 +221,9 @@ def _explain_watched(metrics: Sequence[str], watched: _Watched) -> list[str]:
         elif not describe_key(key).direction:
             notes.append(
                 say(
-                    "It is unknown which direction of {key} is better, so its records are not reported.", key=quote(key)
+                    "It is unknown whether larger or smaller values of {key} are better, so its records are "
+                    "not reported.",
+                    key=quote(key),
                 )
             )
     return notes

@@ -117,7 +117,7 @@ async def rank_experiments(
             await study.check_health(end, by_state=not unfinished)
         parts = [_show_end(study.make_field(end, by_state=not unfinished)) for end in ends]
         count = sum(len(part.rows) for part in parts)
-        shown = Page(returned=count, total=count, order=say("both ends"))
+        shown = Page(returned=count, total=count, order=say("smallest and largest values"))
         both = Ranking(metric, reached, experiments, parts, kind, health=study.health)
         return add_notes(ApiResponse(data=both, page=shown, notes=notes), *links)
     by_seed = by_seed or bool(baseline)

@@ -64,7 +64,7 @@ def _word(refusal: Refusal) -> InvalidArgument:
                 else say("Filters on it need = or != and true or false.")
             )
             return InvalidArgument(
-                say("SwanLab does not report the field {field!r} of experiments.", field=field), hint=instead
+                say("SwanLab does not report the experiment field {field!r}.", field=field), hint=instead
             )
         case Incomparable(field, op, value, example):
             return InvalidArgument(
@@ -74,7 +74,7 @@ def _word(refusal: Refusal) -> InvalidArgument:
                     op=op,
                     value=shorten(value),
                 ),
-                hint=say("Its values are like {example}.", example=_show(example))
+                hint=say("Its values look like {example}.", example=_show(example))
                 if example is not None
                 else say("Compare numbers with a number, and created and finished with an ISO 8601 time."),
             )
@@ -108,7 +108,7 @@ def _word_unknown_field(refusal: UnknownField) -> InvalidArgument:
     if refusal.near:
         hints.insert(0, say("Did you mean {names}?", names=say(" or ").join(quote(name) for name in refusal.near)))
     elif refusal.held:
-        hints.insert(0, say("The configs have {names}.", names=", ".join(quote(name) for name in refusal.held)))
+        hints.insert(0, say("The configs contain {names}.", names=", ".join(quote(name) for name in refusal.held)))
     return InvalidArgument(say("Unknown field {field!r}.", field=shorten(refusal.field)), hint=join_sentences(*hints))
 
 

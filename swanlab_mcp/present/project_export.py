@@ -108,7 +108,7 @@ async def export_projects(
     is_whole = not notes and all(one.is_whole for one in answers.values())
     notes += [note for one in answers.values() for note in one.notes]
     what = say(
-        "{experiments} of {projects}, {written} written",
+        "{experiments} from {projects}, {written} written",
         experiments=say_plural(
             "{count} experiment", "{count} experiments", sum(one.experiments for one in answers.values())
         ),

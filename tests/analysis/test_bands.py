@@ -1,4 +1,4 @@
-"""Means, bands and limits of curves; numpy is the reference."""
+"""Check means, bands and limits of curves against numpy."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_long_bands_keep_both_ends() -> None:
     assert (band.xs[0], band.xs[-1]) == (0, 4999)
 
 
-def test_limits_leave_out_first_points_that_squash_the_rest() -> None:
+def test_limits_exclude_first_points_that_squash_the_rest() -> None:
     curve = [1000.0, 300.0, *(1 / (1 + step / 50) for step in range(200))]
     low, high = choose_limits(curve, [curve[-1]])
     assert low == min(curve)

@@ -1,4 +1,4 @@
-"""The table of events in docs/verdicts.md has every kind of event, and the figures of the code in their order."""
+"""Check that the event table in docs/verdicts.md lists every kind of event, with the thresholds from the code."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from swanlab_mcp.analysis.events import Kind
 from swanlab_mcp.analysis.thresholds import DEFAULTS
 
 PAGE = Path(__file__).parents[2] / "docs" / "verdicts.md"
-# the figures of each row: names of thresholds (`%`: in percent, `/60`: in minutes) and figures from elsewhere
+# the figures in each row: names of thresholds (`%` means in percent, `/60` in minutes), and figures from elsewhere
 ROWS = {
     "never_learned": "flat_points 1 2 4 learned_sigmas quick_sigmas few_points learned_drift learned_trend "
     "learned_sigmas sure_drift flat_share% trained_accuracy%",
@@ -40,7 +40,7 @@ ROWS = {
 
 
 def read_rows() -> dict[str, list[str]]:
-    """Return the cells of each row of the table of events by the text of its first cell."""
+    """Return the cells of each row in the event table, by the text of its first cell."""
     table = PAGE.read_text(encoding="utf-8").partition("| event | severity | rule |\n")[2].partition("\n\n")[0]
     rows = [[cell.strip() for cell in row.split("|")[1:-1]] for row in table.splitlines()[1:]]
     return {cells[0]: cells for cells in rows}

@@ -38,14 +38,14 @@ def find(rows: list[dict[str, Any]], results: list[float], blocks: list[str] | N
 
 
 @pytest.mark.parametrize("count", [8, 20, pytest.param(50, marks=pytest.mark.exhaustive)])
-def test_luck_is_called_real_in_at_most_5_percent_of_replies(count: int) -> None:
+def test_chance_is_called_real_in_at_most_5_percent_of_replies(count: int) -> None:
     false = 0
     for seed in range(REPLIES):
         source = random.Random(seed)
         rows = draw_rows(source, count)
         found = find(rows, [source.choice([source.gauss(0, 1), source.expovariate(1)]) for _ in rows])
         false += any(one.verdict in BEYOND_CHANCE for one in found.values())
-    # the 99.9 % quantile of 200 draws with 5 %
+    # the 99.9 % quantile for 200 draws with a probability of 5 %
     assert false <= 20
 
 
@@ -72,7 +72,7 @@ def test_means_of_middle_values_are_shown_as_groups() -> None:
     assert min(found.groups, key=lambda one: one.mean).low == 1e-3
 
 
-def test_keys_that_vary_together_cannot_be_told_apart() -> None:
+def test_keys_that_vary_together_cannot_be_separated() -> None:
     source = random.Random(3)
     rows = [{"lr": size / 1e4, "batch_size": size, "dropout": source.random()} for size in (16, 32, 64, 128) * 6]
     found = find(rows, [row["lr"] + source.gauss(0, 1e-4) for row in rows])
@@ -81,7 +81,7 @@ def test_keys_that_vary_together_cannot_be_told_apart() -> None:
     assert found["dropout"].verdict == "not shown"
 
 
-def test_category_with_its_own_range_of_numbers_cannot_be_told_apart() -> None:
+def test_category_with_its_own_range_of_numbers_cannot_be_separated() -> None:
     source = random.Random(4)
     rows = [
         {"optimizer": name, "lr": rate * source.uniform(0.5, 2)} for name, rate in (("sgd", 0.1), ("adam", 1e-3)) * 12

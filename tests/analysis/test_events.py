@@ -58,7 +58,7 @@ def bottom(size: int, seed: int = 0, noise: float = 0.03) -> list[float]:
 
 
 def judge_losses(train: list[float], held_out: list[float] | None = None, steps: range | None = None) -> list[Event]:
-    """Return the problems and warnings of a training loss and an optional validation loss."""
+    """Return the problems and warnings for a training loss and an optional validation loss."""
     curves = [read_curve("train/loss", range(len(train)), train)]
     if held_out is not None:
         curves.append(read_curve("val/loss", steps or range(len(held_out)), held_out))
@@ -172,7 +172,7 @@ def test_shock_has_a_start_a_peak_and_an_end() -> None:
     assert find_shock(range(3000), learn(3000)) is None
 
 
-def test_falls_shifts_and_constants_are_not_spikes() -> None:
+def test_drops_shifts_and_constants_are_not_spikes() -> None:
     assert find_spikes(range(400), learn(400)) is None
     shifted = [1 + random.Random(step).gauss(0, 0.01) + (step > 2900) for step in range(3000)]
     assert find_spikes(range(3000), shifted) is None
@@ -362,7 +362,7 @@ loads = st.lists(st.floats(0, 100), min_size=1, max_size=80)
     st.randoms(use_true_random=False),
     st.integers(0, 5),
 )
-def test_idle_gpu_is_found_in_any_order_and_with_lost_samples(
+def test_idle_gpu_is_found_in_any_order_and_with_missing_samples(
     values: list[float], start: int, source: random.Random, lost: int
 ) -> None:
     idle = find_idle(range(len(values)), values)

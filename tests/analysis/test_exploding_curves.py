@@ -1,4 +1,4 @@
-"""Exploding curves: they are found, and curves of another size are not."""
+"""Exploding curves are found, and curves of a different size are not mistaken for them."""
 
 from __future__ import annotations
 
@@ -41,5 +41,5 @@ def test_curves_that_improve_do_not_explode() -> None:
     assert list_calm([never, late, late], worse=-1) == [0, 1, 2]
     short = [2.5, 2.4999]
     assert list_calm([short, [2.5 * math.exp(-step / 60) for step in range(300)]] * 2, worse=1) == [0, 1, 2, 3]
-    # a curve that was always larger may be another quantity
+    # a curve that was always larger may measure another quantity
     assert list_calm([[0.001] * 9, [5.0 + step for step in range(9)], [7.0] * 9], worse=1) == [0, 1, 2]

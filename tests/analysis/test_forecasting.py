@@ -22,13 +22,13 @@ def found(request: pytest.FixtureRequest) -> list[Outcome]:
     return judge(draw_trainings(request.param), "min", 0.4)
 
 
-def test_interval_holds_and_error_falls_on_drawn_trainings(found: list[Outcome]) -> None:
+def test_interval_covers_and_error_falls_on_simulated_runs(found: list[Outcome]) -> None:
     assert 0.84 <= statistics.fmean(one.is_held for one in found) <= 0.98
     assert statistics.median(one.width for one in found) <= 0.3
     assert sum(one.error for one in found) <= 0.4 * sum(one.naive_error for one in found)
 
 
-def test_interval_holds_with_few_finished_curves() -> None:
+def test_interval_covers_with_few_finished_curves() -> None:
     found = [one for seed in range(10) for one in judge(draw_trainings(seed, 6), "min", 0.4)]
     assert 0.86 <= statistics.fmean(one.is_held for one in found) <= 0.97
 
@@ -39,7 +39,7 @@ def test_kill_advice_spares_the_later_top_tenth(found: list[Outcome]) -> None:
 
 
 def draw_late_risers(seed: int, count: int = 40, rising: int = 4) -> list[Course]:
-    """Draw losses of which a tenth look like the others until 60 of 80 steps, then fall below all of them."""
+    """Draw losses, a tenth of which look like the others for 60 of 80 steps and then fall below all of them."""
     source = random.Random(seed)
     drawn: list[Course] = []
     for place in range(count):

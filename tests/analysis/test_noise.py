@@ -189,7 +189,7 @@ def test_too_few_repeats_get_no_verdict(values: list[list[float]], rule: str) ->
         assert (one.verdict, one.rule, one.low) == ("unknown", rule, None)
 
 
-def test_more_seeds_are_advised_only_if_they_would_decide() -> None:
+def test_more_seeds_are_recommended_only_if_they_would_decide() -> None:
     source = random.Random(14)
     values = [[source.gauss(0, 1) for _ in range(20)], [source.gauss(-1.5, 1) for _ in range(4)]]
     (_, judged) = judge_settings([Sample(one) for one in values], 0)
@@ -218,12 +218,12 @@ def test_ties_of_single_experiments_depend_on_how_many_are_ranked() -> None:
 @given(
     st.lists(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=5), min_size=2, max_size=5)
 )
-def test_huge_values_are_judged(values: list[list[float]]) -> None:
+def test_huge_values_get_verdicts(values: list[list[float]]) -> None:
     for judged in judge(values):
         assert judged is None or judged.verdict in ("different", "not shown", "unknown")
 
 
-def test_ranking_thousands_is_cheap() -> None:
+def test_ranking_thousands_is_fast() -> None:
     source = random.Random(15)
     values: Any = [[source.gauss(number / 500, 1) for _ in range(3)] for number in range(2000)]
     judged = judge(values)

@@ -10,7 +10,7 @@ from swanlab_mcp.analysis.setting_names import is_known_setting, simplify_key
 SETTINGS = ("lr", "batch_size", "weight_decay", "optimizer", "scheduler", "warmup_steps", "clip", "steps", "layers")
 VALUES = (0.003, 32, 0.01, "adamw", "cosine", 500, 1.0, 5000, 4)
 CHANGED = (0.03, 64, 0.1, "sgd", "linear", 100, 5.0, 1000, 8)
-# the same settings by the arguments of each framework, with values as it writes them, in the order of SETTINGS
+# the same settings as arguments of each framework, with values in its own form, in the order of SETTINGS
 FRAMEWORKS: dict[str, dict[str, Any]] = {
     "transformers": {
         "learning_rate": 0.003,
@@ -115,7 +115,7 @@ def test_arguments_of_frameworks_name_the_same_settings(framework: str) -> None:
         ("hidden_layer_size", "hidden size"),
     ],
 )
-def test_further_names_are_known(key: str, name: str) -> None:
+def test_other_framework_names_are_known(key: str, name: str) -> None:
     assert simplify_key(key) == name
     assert is_known_setting(key)
 
@@ -152,7 +152,7 @@ def test_short_name_means_the_setting_that_the_config_lacks(key: str, value: flo
 
 @pytest.mark.parametrize("key", ["keep_prob", "dropout_keep_prob", "dropout_keep", "no_dropout", "dropout.keep"])
 @pytest.mark.parametrize("value", [0.1, 0.5, 0.9])
-def test_share_that_is_kept_is_not_the_dropout(key: str, value: float) -> None:
+def test_keep_probability_is_not_dropout(key: str, value: float) -> None:
     others = [{"lr": 0.1, "width": 64, "dropout": one / 10} for one in range(1, 10)]
     space = build_space([{"lr": 0.1, "width": 64, key: value}, *others])
     assert not any(space.is_near_duplicate(0, place) for place in range(1, 10))

@@ -1,4 +1,4 @@
-"""Compare verdicts on realistic curves with a practitioner's; tests/evals/verdicts.py covers many more."""
+"""Compare verdicts on realistic curves with those of a practitioner; tests/evals/verdicts.py covers many more."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ def test_frameworks_of_many_fields_get_a_practitioners_verdict() -> None:
     assert [(one.framework, one.name) for one in outcomes if not one.agrees] == []
 
 
-def test_score_decides_where_a_policy_is_trained() -> None:
+def test_score_decides_if_a_policy_is_trained() -> None:
     source = random.Random(4)
     curves = {"game_score": [abs(source.gauss(5, 1)) for _ in range(200)], "loss__policy": [source.gauss(0, 1)] * 200}
     assert find_kinds(judge_values(**curves)) == {"never_learned"}
 
 
 @pytest.mark.parametrize(("gain", "healthy"), [(0, 0), (10, 100)])
-def test_level_reward_in_slow_noise_is_seldom_called_healthy(gain: float, healthy: int) -> None:
+def test_flat_reward_in_slow_noise_is_seldom_called_healthy(gain: float, healthy: int) -> None:
     counts = 0
     for seed in range(100):
         source = random.Random(seed)
@@ -110,7 +110,7 @@ def test_non_finite_values_of_any_key_are_an_event(key: str) -> None:
     assert [(event.kind, event.step) for event in found.events] == [("non_finite", 40)]
 
 
-def test_constants_and_values_before_the_first_update_are_not_judged() -> None:
+def test_constants_and_values_before_the_first_update_are_ignored() -> None:
     loss = [0.0] * 50 + [2 * math.exp(-place / 20) for place in range(100)]
     assert judge_values(train__loss=loss, lr=[0.1] * 150).health == "healthy"
     assert judge_values(val__loss=[0.0] * 150, train__loss=loss).health == "healthy"
@@ -130,7 +130,7 @@ def test_reward_that_swings_between_extremes_is_unstable() -> None:
     assert find_kinds(judge_values(reward=reward))
 
 
-def test_validation_that_stays_level_while_training_halves_is_reported() -> None:
+def test_flat_validation_while_training_halves_is_reported() -> None:
     source = random.Random(2)
     train = [0.2 + 2 * math.exp(-place / 10) for place in range(60)]
     level = [1.9 + source.gauss(0, 0.03) for _ in range(60)]
@@ -152,18 +152,18 @@ def test_validation_that_stays_level_while_training_halves_is_reported() -> None
         ("val/loss", 0.7, 0.0, ""),
     ],
 )
-def test_held_out_result_that_never_moves_is_reported(key: str, level: float, noise: float, kind: str) -> None:
+def test_held_out_result_that_never_changes_is_reported(key: str, level: float, noise: float, kind: str) -> None:
     source = random.Random(4)
     train = [0.02 + 2 * math.exp(-place / 100) for place in range(600)]
     held_out = [level + source.gauss(0, noise) for _ in range(30)]
     curves = [read_curve("train/loss", range(600), train), read_curve(key, range(0, 600, 20), held_out)]
     assert find_kinds(judge(curves)) == ({kind} if kind else set())
-    # an absent class or a second metric does not matter if another held-out metric improves
+    # a missing class or a second metric does not matter if another held-out metric improves
     rising = [0.7 * (1 - math.exp(-place / 4)) for place in range(30)]
     assert not find_kinds(judge([*curves, read_curve("val/mIoU", range(0, 600, 20), rising)]))
 
 
-def test_noisy_validation_that_is_better_than_its_start_is_no_warning() -> None:
+def test_noisy_validation_better_than_its_start_gives_no_warning() -> None:
     train = [0.3 + math.exp(-place / 15) for place in range(100)]
     for seed in range(20):
         noise = walk(seed, 100, 0.3)
@@ -182,7 +182,7 @@ def test_explosion_starts_when_the_loss_leaves_the_noise() -> None:
     assert 590 <= event.step <= 680
 
 
-def test_harmless_learning_rate_jump_is_information() -> None:
+def test_harmless_learning_rate_jump_is_only_information() -> None:
     loss = [math.exp(-place / 100) for place in range(600)]
     rate = [0.1 if place < 300 else 0.5 for place in range(600)]
     found = judge_values(train__loss=loss, lr=rate)
@@ -190,7 +190,7 @@ def test_harmless_learning_rate_jump_is_information() -> None:
     assert found.health == "healthy"
 
 
-def test_further_frameworks_get_a_practitioners_verdict() -> None:
+def test_other_frameworks_get_a_practitioners_verdict() -> None:
     outcomes = list(judge_drawn(11, draw_further))
     healthy = [one for one in outcomes if one.is_healthy]
     ill = [one for one in outcomes if not one.is_healthy]
@@ -219,7 +219,7 @@ def test_correlated_reward_noise_is_not_a_collapse(kept: float, size: int) -> No
     assert alarms <= 2
 
 
-def test_level_reward_in_correlated_noise_is_not_unstable() -> None:
+def test_flat_reward_in_correlated_noise_is_not_unstable() -> None:
     noises = [walk(seed, size, kept) for kept in (0.95, 0.98, 0.99) for size in (100, 300) for seed in range(40)]
     assert sum("unstable" in find_kinds(judge_values(rollout__ep_rew_mean=noise)) for noise in noises) <= 5
 
@@ -251,7 +251,7 @@ def test_collapse_in_correlated_noise_is_found() -> None:
 
 
 @pytest.mark.parametrize("size", [5, 8, 11])
-def test_slow_noise_of_few_points_is_not_overfitting(size: int) -> None:
+def test_slow_noise_in_few_points_is_not_overfitting(size: int) -> None:
     alarms = sum("worsening" in find_kinds(judge_values(eval__loss=walk(seed, size, 0.9))) for seed in range(400))
     assert alarms <= 0.05 * 400
 
@@ -319,7 +319,7 @@ def test_noisy_validation_loss_that_rises_for_long_is_overfitting() -> None:
     assert found >= 18
 
 
-def test_quick_fall_of_a_win_rate_for_good_is_a_collapse() -> None:
+def test_lasting_fall_of_a_win_rate_is_a_collapse() -> None:
     for seed in range(10):
         noise = walk(seed, 60, 0.0)
         rate = [0.3 + 0.6 / (1 + math.exp(4 - place / 3)) - 0.7 * min(1, max(0, place - 30) / 6) for place in range(60)]
@@ -336,7 +336,7 @@ def test_part_of_a_held_out_loss_is_outweighed_by_the_other_part_and_a_quality()
         assert find_kinds(judge_values(**metrics)) == kinds
 
 
-def test_success_rate_in_noise_never_learned_whatever_its_split() -> None:
+def test_noisy_success_rate_never_learned_in_any_split() -> None:
     source = random.Random(5)
     rate = [max(0.0, 0.02 + source.gauss(0, 0.015)) for _ in range(100)]
     curves = {
@@ -354,14 +354,14 @@ def test_entropy_loss_that_rises_to_zero_is_an_entropy_collapse() -> None:
         assert find_kinds(judge_values(**curves)) == {"entropy_collapse"}
 
 
-def test_loss_that_stays_level_to_the_end_is_a_plateau() -> None:
+def test_loss_that_is_flat_at_the_end_is_a_plateau() -> None:
     loss = [2 * math.exp(-place / 10) + 0.2 + (place % 5) / 1000 for place in range(200)]
     found = judge_values(train__loss=loss)
     (plateau,) = [event for event in found.events if event.kind == "plateau"]
     assert (found.health, plateau.severity, 30 <= plateau.step <= 60) == ("healthy", "info", True)
 
 
-def test_full_memory_is_information() -> None:
+def test_full_memory_is_only_information() -> None:
     loss = [2 * math.exp(-place / 10) + 0.2 for place in range(60)]
     percent = [99.0 if place == 30 else 60.0 for place in range(60)]
     curves = [read_curve("loss", range(60), loss)]

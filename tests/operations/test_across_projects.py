@@ -1,4 +1,4 @@
-"""References to experiments of several projects and workspaces, in one call."""
+"""Use experiments from several projects and workspaces in a single call."""
 
 from __future__ import annotations
 
@@ -215,7 +215,7 @@ async def test_clone_names_its_original(across: Settings, state: State) -> None:
     first = next(one for one in state.projects if one.name == "first")
     state.add_experiment(second, "copy", cuid="copy1", clone_of=(first, first.experiments[-1]))
     reply = await call(across, "get_experiment", exp_cuid="copy1")
-    assert "A clone: its metrics are those of alpha (kites-test3/first/run1)." in reply["notes"]
+    assert "This is a clone; its metrics are those of alpha (kites-test3/first/run1)." in reply["notes"]
     first.experiments.pop()
     reply = await call(across, "get_experiment", exp_cuid="copy1")
-    assert "A clone of run1, which could not be read." in reply["notes"]
+    assert "This is a clone of run1, which could not be read." in reply["notes"]

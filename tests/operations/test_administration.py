@@ -1,4 +1,4 @@
-"""get_server_info: what a root key may know about a self-hosted server; everybody else is refused."""
+"""get_server_info describes a self-hosted server to a root key and refuses every other key."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture
 def admin(settings: Settings, state: State) -> Settings:
-    # two people have the same name, and two projects of different workspaces too
+    # two people have the same name, and so do two projects in different workspaces
     for number in range(3):
         state.add_user(f"ann{number}", "Ann", api_key=f"key-{number}")
         state.add_project(state.add_workspace(f"ann{number}", kind="PERSON"), "mnist", visibility="PRIVATE")

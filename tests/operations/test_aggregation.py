@@ -24,7 +24,7 @@ RATES = (0.001, 0.01, 0.1)
 
 @pytest.fixture
 def state(state: State) -> State:
-    """60 experiments of 3 rates and 2 users; some run, crashed, lack the metric or have only NaN."""
+    """Return 60 experiments with 3 rates and 2 users; some are running, crashed, lack the metric or only have NaN."""
     project = state.add_project(state.workspaces[0], "sweep", cuid="sweep")
     source = random.Random(3)
     for number in range(60):
@@ -151,7 +151,7 @@ async def test_known_metric_is_aggregated_without_the_unknown_one(settings: Sett
     assert "has a metric 'vall/acc'. Similar names: val/acc." in text_of(result)
 
 
-async def test_measured_values_form_no_groups(settings: Settings) -> None:
+async def test_measured_values_cannot_form_groups(settings: Settings) -> None:
     async with session(settings) as client:
         result = await client.call_tool("aggregate_experiments", {"project": "sweep", "group_by": ["metric.val/acc"]})
     assert result.is_error
@@ -159,14 +159,14 @@ async def test_measured_values_form_no_groups(settings: Settings) -> None:
 
 
 @pytest.mark.parametrize("field", ["created", "finished", "duration"])
-async def test_moments_form_no_groups_but_periods_do(settings: Settings, field: str) -> None:
+async def test_times_cannot_form_groups_but_periods_can(settings: Settings, field: str) -> None:
     async with session(settings) as client:
         result = await client.call_tool("aggregate_experiments", {"project": "sweep", "group_by": [field]})
     assert result.is_error
     assert f"cannot be grouped by {field}. Group by day, week or month" in text_of(result)
 
 
-async def test_suggested_fields_are_those_that_form_groups(settings: Settings) -> None:
+async def test_suggestions_name_only_fields_that_form_groups(settings: Settings) -> None:
     async with session(settings) as client:
         result = await client.call_tool("aggregate_experiments", {"project": "sweep", "group_by": ["wekk"]})
     assert "Did you mean week?" in text_of(result)

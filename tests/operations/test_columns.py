@@ -1,4 +1,4 @@
-"""Config columns of lists: the keys that differ, not the whole config."""
+"""Lists show the config keys that differ instead of the full config."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CONSTANT = {f"argument_{number}": "x" * 50 for number in range(200)}
 
 @pytest.fixture
 def state(state: State) -> State:
-    """Return a project with configs as large as those of transformers."""
+    """Return a project whose configs are as large as those of transformers."""
     project = state.add_project(state.workspaces[0], "large", cuid="large")
     for number in range(30):
         varying = {"learning_rate": 10.0**-number, "optim": {"name": ("adam", "sgd")[number % 2]}, "seed": number}
@@ -63,7 +63,7 @@ async def test_fields_choose_config_keys(settings: Settings) -> None:
 
 
 @pytest.mark.usefixtures("state")
-async def test_python_lists_keep_the_whole_config(host: str) -> None:
+async def test_python_lists_contain_the_full_config(host: str) -> None:
     with OpenApi(api_key="test-key", host=host) as api:
         listed = api.list_project_exps("large").data
         found = api.find_experiments("large", [{"field": "name", "op": "=", "value": "run-1"}]).data
@@ -87,7 +87,7 @@ def test_every_key_is_shown_named_or_counted(values: list[Any], most: int) -> No
 
 
 @given(configs)
-def test_all_keys_pick_the_whole_config(config: Any) -> None:
+def test_all_keys_select_the_full_config(config: Any) -> None:
     assert flatten(pick_keys(config, set(flatten(config)))) == flatten(config)
 
 
@@ -175,7 +175,7 @@ async def test_filters_accept_a_quoted_key(settings: Settings, state: State, fie
     assert [row["cuid"] for row in found.structured_content["data"]] == ["run2"]
 
 
-async def test_settings_that_decide_a_training_come_first(settings: Settings, state: State) -> None:
+async def test_important_training_settings_come_first(settings: Settings, state: State) -> None:
     project = state.add_project(state.workspaces[0], "mixed")
     for number in range(4):
         config: dict[str, Any] = {
@@ -265,7 +265,7 @@ async def test_columns_keep_their_order_if_the_first_row_lacks_one(settings: Set
     assert "profile.config.a | profile.config.b | profile.config.c" in text_of(answer)
 
 
-async def test_list_of_19_runs_is_short() -> None:
+async def test_list_of_19_runs_is_compact() -> None:
     for tool in ("list_project_exps", "find_experiments"):
         async with session(DEMO) as client:
             listed = await client.call_tool(tool, {"project": "digits-mlp"})

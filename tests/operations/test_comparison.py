@@ -181,7 +181,7 @@ async def test_comparison_of_two_shows_only_differences() -> None:
     assert "\n  config.lr | [0.1,1]\n" in reply["text"]
 
 
-async def test_comparison_of_ten_keeps_the_budget() -> None:
+async def test_comparison_of_ten_stays_within_the_budget() -> None:
     reply = await compare(DEMO, project="digits-mlp", exp_cuids=TEN)
     data, text = reply["data"], reply.pop("text")
     assert count_tokens(text) <= 1500
@@ -273,14 +273,14 @@ async def test_omitted_differences_are_counted_and_secrets_masked(settings: Sett
 async def test_associations_report_their_sample_size(settings: Settings) -> None:
     reply = await compare(settings, project="study", exp_cuids=[f"run-{number}" for number in range(8)])
     first = reply["data"]["associations"][0]
-    # one has no points, and the loss of another became NaN
+    # one experiment has no points, and the loss of another became NaN
     assert (first["strength"], first["n"], len(first["varies_with"])) == (1.0, 6, 3)
     assert "secret" not in reply["text"]
     apart = "The associations exclude 2 experiments that are broken, unfinished, short or have no finite value."
     assert apart in reply["notes"]
 
 
-async def test_associations_leave_out_crashed_and_killed_experiments(settings: Settings, state: State) -> None:
+async def test_associations_exclude_crashed_and_killed_experiments(settings: Settings, state: State) -> None:
     project = state.add_project(state.workspaces[0], "killed")
     states = ["FINISHED"] * 5 + ["CRASHED", "ABORTED", "RUNNING"]
     for number, ended in enumerate(states):
@@ -343,7 +343,7 @@ async def test_system_metrics_have_units(settings: Settings, state: State, count
     assert [line for line in reply["text"].splitlines() if "__swanlab__.gpu.0.power" in line and "W" in line]
 
 
-async def test_many_runs_read_well() -> None:
+async def test_many_runs_are_easy_to_read() -> None:
     every = [{"field": "created", "op": ">", "value": "2020-01-01"}]
     reply = await compare(DEMO, project="digits-mlp", filters=every, metrics=["val/acc"])
     lines = [line.strip() for line in reply["text"].splitlines()]

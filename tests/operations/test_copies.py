@@ -30,7 +30,7 @@ def age(folder: Path, seconds: float) -> None:
 
 @pytest.fixture
 def both(settings: Settings, tmp_path: Path) -> Settings:
-    """Return settings of an account with runs on this machine."""
+    """Return the settings of an account that also has runs on this machine."""
     log_dir = tmp_path / "swanlog"
     shutil.copytree(RUNS / "0.10.3-online", log_dir)
     age(log_dir, 86400)
@@ -204,7 +204,7 @@ async def test_silent_cloud_delays_only_the_first_answer_about_a_run_on_disk(
     assert asked <= 1
 
 
-async def test_seeded_id_of_another_project_is_no_copy(settings: Settings, state: State, tmp_path: Path) -> None:
+async def test_seeded_id_in_another_project_is_not_a_copy(settings: Settings, state: State, tmp_path: Path) -> None:
     name = "yiojj5h7cbmp6aug1vgng"
     shutil.copytree(RUNS / "0.7.20-offline", tmp_path / "swanlog")
     project = state.add_project(state.workspaces[0], "sweep")

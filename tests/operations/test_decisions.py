@@ -1,4 +1,4 @@
-"""compare_experiments with a baseline: keep, discard, or run more seeds, as rank_experiments judges."""
+"""compare_experiments with a baseline decides whether to keep, discard or run more seeds, as in rank_experiments."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture
 def state(state: State) -> State:
-    """A sweep with repeats: `up` is better than `base`, `down` worse, `near` a little better, `single` has one seed."""
+    """Return a sweep: `up` is better than `base`, `down` is worse, `near` a little better, `single` has one seed."""
     project = state.add_project(state.workspaces[0], "loop", cuid="loop")
     source = random.Random(4)
     levels = {"base": (0.1, 0.80, 5), "up": (0.2, 0.90, 4), "down": (0.3, 0.70, 4), "near": (0.4, 0.808, 2)}
@@ -54,7 +54,7 @@ async def compare(settings: Settings, **arguments: Any) -> Any:
         ("running", "cannot tell", "running"),
     ],
 )
-async def test_setting_is_kept_or_discarded_as_the_ranking_judges(
+async def test_setting_is_kept_or_discarded_as_in_the_ranking(
     settings: Settings, name: str, decision: str, why: str
 ) -> None:
     result = await compare(settings, exp_cuids=[name], baseline="base-2")

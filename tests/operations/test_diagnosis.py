@@ -318,14 +318,14 @@ async def test_negative_values_and_falling_qualities_are_described(settings: Set
     assert detail["below"]["divergence"].startswith("best -4.667 at step 1631, worse from step 1840 without recovery, ")
     assert detail["below"]["divergence"].endswith("final level -4.204 (+10%)")
     assert detail["reward"]["collapse"].startswith("best -33.27 at step 731, falls from step 899 without recovery")
-    assert detail["reward"]["collapse"].endswith("level at the end -79.8")
+    assert detail["reward"]["collapse"].endswith("final level -79.8")
     assert detail["drop"]["spike"].startswith("0.619 below its neighbours")
     assert reply["burst"]["causes"][0]["evidence"] == "episode_reward was 1e+07 just before step 203"
     assert detail["minus"]["non_finite"].startswith("first -infinity; 200 of 400")
     assert "best at its first point (-5)" in reply["start"]["causes"][0]["evidence"]
 
 
-async def test_rules_name_the_evidence_and_the_drift_of_lasting_noise(settings: Settings, state: State) -> None:
+async def test_rules_name_the_evidence_and_the_drift_of_slow_noise(settings: Settings, state: State) -> None:
     source = random.Random(3)
     calm = [math.exp(-step / 10) + source.gauss(0, 0.003) for step in range(60)]
     stepped = [*calm, *(0.3 + source.gauss(0, 0.06) for _ in range(40))]
@@ -448,7 +448,7 @@ async def test_handled_error_is_weak_evidence(settings: Settings, state: State) 
     assert killed["causes"][0]["cause"].startswith("another process or the system killed it")
 
 
-async def test_many_losses_leave_room_for_rate_gradient_and_memory(settings: Settings, state: State) -> None:
+async def test_many_losses_do_not_crowd_out_rate_gradient_and_memory(settings: Settings, state: State) -> None:
     metrics = {f"loss_{number}": series(learn(100, number)) for number in range(8)}
     metrics |= {f"acc{number}": series([1 - 0.3 * value for value in learn(100, number)]) for number in range(4)}
     metrics |= {f"__swanlab__.gpu.{card}.mem.pct": series([50.0 + card] * 100) for card in range(4)}
@@ -572,7 +572,7 @@ async def test_hostile_logs_are_only_data(settings: Settings, state: State) -> N
     assert not set("\x1b\u202e") & set(reply["text"])
 
 
-async def test_learning_rate_without_finite_values_is_no_error(settings: Settings, state: State) -> None:
+async def test_learning_rate_without_finite_values_raises_no_error(settings: Settings, state: State) -> None:
     rate = series([math.nan] * 200)
     add(state, "nan", {"loss": series([*learn(100), *[math.nan] * 100]), "learning_rate": rate})
     flat = [math.log(10) + random.Random(step).gauss(0, 0.01) for step in range(200)]

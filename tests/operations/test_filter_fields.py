@@ -1,4 +1,4 @@
-"""Filters on people, durations, relative times, missing fields and values that are not finite."""
+"""Filter by people, durations, relative times, missing fields and values that are not finite."""
 
 from __future__ import annotations
 
@@ -92,10 +92,10 @@ async def test_condition_chooses_experiments(
         (("metric.loss", "=", "low"), "compares different types of values"),
         (("config.lr", "in", ["high", "low"]), "compares different types of values"),
         (("metric.loss", ">", "NaN"), "compares different types of values"),
-        (("config.nested", "=", "sgd"), 'Its values are like {"a": 1}'),
+        (("config.nested", "=", "sgd"), 'Its values look like {"a": 1}'),
         (("config.nested", ">", 3), "compares different types of values"),
         (("labels", "<", "b"), "compares different types of values"),
-        (("config.lr", "=", "high"), "Its values are like 0.3"),
+        (("config.lr", "=", "high"), "Its values look like 0.3"),
         (("learning_rate", "=", 0.1), "Did you mean config.lr?"),
         (("config.lr", "is-null", 3), "'filters.0.value' must be omitted with is-null and not-null"),
         (("config.lr", "=", None), "'filters.0.value' is missing"),

@@ -1,4 +1,4 @@
-"""Alternatives, machines, clones, hidden experiments, and why a result is empty."""
+"""Filter by alternatives, machines, clones and visibility, and explain empty results."""
 
 from __future__ import annotations
 

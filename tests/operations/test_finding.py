@@ -222,7 +222,7 @@ async def test_unsupported_server_side_filters_read_the_full_list(settings: Sett
     # an empty result is verified, since a server can filter wrongly
     state.faults = [Fault(path="/runs/shows$", body=b"[]")]
     assert await find(settings, filters) == crashed
-    # many matches without profiles cost more than the list
+    # reading many matches without profiles costs more than reading the list
     state.faults = []
     assert len(await find(settings, [("created", ">", "2024-01-01")], page=1, size=20)) == 20
     assert not state.get_calls("/runs/run")
@@ -247,7 +247,7 @@ async def test_invalid_filter_names_valid_alternatives(settings: Settings) -> No
             ({"field": "lr", "op": "=", "value": 1}, "Did you mean config.lr"),
             ({"field": "depth", "op": "=", "value": 1}, "Did you mean config.model.depth"),
             ({"field": "los", "op": "=", "value": 1}, "Did you mean metric.loss"),
-            ({"field": "config.zzzzzz", "op": "=", "value": 1}, "The configs have config.lr, config.model.depth, "),
+            ({"field": "config.zzzzzz", "op": "=", "value": 1}, "The configs contain config.lr, config.model.depth, "),
             ({"field": "metric.lss", "op": ">", "value": 1}, "Similar names: loss."),
             ({"field": "config.lr", "op": ">", "value": "high"}, "compares different types"),
             ({"field": "created", "op": ">", "value": "yesterday"}, "'yesterday' is not a time"),

@@ -17,7 +17,7 @@ RUNNING = {"project": "sweep", "exp_cuid": "running", "metric": "val/loss"}
 
 @pytest.fixture
 def state(state: State) -> State:
-    """Return a project of 14 finished trainings of 80 steps and a running one at half of the steps."""
+    """Return a project with 14 finished runs of 80 steps, and a running experiment at half of the steps."""
     project = state.add_project(state.workspaces[0], "sweep", cuid="sweep")
     *finished, running = draw_trainings(7, 15)
     for number, one in enumerate(finished):
@@ -60,7 +60,7 @@ async def test_finished_experiment_shows_how_good_the_forecast_was(settings: Set
     assert found["actual"] == pytest.approx(draw_trainings(7, 15)[3].values[-1], rel=1e-3)
 
 
-async def test_metric_that_became_nan_is_killed(settings: Settings, state: State) -> None:
+async def test_nan_metric_gets_the_advice_to_kill(settings: Settings, state: State) -> None:
     running = next(one for one in state.projects[-1].experiments if one.cuid == "running")
     running.metrics["val/loss"] = [*running.metrics["val/loss"], (40, math.nan)]
     found = await ask(settings)
@@ -68,7 +68,7 @@ async def test_metric_that_became_nan_is_killed(settings: Settings, state: State
     assert "NaN" in found["reason"]
 
 
-async def test_broken_experiment_is_no_member_of_the_cohort(settings: Settings, state: State) -> None:
+async def test_broken_experiment_is_not_in_the_cohort(settings: Settings, state: State) -> None:
     project = state.projects[-1]
     points = [(step, 0.5 if step < 60 else math.nan) for step in range(80)]
     state.add_experiment(project, "broken", cuid="broken", config={"lr": 0.1}, metrics={"val/loss": points})
@@ -97,5 +97,5 @@ async def test_unknown_direction_gives_no_advice(settings: Settings, state: Stat
 async def test_impossible_forecast_explains_what_to_do(settings: Settings) -> None:
     assert "at least 3" in await refuse(settings, as_of_step=1)
     assert "larger until_step" in await refuse(settings, until_step=20)
-    assert "at step 79 already" in await refuse(settings, exp_cuid="run3")
+    assert "already at step 79" in await refuse(settings, exp_cuid="run3")
     assert "has a metric 'val/los'" in await refuse(settings, metric="val/los")

@@ -1,4 +1,4 @@
-"""What a diagnosis and the news say about records that later questions need: one line, only when true."""
+"""A diagnosis and the news say in one line which records are missing, and only if that is true."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ def write_log(state: State, count: int) -> None:
 
 @pytest.mark.parametrize("count", [0, 1, 999, 1000, 1001, 2000, 7000, 7500, 8000, 12_345])
 @pytest.mark.parametrize("expected", [True, False])
-async def test_log_end_is_found_with_and_without_a_reported_length(
+async def test_end_of_a_log_is_found_with_and_without_a_reported_length(
     settings: Settings, state: State, count: int, expected: bool
 ) -> None:
     write_log(state, count)

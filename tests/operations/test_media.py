@@ -151,7 +151,7 @@ async def test_invalid_media_requests_are_explained(settings: Settings, state: S
             "No such media were logged at step 120. The nearest steps with media: 50",
         ),
         ({"keys": ["smaples/image"]}, "Similar names among its 6: samples/image"),
-        ({"keys": ["loss"]}, "'loss' is a metric of numbers, not media. Use get_metrics."),
+        ({"keys": ["loss"]}, "'loss' is a numeric metric, not media. Use get_metrics."),
         ({"keys": ["grid"], "page": -1}, "'page'"),
         ({"keys": ["grid"], "size": 5}, "'size'"),
         ({"keys": []}, "'keys'"),

@@ -107,7 +107,7 @@ async def test_servers_that_cannot_answer_are_reported(settings: Settings, state
     assert "No experiment meets updated >" in text_of(result)
     async with session(settings) as client:
         result = await client.call_tool("find_experiments", {"project": "marks", "sort": "pin"})
-    assert "SwanLab does not report the field 'pin'" in text_of(result)
+    assert "SwanLab does not report the experiment field 'pin'" in text_of(result)
 
 
 async def test_runs_on_disk_are_left_out_and_named(settings: Settings) -> None:

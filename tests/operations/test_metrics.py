@@ -216,7 +216,7 @@ async def test_truncated_export_is_requested_again_and_then_an_error(
                 await read_points(client, CURVES, ["long"], exact=True)
 
 
-async def test_points_newer_than_the_summary_are_no_error(
+async def test_points_newer_than_the_summary_raise_no_error(
     settings: Settings, state: State, experiment: Experiment
 ) -> None:
     points: list[tuple[int, float]] = [(0, 1.0)]
@@ -283,7 +283,7 @@ async def test_exact_points_continue_without_loss(settings: Settings, experiment
 
 
 @pytest.mark.parametrize(("mode", "max_points"), [("exact", 2000), ("exact", 700), ("sampled", 2000)])
-async def test_reply_never_holds_more_points_than_fit(
+async def test_reply_never_contains_more_points_than_fit(
     settings: Settings, experiment: Experiment, mode: str, max_points: int
 ) -> None:
     found: list[int] = []

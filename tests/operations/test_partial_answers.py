@@ -1,4 +1,4 @@
-"""One unknown key or experiment among several: the others are answered, and a note names the unknown one."""
+"""If one of several keys or experiments is unknown, the others are answered and a note names it."""
 
 from __future__ import annotations
 

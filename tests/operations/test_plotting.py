@@ -1,4 +1,4 @@
-"""plot_metrics for assistants and with `-o` on the command line."""
+"""Use plot_metrics from an assistant, and on the command line with `-o`."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ async def plot(client: Any, **arguments: Any) -> tuple[bytes, str]:
 
 
 def read_rows(text: str) -> list[dict[str, str]]:
-    """Return the table of a reply, including columns common to all rows."""
+    """Return the table in a reply, including columns that all rows share."""
     lines = [line for line in text.splitlines()[1:] if not line.startswith("note: ")]
     shared: dict[str, str] = {}
     if lines[0].startswith("all rows: "):
@@ -401,7 +401,7 @@ async def test_third_number_colours_points_on_a_scale(settings: Settings, sweep:
     assert [row["colour"] for row in read_rows(text)] == shown
     assert f"1 experiment without a finite value for {by.removeprefix('metric.')} is shown in grey." in text
     assert len({png, plain, grouped}) == 3
-    # the bar has the colours of its two ends, and other pictures have not
+    # the bar shows the colours of its two ends, which other pictures lack
     for picture, is_scaled in ((png, True), (plain, False), (grouped, False)):
         image = Image.open(io.BytesIO(picture)).convert("RGB")
         colours: Any = image.getcolors(image.width * image.height)

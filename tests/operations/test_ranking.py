@@ -85,7 +85,7 @@ async def test_demo_ranking_reports_seed_noise() -> None:
     }
 
 
-async def test_loss_is_ranked_ascending_and_nan_is_set_apart() -> None:
+async def test_loss_is_ranked_ascending_and_nan_is_not_ranked() -> None:
     reply = await rank(DEMO, project="digits-mlp", metric="val/loss", page=2)
     assert (await rank(DEMO, project="digits-mlp", metric="val/loss"))["data"][0]["name"] == "lr-0.1"
     apart = {row["name"]: row["apart"] for row in reply["data"] if "apart" in row}
@@ -114,7 +114,7 @@ async def test_repeats_are_ranked_as_a_setting_with_a_verdict() -> None:
     assert "Listed after the 11 ranked settings: 1 crashed, 1 no end recorded, 1 aborted, 1 broken." in notes
 
 
-async def test_each_page_of_settings_is_judged_against_the_first() -> None:
+async def test_each_page_of_settings_is_compared_with_the_first() -> None:
     second = await rank(DEMO, project="digits-mlp", metric="val/acc", by_seed=True, page=2, size=5)
     assert [row["rank"] for row in second["data"]] == [6, 7, 8, 9, 10]
     assert [row["verdict"] for row in second["data"]] == ["cannot tell", "cannot tell", "real", "real", "real"]
@@ -322,7 +322,7 @@ async def test_settings_are_counted_and_named_as_settings(settings: Settings, sw
         sweep.add(f"run-{number}", 0.8 + number / 10, {"lr": 0.1 * (1 + number // 2), "seed": number % 2})
     sweep.add("run-4", 0.9, {"lr": 0.1, "seed": 2}, state="CRASHED")
     reply = await sweep.rank(settings)
-    # the crashed run repeats the second setting, but is in no mean and names no setting
+    # the crashed run repeats the second setting, but counts in no mean and names no setting
     shown = [(row["name"], row.get("best"), row["value"], row.get("n"), row.get("apart")) for row in reply["data"]]
     assert shown == [
         ("lr=0.2", "run-3", 1.05, 2, None),
@@ -454,7 +454,7 @@ async def test_without_repeats_a_baseline_decides_nothing(settings: Settings, sw
     assert [row["verdict"] for row in rows] == ["cannot tell"] * 3 + ["baseline"]
 
 
-async def test_more_seeds_are_advised_if_they_would_decide(settings: Settings, sweep: Sweep) -> None:
+async def test_more_seeds_are_recommended_if_they_would_decide(settings: Settings, sweep: Sweep) -> None:
     source = random.Random(2)
     for number in range(8):
         sweep.add(f"base-{number}", 0.80 + source.gauss(0, 0.01), {"lr": 0.1, "seed": number})
@@ -505,7 +505,7 @@ async def test_broken_run_is_not_ranked_first(
     assert any("lucky" in note and "best value: 0.9" in note for note in reply["notes"])
 
 
-async def test_ranked_metric_with_an_earlier_nan_is_set_apart(settings: Settings, sweep: Sweep) -> None:
+async def test_ranked_metric_with_an_earlier_nan_is_excluded(settings: Settings, sweep: Sweep) -> None:
     sweep.add("good", 0.8, {"lr": 0.1})
     sweep.add("odd", 0.9, {"lr": 0.2}, more={"val/acc": [(0, 0.1), (10, math.nan), (20, 0.9), (30, 0.8)]})
     reply = await sweep.rank(settings, by_seed=False)
@@ -551,7 +551,7 @@ async def test_losses_that_need_not_fall_are_checked_for_nan(
     reply = await sweep.rank(settings, by_seed=False, size=100, page=1 if count < 100 else 2)
     broken = {row["name"]: row["apart"] for row in reply["data"] if "apart" in row}
     assert broken.keys() == {"run-001"}
-    # of many runs, points are not read of those that are broken by their last values
+    # among many runs, points are not read if the last values already show a breakage
     has_step = count < 100 or "norm" in key
     words = "became NaN or infinite at step 41" if has_step else "has NaN or infinite values"
     assert broken["run-001"] == f"broken: {key} {words}"
@@ -568,7 +568,7 @@ async def test_gradient_norms_that_recover_are_healthy(settings: Settings, sweep
     assert not any("apart" in row for row in reply["data"])
 
 
-async def test_non_finite_values_of_the_deciding_metric_are_set_apart(settings: Settings, sweep: Sweep) -> None:
+async def test_non_finite_values_in_the_deciding_metric_are_excluded(settings: Settings, sweep: Sweep) -> None:
     test = [(step, step / 100) for step in range(40)]
     for number in range(3):
         held_out = [(step, math.nan if number == 1 and step > 30 else 2 - step / 40) for step in range(40)]
@@ -578,7 +578,7 @@ async def test_non_finite_values_of_the_deciding_metric_are_set_apart(settings: 
     assert broken == {"run-1": "broken: val/loss became NaN or infinite at step 31"}
 
 
-async def test_every_page_sets_the_same_broken_runs_apart(settings: Settings, sweep: Sweep) -> None:
+async def test_every_page_excludes_the_same_broken_runs(settings: Settings, sweep: Sweep) -> None:
     steady = [(step, 2 - step / 40) for step in range(40)]
     grown = [*steady[:30], *((step, 9.0) for step in range(30, 40))]
     passing = [*steady[:20], (20, math.nan), *steady[21:]]
@@ -638,7 +638,7 @@ async def test_points_are_read_again_for_a_loss_that_only_leading_runs_logged(se
 async def test_losses_that_only_leading_runs_logged_are_checked(settings: Settings, sweep: Sweep) -> None:
     lost = [(0, 1.0), (10, math.nan)]
     for number in range(110):
-        # neither the newest nor the oldest ones
+        # neither the newest nor the oldest experiments
         is_leading = 50 <= number < 55
         more = {"train/loss": lost if number == 51 else [(0, 1.0), (10, 0.5)]} if is_leading else {}
         sweep.add(f"run-{number:03d}", 0.5 + number / 1000 + 0.2 * is_leading, {"lr": number}, more=more)
@@ -655,7 +655,7 @@ async def test_noise_of_one_setting_is_singular(settings: Settings, sweep: Sweep
     assert any("from 1 of 1 setting (df 2)" in note for note in reply["notes"])
 
 
-async def test_values_are_read_at_the_best_step_of_another_metric(settings: Settings, sweep: Sweep) -> None:
+async def test_values_are_taken_at_the_best_step_of_another_metric(settings: Settings, sweep: Sweep) -> None:
     test = [(0, 0.2), (10, 0.6), (20, 0.9)]
     sweep.add("a", 0.8, {"lr": 0.1}, more={"test/acc": test})
     sweep.add("b", 0.7, {"lr": 0.2}, more={"test/acc": [(0, 0.2), (12, 0.9)]})

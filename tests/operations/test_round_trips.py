@@ -49,7 +49,7 @@ QUESTIONS: dict[str, tuple[str, dict[str, Any], tuple[tuple[str, int], ...]]] = 
 
 @pytest.fixture(scope="module")
 def world() -> State:
-    """Return 12 projects of 250 experiments in two workspaces; four of them are called deep."""
+    """Return 12 projects with 250 experiments in two workspaces; four projects are called deep."""
     state = State()
     state.add_user("kites-test3")
     spaces = [state.add_workspace(name, kites_test3="OWNER") for name in ("kites-test3", "kites-test2")]
@@ -82,7 +82,7 @@ def api(host: str) -> Iterator[OpenApi]:
 
 @contextmanager
 def in_one_round(state: State, *rounds: tuple[str, int]) -> Iterator[None]:
-    """Answer no request to a path of a round before all requests of the round have arrived."""
+    """Answer no request in a round before all requests of that round have arrived."""
     state.calls.clear()
     for path, count in rounds:
         state.faults.append(hold(path, count))
@@ -114,7 +114,7 @@ def test_question_about_everything_takes_three_round_trips(question: str, state:
 
 @pytest.fixture
 def twins(state: State) -> Iterator[Project]:
-    """Return a project of two settings with two seeds each."""
+    """Return a project with two settings and two seeds for each."""
     project = state.add_project(state.workspaces[0], "twins")
     for number in range(4):
         metrics = {"val/acc": [(step, number / 9 + step / 99) for step in range(9)], "train/loss": [(0, 0.5), (8, 0.1)]}

@@ -217,7 +217,7 @@ async def test_requests_grow_only_with_pages(world: Settings, state: State) -> N
     assert len(state.calls) - closely <= 12 * (math.ceil(len(members(state)) / 1200) * 2 + 2) + 4
 
 
-async def test_unreadable_project_is_named_and_the_others_answer(world: Settings, state: State) -> None:
+async def test_unreadable_project_is_named_and_the_others_are_answered(world: Settings, state: State) -> None:
     state.faults.append(Fault("/sweep05/runs", status=403, times=None))
     for tool, arguments in (
         ("find_experiments", {"filters": [{"field": "config.lr", "op": "=", "value": "0.1"}]}),
@@ -231,7 +231,7 @@ async def test_unreadable_project_is_named_and_the_others_answer(world: Settings
         assert "sweep05/" not in json.dumps(reply["data"])
 
 
-async def test_misspelt_project_gets_near_names(world: Settings) -> None:
+async def test_misspelt_project_gets_similar_names(world: Settings) -> None:
     reply = await call(world, "find_experiments", project="kites-test3/sweep00, kites-test3/sweep002", size=5)
     (note,) = [one for one in reply["notes"] if one.startswith("Incomplete")]
     assert "Did you mean" in note
@@ -248,7 +248,7 @@ async def test_field_of_one_project_filters_all(world: Settings) -> None:
     assert {row["cuid"] for row in reply["data"]} == {"kites-test2/sweep03/c03x0", "kites-test2/sweep03/c03x1"}
 
 
-async def test_name_alone_finds_an_experiment_anywhere(world: Settings, state: State) -> None:
+async def test_name_without_a_project_finds_an_experiment_anywhere(world: Settings, state: State) -> None:
     state.add_experiment(state.projects[-1], "needle", cuid="needle1")
     both = replace(world, log_dirs=(DEMO,))
     filters = [{"field": "name", "op": "=", "value": "needle"}]
@@ -274,7 +274,7 @@ async def test_run_in_cloud_and_on_disk_counts_once(world: Settings, state: Stat
     assert "1 run is both in the cloud and on this machine; only the copy in the cloud counts." in reply["notes"]
 
 
-async def test_other_training_with_the_same_id_is_not_hidden(world: Settings, state: State) -> None:
+async def test_other_run_with_the_same_id_is_not_hidden(world: Settings, state: State) -> None:
     disk = replace(world, log_dirs=(DEMO,))
     local = await call(disk, "find_experiments", project="local/digits-mlp")
     project = state.add_project(state.workspaces[0], "digits-mlp")
@@ -283,7 +283,7 @@ async def test_other_training_with_the_same_id_is_not_hidden(world: Settings, st
     assert [row["count"] for row in reply["data"]] == [len(local["data"]) + 1]
 
 
-async def test_equal_configs_of_two_projects_are_no_repeats(world: Settings) -> None:
+async def test_equal_configs_in_two_projects_are_not_repeats(world: Settings) -> None:
     reply = await call(
         world,
         "rank_experiments",

@@ -37,7 +37,7 @@ def draw_config(source: random.Random) -> dict[str, Any]:
 
 
 def rename(config: dict[str, Any], source: random.Random) -> dict[str, Any]:
-    """Return a near-duplicate: another seed, a rate 2 % off, keys renamed, nested, in logarithms and reordered."""
+    """Return a near-duplicate: another seed, a rate 2 % off, and keys renamed, nested, reordered or in logarithms."""
     given = {**config, "seed": source.randrange(10_000), "lr": config["lr"] * source.uniform(0.98, 1.02)}
     names = {key: source.choice([key, *RENAMED.get(key, [])]) for key in given}
     made: dict[str, Any] = {}
@@ -137,7 +137,7 @@ async def test_setting_that_no_experiment_records_is_new_unless_it_is_off(
     assert [row["name"] for row in rows if row["near_duplicate"]] == (["lr-0.01"] if is_tried else [])
 
 
-async def test_setting_of_one_experiment_is_no_default_of_the_others(settings: Settings, state: State) -> None:
+async def test_setting_of_one_experiment_is_not_the_default_of_others(settings: Settings, state: State) -> None:
     config = {"optim": {"lr": 0.01, "name": "adam"}, "batch_size": 32, "seed": 9}
     add_run(state, state.projects[-1], "ema", {**config, "use_ema": True}, 0.1)
     rows, _ = await ask(settings, exp_cuid="ema", size=2)
@@ -179,7 +179,7 @@ async def test_repeats_count_as_one_setting_and_few_cannot_tell(settings: Settin
     assert any("2 settings with a result" in note for note in notes)
 
 
-async def test_settings_of_several_projects_are_related_within_each(settings: Settings, state: State) -> None:
+async def test_settings_are_associated_within_each_project(settings: Settings, state: State) -> None:
     add_sweep(state, "wide", 24)
     add_sweep(state, "other", 24, level=100.0)
     rows, notes = await ask(settings, project="wide,other", metric="val/loss")
@@ -199,7 +199,7 @@ async def test_untried_values_and_unvaried_settings_are_named(settings: Settings
     assert any("was never varied: all experiments have adam, so the effect of lion" in note for note in notes)
 
 
-async def test_unknown_metric_is_refused_with_near_names(settings: Settings) -> None:
+async def test_unknown_metric_is_refused_with_similar_names(settings: Settings) -> None:
     async with session(settings) as client:
         result = await client.call_tool("find_similar_experiments", {"project": "sweep", "metric": "val/los"})
     assert result.is_error

@@ -1,4 +1,4 @@
-"""Verdicts on runs on disk are those on the same runs in the cloud."""
+"""Runs on disk get the same verdicts as the same runs in the cloud."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from tests.run_files import BEGAN, encode_finish, encode_point, write_run
 
 pytestmark = pytest.mark.anyio
 
-# what differs by nature
+# fields that differ between disk and cloud by design
 _OWN = ("link", "cuid", "project")
 _EVERY = 6
 
 
 def write_metrics(folder: Path, name: str, metrics: Mapping[str, Series]) -> None:
-    """Write a run with the points in the order of their steps, as a training logs them."""
+    """Write a run with its points in step order, as training code logs them."""
     points = sorted(
         (step, key, value)
         for key, (steps, values) in metrics.items()
@@ -92,7 +92,7 @@ async def test_non_finite_values_on_disk_get_the_verdicts_of_the_cloud(
         assert disk == cloud, (name, runs[name].keys())
 
 
-async def test_rankings_on_disk_set_the_same_runs_apart_as_in_the_cloud(
+async def test_rankings_on_disk_exclude_the_same_runs_as_in_the_cloud(
     settings: Settings, state: State, tmp_path: Path
 ) -> None:
     steps = list(range(60))

@@ -35,7 +35,7 @@ def settings(settings: Settings) -> Settings:
 
 @pytest.fixture
 def state(state: State) -> State:
-    """Two running experiments and one that ended before."""
+    """Return two running experiments and one that has already ended."""
     project = state.add_project(state.workspaces[0], "night", cuid="night")
     for name, ending in (("ended", "FINISHED"), ("first", "RUNNING"), ("second", "RUNNING")):
         points = [(step, 1 / (1 + step)) for step in range(10)]
@@ -44,7 +44,7 @@ def state(state: State) -> State:
 
 
 def after_the_first_poll(state: State, change: Callable[[], object]) -> None:
-    """Change the world when the list of experiments is requested for the second time."""
+    """Call `change` when the list of experiments is requested for the second time."""
     looks = iter(range(100))
     state.faults = [Fault(LISTED, then=lambda: change() if next(looks) == 1 else None)]
 

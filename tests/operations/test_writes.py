@@ -45,7 +45,7 @@ def names(project: Project) -> list[str]:
 
 
 def changes(state: State) -> list[str]:
-    """Return all requests that change data: neither reads nor logins."""
+    """Return all requests that change data, without reads and logins."""
     calls = [call for call in state.calls if call.method != "GET" and "login" not in call.raw_path]
     return [f"{call.method} {call.path}" for call in calls]
 
@@ -221,7 +221,7 @@ async def test_confirmation_is_valid_for_a_single_call(writable: Settings, state
     assert changes(state) == ["POST /api/project"]
 
 
-async def test_confirmation_is_void_when_its_experiments_change(
+async def test_confirmation_is_invalid_when_its_experiments_change(
     writable: Settings, state: State, project: Project
 ) -> None:
     arguments = {"project": "kites-test2/mnist", "exp_cuids": ["a"]}
@@ -246,7 +246,7 @@ async def test_confirmation_is_void_when_its_experiments_change(
         ("experiment", "description", "keep this"),
     ],
 )
-async def test_confirmation_is_void_when_the_shown_details_change(
+async def test_confirmation_is_invalid_when_the_shown_details_change(
     writable: Settings, state: State, project: Project, what: str, field: str, value: str
 ) -> None:
     async with session(writable) as client:
@@ -609,7 +609,7 @@ async def test_failed_question_changes_no_data_and_can_be_confirmed_later(
 
 @pytest.mark.parametrize("mode", ["legacy", "2026-07-28"])
 @pytest.mark.usefixtures("project")
-async def test_refusal_holds_when_swanlab_fails_afterwards(writable: Settings, state: State, mode: str) -> None:
+async def test_refusal_is_final_if_swanlab_fails_afterwards(writable: Settings, state: State, mode: str) -> None:
 
     async def decline(_context: Any, _params: Any) -> ElicitResult:
         state.faults.append(Fault("", method="GET", times=5, status=503))
@@ -622,7 +622,7 @@ async def test_refusal_holds_when_swanlab_fails_afterwards(writable: Settings, s
 
 
 @pytest.mark.usefixtures("project")
-async def test_refused_confirmation_is_void_in_other_clients(writable: Settings, state: State) -> None:
+async def test_refused_confirmation_is_invalid_in_other_clients(writable: Settings, state: State) -> None:
 
     async def decline(_context: Any, _params: Any) -> ElicitResult:
         return ElicitResult(action="decline")

@@ -39,7 +39,7 @@ _HOW: Sequence[Mapping[str, Any]] = (
 
 
 def measure_overlaps(figure: Any) -> tuple[list[tuple[str, str]], list[str]]:
-    """Return the pairs of texts whose boxes overlap, and the texts that overlap anything else or leave the picture."""
+    """Return pairs of texts that overlap each other, and texts that overlap anything else or leave the picture."""
     renderer = figure.canvas.get_renderer()
     outside = set(_find_labels_outside(figure))
     texts = [one for one in figure.findobj(Text) if one.get_visible() and one.get_text().strip()]

@@ -1,4 +1,4 @@
-"""Charts: size, labels, undrawable values and sparklines."""
+"""Check the size and labels of charts, values that cannot be drawn, and sparklines."""
 
 # fontTools, Pillow and matplotlib are partly typed
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
@@ -53,7 +53,7 @@ def open_picture(chart: Chart) -> Image.Image:
 
 
 def read_colours(image: Image.Image) -> Any:
-    """Return each colour of a picture with the number of its pixels."""
+    """Return each colour in a picture with its number of pixels."""
     return image.getcolors(image.width * image.height)
 
 
@@ -149,7 +149,7 @@ def test_ticks_of_a_constant_are_near_its_value(value: float, shown: str) -> Non
     assert shown in read_texts(Curve("a", range(9), [value] * 9))
 
 
-def test_ticks_of_whole_steps_are_whole() -> None:
+def test_ticks_of_integer_steps_are_integers() -> None:
     for steps in ([0], [0, 1, 2], [7, 8]):
         figure = compose([Panel("acc", "acc", [Curve("a", steps, [0.5] * len(steps))])], name_x=lambda: "step").figure
         assert all(tick.is_integer() for tick in map(float, figure.axes[0].get_xticks()))
@@ -199,7 +199,7 @@ def test_powers_of_ten_on_one_axis_have_one_form() -> None:
     assert shown == ["1e−12", "1e−09", "1e−06", "1e−03", "1", "1e+03", "1e+06", "1e+09", "1e+12"]
 
 
-def test_axis_without_values_has_no_figures() -> None:
+def test_axis_without_values_has_no_labels() -> None:
     nothing = Curve("a", range(9), [math.nan] * 9, marks=[Mark("non-finite", 0, None, "NaN @ 0")])
     (axes,) = compose([Panel("loss", "loss", [nothing])], name_x=lambda: "step").figure.axes
     assert not axes.get_yticks().size
@@ -221,7 +221,7 @@ def test_titles_of_narrow_panels_have_several_lines() -> None:
 
 
 def make_family(name: str) -> tuple[list[Panel], dict[str, Any]]:
-    """Return curves like those of real projects, of one kind."""
+    """Return curves of one kind, like those in real projects."""
     steps = [float(step) for step in range(1, 201)]
     decay = [2.5 * math.exp(-step / 40) + 0.1 for step in steps]
     noisy = [[one + noise / 20 for one, noise in zip(decay, make_noise(seed, 200), strict=True)] for seed in range(20)]

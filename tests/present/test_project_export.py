@@ -1,4 +1,4 @@
-"""Whole projects become datasets that can be continued and updated."""
+"""Whole projects are exported as datasets, and an export can be continued and updated."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def read_csv(path: Path) -> list[dict[str, str]]:
 def test_csv_dataset_has_configs_summaries_and_series(host: str, capsys: pytest.CaptureFixture[str]) -> None:
     code, reply = run(host, capsys, "kites-test3/*", "--format", "csv")
     assert code == 0, reply
-    assert "5 experiments of 3 projects, 5 written: out" in reply
+    assert "5 experiments from 3 projects, 5 written: out" in reply
     folder = "workspace=kites-test3/project=first"
     rows = read_csv(Path("out/experiments", folder, "experiments.csv"))
     assert {row["name"] for row in rows} == {"run 0", "run 1", "run 2"}
@@ -76,16 +76,16 @@ def test_csv_dataset_has_configs_summaries_and_series(host: str, capsys: pytest.
 
 
 def test_second_export_reads_only_what_changed(host: str, state: State, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "4 experiments of 2 projects, 4 written" in run(host, capsys, "kites-test3/*st, kites-test3/second")[1]
+    assert "4 experiments from 2 projects, 4 written" in run(host, capsys, "kites-test3/*st, kites-test3/second")[1]
     running = state.projects[1].experiments[0]
     running.metrics = {**running.metrics, "loss": [*running.metrics["loss"], (2, 0.5)]}
     state.calls.clear()
-    assert "4 experiments of 2 projects, 1 written" in run(host, capsys, "kites-test3/*st, kites-test3/second")[1]
+    assert "4 experiments from 2 projects, 1 written" in run(host, capsys, "kites-test3/*st, kites-test3/second")[1]
     assert len(read_csv(Path("out", SERIES.format(2, "csv")))) == 4
     changed = [one.body for one in state.get_calls("/scalar/export$")]
     assert [{column["experimentId"] for column in body["columns"]} for body in changed] == [{"run2"}]
     state.calls.clear()
-    assert "4 experiments of 2 projects, 0 written" in run(host, capsys, "kites-test3/*st, kites-test3/second")[1]
+    assert "4 experiments from 2 projects, 0 written" in run(host, capsys, "kites-test3/*st, kites-test3/second")[1]
     kinds = Counter(one.raw_path.rpartition("/")[2] for one in state.calls)
     assert kinds == {"api_key": 1, "kites-test3": 1, "runs": 2, "summaries": 2}
 
@@ -117,7 +117,7 @@ def test_export_killed_at_any_request_continues(host: str, state: State, capsys:
     assert run(host, capsys, "kites-test3/*")[0] == 0
     assert not left.exists()
     for part in Path("out").rglob("*.part"):
-        # of the killed exports, too new to be abandoned
+        # files from the killed exports are too new to count as abandoned
         part.unlink()
     once = list_files(Path("out"))
     shutil.rmtree("out")
@@ -130,16 +130,16 @@ def test_export_killed_at_any_request_continues(host: str, state: State, capsys:
 )
 def test_project_is_exported_by_its_name_path_or_url(host: str, capsys: pytest.CaptureFixture[str], named: str) -> None:
     code, reply = run(host, capsys, named.replace("HOST", host))
-    assert (code, reply.splitlines()[0]) == (0, "3 experiments of 1 project, 3 written: out")
+    assert (code, reply.splitlines()[0]) == (0, "3 experiments from 1 project, 3 written: out")
     code, reply = run(host, capsys, named.replace("HOST", host))
-    assert (code, reply.splitlines()[0]) == (0, "3 experiments of 1 project, 0 written: out")
+    assert (code, reply.splitlines()[0]) == (0, "3 experiments from 1 project, 0 written: out")
 
 
 def test_experiment_comes_before_a_project_of_the_same_name(
     host: str, state: State, capsys: pytest.CaptureFixture[str]
 ) -> None:
     state.add_experiment(state.projects[-1], "first", cuid="same", metrics={"loss": [(0, 1.0)]})
-    assert run(host, capsys, "first") == (0, "1 point of 1 metric: out\n")
+    assert run(host, capsys, "first") == (0, "1 point from 1 metric: out\n")
     code, reply = run(host, capsys, "neither")
     assert code == 1
     assert "out already exists" in reply
@@ -153,7 +153,7 @@ def list_files(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_file_of_an_export_at_the_same_time_stays(host: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_file_of_a_concurrent_export_is_kept(host: str, capsys: pytest.CaptureFixture[str]) -> None:
     part = Path("out", SERIES.format(1, "csv")).parent / ".swanlab-1234.part"
     assert run(host, capsys, "kites-test3/first")[0] == 0
     part.write_text("key,st")
@@ -162,7 +162,7 @@ def test_file_of_an_export_at_the_same_time_stays(host: str, capsys: pytest.Capt
 
 
 @pytest.mark.parametrize("form", ["csv", "json", "parquet"])
-def test_older_points_of_an_export_at_the_same_time_are_replaced(
+def test_older_points_of_a_concurrent_export_are_replaced(
     host: str, state: State, capsys: pytest.CaptureFixture[str], form: str
 ) -> None:
     suffix = {"json": "jsonl"}.get(form, form)
@@ -173,7 +173,7 @@ def test_older_points_of_an_export_at_the_same_time_are_replaced(
     experiment.metrics = {**experiment.metrics, "loss": [*experiment.metrics["loss"], (2, 7.0)]}
     assert "1 written" in run(host, capsys, "kites-test3/*st", "--format", form)[1]
     newer = series.read_bytes()
-    # the slower export ends after the faster one has left its mark
+    # the slower export ends after the faster export has left its mark
     series.write_bytes(older)
     assert "1 written" in run(host, capsys, "kites-test3/*st", "--format", form)[1]
     assert series.read_bytes() == newer
@@ -249,7 +249,7 @@ def test_parquet_dataset_reads_back_by_partition(host: str, capsys: pytest.Captu
     assert len(experiments) == 5
 
 
-def test_partitions_of_odd_names_read_back(host: str, state: State, capsys: pytest.CaptureFixture[str]) -> None:
+def test_partitions_with_unusual_names_read_back(host: str, state: State, capsys: pytest.CaptureFixture[str]) -> None:
     dataset: Any = pytest.importorskip("pyarrow.dataset")
     names = ["a/b", "x=y", "a b", "中文 项目", "50%", "a+b", "back\\slash", "a?b#c", "q'uote\"", "é", "长" * 100]
     for number, name in enumerate(names):

@@ -39,7 +39,7 @@ HOSTILE = "<script>alert('x')</script><img src=x onerror=alert(1)>\u202e\x1b[31m
 
 
 class Outline(HTMLParser):
-    """The elements of a page; every open element must be closed in order."""
+    """Parse the elements of a page; every open element must be closed in order."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -118,7 +118,7 @@ async def test_evidence_shows_verdicts_curves_and_diagnoses() -> None:
     kinds = [str(one.get("class")) for one in page.find("path")]
     assert {"line c0", "band c0", "line c4", "bar done", "bar lost"} <= set(kinds)
     assert not page.find("img")
-    # the curves' colours have names next to the pictures
+    # the colours of the curves are named next to the pictures
     spans = [str(one["class"]) for one in page.find("span")]
     colours = [after for before, after in pairwise(spans) if before == "legend"]
     assert colours == [f"key c{number}" for number in range(5)]

@@ -39,7 +39,7 @@ def make_payload(data: Any, total: int | None = None) -> dict[str, Any]:
 
 
 @given(rows, st.integers(400, 3000), st.sampled_from([0, 20, 45, 100]))
-def test_list_keeps_the_budget_with_whole_leading_rows(data: list[Any], budget: int, offset: int) -> None:
+def test_list_stays_within_the_budget_with_complete_leading_rows(data: list[Any], budget: int, offset: int) -> None:
     whole = fit(make_payload(data, offset + len(data)), 10**9, offset=offset).structured["data"]
     reply = fit(make_payload(data, offset + len(data)), budget, offset=offset)
     assert count_tokens(reply.text) <= budget
@@ -89,7 +89,7 @@ def test_rows_without_pages_fill_the_budget(data: list[Any], budget: int, keep_l
 
 
 @given(json_values, st.integers(300, 2000))
-def test_record_keeps_the_budget(value: Any, budget: int) -> None:
+def test_record_stays_within_the_budget(value: Any, budget: int) -> None:
     record = {"cuid": "c1", "profile": value, "text": "x" * 5000, "many": list(range(3000))}
     reply = fit(make_payload(record), budget)
     assert count_tokens(reply.text) <= budget

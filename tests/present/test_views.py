@@ -1,4 +1,4 @@
-"""The interactive chart: its clients, its data and its page."""
+"""Check the interactive chart: its clients, its data and its page."""
 
 # the JSON of a chart is of any type
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
@@ -52,7 +52,7 @@ ONE: dict[str, Any] = {"project": "project1", "exp_cuids": ["cuid1"], "keys": ["
 async def showing(
     settings: Settings, mode: str = "auto", mime_type: str = APP_MIME_TYPE
 ) -> AsyncGenerator[Client, None]:
-    """Connect an MCP client that can show pages of a type."""
+    """Connect an MCP client that can show pages of this type."""
     extensions = [advertise(EXTENSION_ID, {"mimeTypes": [mime_type]})]
     async with Client(create_server(settings), mode=mode, extensions=extensions) as client:
         yield client
@@ -107,7 +107,7 @@ async def test_page_loads_no_external_resources(mode: str) -> None:
     )
     assert set(re.findall(r"https?://[^\s)]*", page)) == {
         "https://github.com/leeoniya/uPlot",
-        'http://www.w3.org/2000/svg";',  # the name of SVG's elements
+        'http://www.w3.org/2000/svg";',  # the namespace of SVG elements
     }
     assert "Copyright (c) 2022 Leon Sorokin" in page
     assert (page.count("<script>"), page.count("</script>")) == (1, 1)
@@ -352,7 +352,7 @@ async def test_page_gets_the_panels_of_the_picture(settings: Settings, state: St
     assert [(one["key"], one["panel"]) for one in data["curves"]] == [("accuracy", 0), ("loss", 1)] * 2
 
 
-async def test_page_gets_the_places_on_a_metric(settings: Settings, state: State) -> None:
+async def test_page_gets_x_values_from_a_metric(settings: Settings, state: State) -> None:
     cuids = add_sweep(state)
     async with showing(settings) as client:
         data = await draw(client, exp_cuids=cuids[1:2], x_axis="epoch", log_x=True)
