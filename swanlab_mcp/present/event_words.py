@@ -280,7 +280,7 @@ _RULES: Mapping[str, Callable[[], str]] = {
         sigmas=DEFAULTS.spike_sigmas,
         count=DEFAULTS.spike_neighbours,
     ),
-    "spike": lambda: say("more than {sigmas:g} robust sigmas above its neighbours", sigmas=DEFAULTS.spike_sigmas),
+    "spike": lambda: say("more than {sigmas:g} robust sigmas away from its neighbours", sigmas=DEFAULTS.spike_sigmas),
     "plateau": lambda: say("gain below {share:.0%} of the total gain", share=DEFAULTS.plateau_share),
     "few_points": lambda: say(
         "fewer than {needed} points, and their order is not enough evidence", needed=DEFAULTS.fewest_points

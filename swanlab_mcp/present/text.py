@@ -229,7 +229,7 @@ def _shorten_texts(payload: dict[str, Any], budget: int, sizes: Mapping[str, str
         data = _limit(payload["data"], length, "", shortened)
         reported = {**shortened, **sizes}
         notes = [
-            say("{path} is cut; it has {size} in total.", path=shorten(path, 120), size=size)
+            say("{path} is cut; full size: {size}.", path=shorten(path, 120), size=size)
             for path, size in list(reported.items())[:10]
         ]
         if len(reported) > len(notes):
@@ -267,7 +267,7 @@ def _limit(value: Any, length: int, path: str, shortened: dict[str, Any], hide: 
             name = _cut_name(whole, length, number)
             where = f"{path}.{name}" if path else name
             if name != whole:
-                shortened[where] = say_plural("a name of {count} character", "a name of {count} characters", len(whole))
+                shortened[where] = say_plural("{count} character in a name", "{count} characters in a name", len(whole))
             kept[name] = _limit(item, length, where, shortened, hide)
         return kept
     return value

@@ -269,8 +269,8 @@ async def test_huge_texts_are_truncated_with_their_true_size(settings: Settings,
     for name, result in (("get_experiment", whole), ("list_project_exps", listed), ("get_logs", logs)):
         check_reply(result, tools[name])
     for result in (whole, listed):
-        assert f"profile.config.big is cut; it has {size} characters in total." in result.structured_content["notes"]
-        assert any("a name of 100000 characters in all" in note for note in result.structured_content["notes"])
+        assert f"profile.config.big is cut; full size: {size} characters." in result.structured_content["notes"]
+        assert any("100000 character in a names in all" in note for note in result.structured_content["notes"])
     assert [row["message"] for row in logs.structured_content["data"]] == ["last"]
     assert "These are the last of 2 lines; for earlier lines, pass start=0 count=1." in text_of(logs)
 
