@@ -70,7 +70,7 @@ Triage the SwanLab project {where}.
 1. list_project_exps: how many experiments, which states, which settings were tried.
 2. list_metrics on a few of them: which metric decides (a validation metric rather than a training one).
    The user names {metric} as the metric that decides.
-3. rank_experiments by that metric: the best ones; with by_seed=true, whether the gap is larger than seed noise.
+3. rank_experiments by that metric: the best experiments; with by_seed=true, whether the gap is larger than seed noise.
 4. find_experiments with state CRASHED or ABORTED, and those still RUNNING; diagnose_experiment on each of the latest \
 three failures and on the best experiment.
 5. compare_experiments on the best and an average experiment: which settings differ.
@@ -175,15 +175,15 @@ experiment did not fail, say so.""",
             "en": """\
 Write a report on {where} in SwanLab.
 - Start of the period: {since}.
-1. whats_new since then (if no start is given above: since=7d): new, finished, crashed, stalled ones, new records. For \
-a whole workspace, list_projects shows which projects changed.
+1. whats_new since then (if no start is given above: since=7d): new, finished, crashed and stalled experiments, and new records. \
+For a whole workspace, list_projects shows which projects changed.
 2. rank_experiments with by_seed=true for each project that has a new record: is it real or within noise?
 3. compare_experiments on each new record and what it beat: which settings differ.
 4. diagnose_experiment on each crashed or stalled experiment.
 5. plot_metrics of the new record against the previous record, if a picture helps.
 A good answer, at most one page: the headline result (metric, old and new value, what changed); a table of finished \
-experiments; failures with cause; what still runs and whether it looks healthy; open questions. Give dates in UTC. If \
-there was no activity, say so in one sentence.""",
+experiments; failures with cause; what is still running and whether it looks healthy; open questions. Give dates in UTC. \
+If there was no activity, say so in one sentence.""",
             "zh": """\
 写一份关于 SwanLab 中 {where} 的报告。
 - 起始时间：{since}。
@@ -213,17 +213,17 @@ there was no activity, say so in one sentence.""",
 Run the research loop on the SwanLab project {where}, with one change per experiment.
 - The metric that decides: {metric}.
 - The baseline: {baseline}.
-1. whats_new with since=24h: what runs, what ended. If no metric or baseline is given above, take a validation metric \
-and the first setting of rank_experiments with by_seed=true.
+1. whats_new with since=24h: what is running, what has ended. If no metric or baseline is given above, take a validation \
+metric and the first setting of rank_experiments with by_seed=true.
 2. Before each start: find_similar_experiments with the planned config. Do not start a near-duplicate; \
 read how it ended.
 3. Log seed, data split and baseline in the config, results as metrics only, repeats in one \
 group; one name for one setting.
 4. wait_for_experiments with until=finished, crashed, stalled; continue with its cursor instead of polling.
 5. While it runs: forecast_experiment; stop the run only if its advice is kill.
-6. When it ended: compare_experiments with the baseline: keep, discard, or run about k more seeds. For a crash or NaN: \
-diagnose_experiment first.
-7. Record each decision and the last cursor where a later session finds it, then go back to 2.
+6. When it has ended: compare_experiments with the baseline: keep, discard, or run about k more seeds. For a crash \
+or NaN: diagnose_experiment first.
+7. Record each decision and the last cursor where a later session can find it, then go back to 2.
 A good answer after each round: one line with experiment, metric, value, number of seeds, decision and \
 reason; at the end a table of all decisions, the setting to keep with its interval, and what stayed undecided.""",
             "zh": """\
