@@ -175,15 +175,15 @@ experiment did not fail, say so.""",
             "en": """\
 Write a report on {where} in SwanLab.
 - Start of the period: {since}.
-1. whats_new since then (if no start is given above: since=7d): new, finished, crashed and stalled experiments, and new records. \
-For a whole workspace, list_projects shows which projects changed.
+1. whats_new since then (if no start is given above: since=7d): new, finished, crashed and stalled experiments, and new \
+records. For a whole workspace, list_projects shows which projects changed.
 2. rank_experiments with by_seed=true for each project that has a new record: is it real or within noise?
 3. compare_experiments on each new record and what it beat: which settings differ.
 4. diagnose_experiment on each crashed or stalled experiment.
 5. plot_metrics of the new record against the previous record, if a picture helps.
 A good answer, at most one page: the headline result (metric, old and new value, what changed); a table of finished \
-experiments; failures with cause; what is still running and whether it looks healthy; open questions. Give dates in UTC. \
-If there was no activity, say so in one sentence.""",
+experiments; failures with cause; what is still running and whether it looks healthy; open questions. Give dates in \
+UTC. If there was no activity, say so in one sentence.""",
             "zh": """\
 写一份关于 SwanLab 中 {where} 的报告。
 - 起始时间：{since}。
@@ -213,8 +213,8 @@ If there was no activity, say so in one sentence.""",
 Run the research loop on the SwanLab project {where}, with one change per experiment.
 - The metric that decides: {metric}.
 - The baseline: {baseline}.
-1. whats_new with since=24h: what is running, what has ended. If no metric or baseline is given above, take a validation \
-metric and the first setting of rank_experiments with by_seed=true.
+1. whats_new with since=24h: what is running, what has ended. If no metric or baseline is given above, take a \
+validation metric and the first setting of rank_experiments with by_seed=true.
 2. Before each start: find_similar_experiments with the planned config. Do not start a near-duplicate; \
 read how it ended.
 3. Log seed, data split and baseline in the config, results as metrics only, repeats in one \
