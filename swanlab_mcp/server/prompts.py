@@ -175,8 +175,8 @@ experiment did not fail, say so.""",
             "en": """\
 Write a report on {where} in SwanLab.
 - Start of the period: {since}.
-1. whats_new since then (if no start is given above: since=7d): new, finished, crashed and stalled experiments, and new \
-records. For a whole workspace, list_projects shows which projects changed.
+1. whats_new since then (if no start is given above: since=7d): new, finished, crashed and stalled experiments, and \
+new records. For a whole workspace, list_projects shows which projects changed.
 2. rank_experiments with by_seed=true for each project that has a new record: is it real or within noise?
 3. compare_experiments on each new record and what it beat: which settings differ.
 4. diagnose_experiment on each crashed or stalled experiment.
