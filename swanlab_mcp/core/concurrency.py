@@ -27,7 +27,7 @@ async def gather(*questions: Coroutine[Any, Any, T]) -> list[T]:
 
 
 async def yield_often(items: Iterable[T]) -> AsyncGenerator[T, None]:
-    """Yield the items, letting other calls run after every 500."""
+    """Yield each item, and let other tasks run after every 500 items."""
     for number, item in enumerate(items, 1):
         yield item
         if not number % _SLICE:
@@ -35,7 +35,7 @@ async def yield_often(items: Iterable[T]) -> AsyncGenerator[T, None]:
 
 
 async def run_aside(work: Callable[[], T], parts: int) -> T:
-    """Return the result of `work`. Above 5,000 parts it runs in a thread, so that other calls can continue."""
+    """Call `work` and return its result. Above 5,000 parts, call it in a thread so that the event loop stays free."""
     return await asyncio.to_thread(work) if parts > _MANY else work()
 
 
@@ -46,7 +46,7 @@ class _Asked(Generic[T]):
 
 
 class SharedAnswers(Generic[T]):
-    """Share one task among equal concurrent requests, and cancel it when no caller is waiting for it."""
+    """Share one task among identical concurrent requests, and cancel the task when no caller is waiting for it."""
 
     def __init__(self) -> None:
         self._requested: dict[Hashable, _Asked[T]] = {}
@@ -65,7 +65,7 @@ class SharedAnswers(Generic[T]):
             return await answer
         finally:
             if answer.done() and not answer.cancelled():
-                answer.exception()  # otherwise asyncio warns if this request is cancelled right now
+                answer.exception()  # otherwise asyncio logs a warning if this request is being cancelled
             requested.waiting -= 1
             if not requested.waiting or requested.task.done():
                 requested.task.cancel()

@@ -8,7 +8,7 @@ __all__ = ["show_duration"]
 
 
 def show_duration(seconds: float) -> str:
-    """Return a duration in at most two units, such as 3 h 20 min."""
+    """Format a duration with at most two units, such as 3 h 20 min."""
     if seconds < 120:
         return say("{seconds:.3g} s", seconds=seconds)
     minutes = round(seconds / 60)

@@ -33,7 +33,7 @@ __all__ = [
 class SwanLabError(Exception):
     """A failed request.
 
-    `status` is an HTTP status, or 0 if there was no response. `message` says what was requested and what is wrong, and
+    `status` is an HTTP status, or 0 if there was no response. `message` says what was requested and what went wrong.
     `hint` says what to do next. `trace_id` is SwanLab's `traceid` header, which is useful in bug reports.
     """
 

@@ -46,12 +46,12 @@ Settings = Annotated[
 
 
 def round_number(value: float, digits: int = 6) -> float:
-    """Round a number to 6 significant digits by default: 17 digits cost tokens and add no information."""
+    """Round a number to `digits` significant digits, because further digits cost tokens and add no information."""
     return float(f"{value:.{digits}g}") if math.isfinite(value) else value
 
 
 class RankedExperiment(Record):
-    """A row in a ranking: an experiment, or all repeats of a setting. A row without `rank` could not be ranked."""
+    """A row in a ranking, for one experiment or for all repeats of a setting. A row without `rank` is not ranked."""
 
     rank: int | None = None
     end: str | None = Field(default=None, description="smallest or largest, if the direction is unknown")
@@ -89,7 +89,7 @@ class RankedExperiment(Record):
 
 
 class ComparedExperiment(Record):
-    """A compared experiment. The comparison's other lists are in the order of its experiments."""
+    """A compared experiment. The other lists in the comparison are in the same order as the experiments."""
 
     cuid: str
     name: str
@@ -98,14 +98,14 @@ class ComparedExperiment(Record):
 
 
 class DifferingKey(Record):
-    """A config key or fact that differs, with one value per experiment."""
+    """A config key or environment fact that differs between the experiments, with one value per experiment."""
 
     name: str
     values: Values
 
 
 class ComparedMetric(Record):
-    """The values of one metric in all experiments, side by side."""
+    """One metric's values in all compared experiments."""
 
     key: str
     unit: str | None = Field(default=None, exclude_if=is_none, description="Unit of a system metric")
@@ -118,7 +118,7 @@ class ComparedMetric(Record):
 
 
 class Association(Record):
-    """How strongly (0 to 1) a config key is associated with the target metric, which does not prove an effect."""
+    """The strength (0 to 1) of a config key's association with the target metric. It does not prove an effect."""
 
     key: str
     strength: float
@@ -132,7 +132,11 @@ class Association(Record):
 
 
 class DecidedSetting(Record):
-    """The decision on a setting: its mean over n repeats minus the baseline's, with a simultaneous 95 % interval."""
+    """The decision about a setting.
+
+    `difference` is the setting's mean over `n` repeats minus the baseline's mean. `low` and `high` are the ends of its
+    95 % interval, which is simultaneous for all settings.
+    """
 
     name: str
     decision: Literal["keep", "discard", "run more seeds", "cannot tell"]
@@ -144,7 +148,7 @@ class DecidedSetting(Record):
 
 
 class Comparison(Record):
-    """The differences between experiments, and between their results."""
+    """The differences between experiments and between their results."""
 
     decisions: list[DecidedSetting] = Field(default_factory=list[DecidedSetting], exclude_if=is_empty)
     experiments: list[ComparedExperiment]
@@ -153,7 +157,10 @@ class Comparison(Record):
     associations: list[Association] = Field(default_factory=list[Association], exclude_if=is_empty)
 
     def to_pandas(self) -> Any:
-        """Return a DataFrame with one row per experiment: differing keys, last and best values. Raises ImportError."""
+        """Return a DataFrame with one row per experiment, or raise ImportError if pandas is not installed.
+
+        The columns are the differing keys and the last and best value of each metric.
+        """
         rows = [one.model_dump() for one in self.experiments]
         columns = {one.name: one.values for one in self.differences}
         columns |= {f"last.{one.key}": one.last for one in self.metrics}
@@ -165,7 +172,7 @@ class Comparison(Record):
 
 
 class TimelineEvent(Record):
-    """An event at a step, with the rule that found it."""
+    """An event at a step of an experiment, and the rule that detected it."""
 
     kind: str
     severity: Literal["problem", "warning", "info"]
@@ -187,7 +194,7 @@ class Cause(Record):
 
 
 class Crash(Record):
-    """The recorded crash of an experiment. Its texts are untrusted data."""
+    """A crash recorded by an experiment. All of its strings are untrusted data."""
 
     error: str
     frames: list[str] = Field(default_factory=list, exclude_if=is_empty, description="Stack frames, innermost last")
@@ -204,7 +211,7 @@ class Crash(Record):
 
 
 class Diagnosis(Record):
-    """The diagnosis of an experiment: its problems, or the fact that it has none."""
+    """The diagnosis of an experiment: its health, the detected events and their possible causes."""
 
     cuid: str
     name: str
@@ -221,7 +228,7 @@ class Diagnosis(Record):
     )
 
     def to_pandas(self) -> Any:
-        """Return a DataFrame of the events. Raises ImportError."""
+        """Return a DataFrame with one row per event, or raise ImportError if pandas is not installed."""
         return make_frame([one.model_dump() for one in self.events])
 
 
@@ -237,7 +244,7 @@ class NewsItem(Record):
 
 
 class PlottedCurve(Record):
-    """The figures for a drawn curve, from all points in the requested range. `number` identifies it in the picture."""
+    """Statistics for a plotted curve, from all points in the requested range. `number` is its label in the picture."""
 
     number: int
     exp_cuid: str = Field(default="", exclude_if=is_empty)
@@ -276,7 +283,7 @@ class PlottedCurve(Record):
 
 
 class ExperimentForecast(Record):
-    """Where an experiment is expected to end in a metric, and whether it is worth continuing."""
+    """A forecast of an experiment's final value for a metric, and advice on whether to continue the experiment."""
 
     cuid: str
     name: str
@@ -314,7 +321,7 @@ class SimilarExperiment(Record):
 
 
 class TriedSetting(Record):
-    """A config key in a project: whether it is associated with the result, and which of its values were tried."""
+    """A config key in a project, its association with the result, and the values tried so far."""
 
     key: str
     verdict: Literal["real", "cannot tell apart", "not shown", "cannot tell"] = Field(
@@ -334,7 +341,7 @@ class TriedSetting(Record):
 
 
 class AggregatedGroup(Record):
-    """Experiments with equal values in one or two fields, and statistics for one metric over them."""
+    """A group of experiments with equal values in one or two fields, and the group's statistics for one metric."""
 
     group: Settings = Field(description="The fields with their values; null if an experiment lacks the field")
     metric: str | None = Field(default=None, exclude_if=is_empty)

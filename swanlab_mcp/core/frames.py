@@ -13,7 +13,10 @@ __all__ = ["RecordDict", "make_frame"]
 
 
 def make_frame(rows: Sequence[Any]) -> Any:
-    """Return a DataFrame with one row per dict. Nested dicts become dotted columns. Raises ImportError."""
+    """Return a DataFrame with one row per dict. Nested dicts become dotted columns.
+
+    Raises ImportError if pandas is not installed.
+    """
     if find_spec("pandas") is None:
         raise ImportError(say("to_pandas needs pandas, which is not installed: pip install pandas"), name="pandas")
     pandas: Any = import_module("pandas")
@@ -21,8 +24,11 @@ def make_frame(rows: Sequence[Any]) -> Any:
 
 
 class RecordDict(dict[str, dict[str, Any]]):
-    """Records by key, each as a dict of its fields."""
+    """A dict that maps each key to the fields of its record."""
 
     def to_pandas(self) -> Any:
-        """Return a DataFrame with one row per record: its `key` and its fields. Raises ImportError without pandas."""
+        """Return a DataFrame with one row per record: its `key`, followed by its fields.
+
+        Raises ImportError if pandas is not installed.
+        """
         return make_frame([{"key": key, **fields} for key, fields in self.items()])

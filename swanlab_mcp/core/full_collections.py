@@ -1,4 +1,4 @@
-"""Postpone full garbage collections while a call holds a large response, because each would pause all other calls."""
+"""Postpone full garbage collections while a call holds a large response, because they would pause all other calls."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextvars import ContextVar
 
 __all__ = ["limit_postponement", "postpone"]
 
-# Python runs a full collection after this many collections of younger objects, which no call reaches
+# Python runs a full collection after this many collections of younger objects; no call triggers that many
 _NEVER = 1 << 30
 
 _holders = set[object]()
@@ -19,7 +19,7 @@ _usual = gc.get_threshold()
 
 @contextmanager
 def limit_postponement() -> Generator[None]:
-    """Allow full collections again at the end of a call, unless another call postpones them."""
+    """Run a call in a `with` block that ends the call's postponement. Full collections resume after the last one."""
     holder = object()
     token = _holder.set(holder)
     try:
@@ -34,7 +34,7 @@ def limit_postponement() -> Generator[None]:
 
 def postpone() -> None:
     """Postpone full collections until the current call ends. Outside a call, do nothing."""
-    global _usual  # noqa: PLW0603 the collector is global, too
+    global _usual  # noqa: PLW0603 the garbage collector is global as well
     holder = _holder.get()
     if holder is None:
         return

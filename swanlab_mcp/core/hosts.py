@@ -1,4 +1,4 @@
-"""Parse hosts, proxies and placeholders in the forms that people and programs use."""
+"""Parse host and proxy settings as users and tools write them, and detect unfilled placeholders."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ DEFAULT_API_HOST = "https://api.swanlab.cn"
 DEFAULT_WEB_HOST = "https://swanlab.cn"
 
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
-# the last two are addresses at which SwanLab's local dashboard listens
+# BOARD_HOST and DASHBOARD_HOST are the addresses that SwanLab's local dashboard listens on
 _HOST_VARIABLE = re.compile(r"SWANLAB_(?!API_HOST|BOARD_HOST|DASHBOARD_HOST)(?:[A-Z_]+_)?HOST")
-# placeholders that shells, assistants and people leave in place of a value
+# placeholders that a shell, an assistant or a user left in place of a value
 _PLACEHOLDER = re.compile(
     r"\$\{[^{}]*\}|^\$[A-Za-z_]\w*|%[A-Za-z_]\w*%|\{\{.*?\}\}|<[^<>]*>|^your[ _-]?(?:swanlab[ _-]?)?(?:api[ _-]?)?key$",
     re.IGNORECASE,
@@ -49,7 +49,7 @@ class Variable:
 
 @dataclass(frozen=True)
 class Account:
-    """A key with its hosts. `host_problem` says why requests to them are blocked, if they are."""
+    """An API key with its hosts. `host_problem` is the reason why requests to the hosts are blocked, or ""."""
 
     api_host: str
     web_host: str
@@ -60,7 +60,11 @@ class Account:
 
 @dataclass(frozen=True)
 class NetworkVariables:
-    """Variables that set proxies (by scheme: http, https, all), hosts reached without a proxy, and certificates."""
+    """The environment variables that configure network access.
+
+    `proxies` maps a scheme (http, https or all) to the variable that sets its proxy. `no_proxy` lists the hosts to
+    connect to directly. `certificates` lists the variables that name CA certificates.
+    """
 
     proxies: Mapping[str, Variable]
     no_proxy: tuple[str, ...]
@@ -68,7 +72,10 @@ class NetworkVariables:
 
 
 def normalise_host(host: str) -> str:
-    """Return a host, given with or without scheme and path, as scheme://host[:port]. Raises InvalidArgument."""
+    """Normalise a host to scheme://host[:port]. Its scheme is optional, and its path is ignored.
+
+    Raises InvalidArgument if the host is not usable.
+    """
     text = host.strip()
     try:
         parts = urlsplit(text if "://" in text else f"https://{text}")
@@ -98,10 +105,11 @@ def find_insecurity(api_host: str) -> str:
 
 
 def find_other_host(environ: Mapping[str, str], account: Account) -> str:
-    """Return why requests are blocked if a variable that does not set the host names a host other than the account's.
+    """Return an error message if a misnamed variable names a host other than the account's, otherwise "".
 
-    A key for that other host must not be sent to the account's host. The web pages of a self-hosted SwanLab may be on
-    another host.
+    A variable such as SWANLAB_HOST does not set the API host, but it suggests that the key belongs to the host it
+    names. The key must not be sent to the account's host in that case. SWANLAB_WEB_HOST is ignored for a self-hosted
+    SwanLab, because its web pages may be on a separate host.
     """
     for name in sorted(filter(_HOST_VARIABLE.fullmatch, environ)):
         value = environ[name].strip()
@@ -121,7 +129,10 @@ def find_other_host(environ: Mapping[str, str], account: Account) -> str:
 
 
 def find_placeholder(name: str, value: str, *, fills_all: bool = False) -> str:
-    """Return why a value looks like an unfilled placeholder, or "" if it does not."""
+    """Return an error message if `value` contains an unfilled placeholder, otherwise an empty string.
+
+    If `fills_all` is true, a placeholder other than `${…}` must make up the full value.
+    """
     found = _PLACEHOLDER.fullmatch(value) if fills_all else _PLACEHOLDER.search(value)
     if not found and not re.search(r"\$\{[^{}]*\}", value):
         return ""
@@ -133,12 +144,15 @@ def find_placeholder(name: str, value: str, *, fills_all: bool = False) -> str:
 
 
 def hide_password(address: str) -> str:
-    """Return a proxy's URL without its user and password."""
+    """Return a proxy URL with its username and password hidden."""
     return re.sub(r"(?<=//).*@|^[^/]*@", "…@", address)
 
 
 def choose_host(name: str, wanted: str, problems: list[str]) -> Account:
-    """Return the hosts set by the setting `name`, and report ignored parts in `problems`."""
+    """Return an account with the hosts given by `wanted`, the value of the setting `name`.
+
+    If the path in `wanted` is ignored, append a warning to `problems`.
+    """
     if problem := find_placeholder(name, wanted):
         return Account(DEFAULT_API_HOST, DEFAULT_WEB_HOST, host_problem=problem)
     try:

@@ -1,7 +1,7 @@
-"""Extract the text of an HTML page, without markup, scripts and styles.
+"""Extract the text of an HTML page without its markup, scripts and styles.
 
-The standard library's parser takes quadratic time for some pages. This module scans a page once: each search either
-advances or is the last.
+The standard library's parser takes quadratic time for some pages. This module takes linear time, because each search
+either advances the position or is the last search.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _CELLS = ("td", "th")
 
 
 def extract_text(page: str) -> str:
-    """Return the visible text of a page, one line per block; table cells are separated by ` | `."""
+    """Return the visible text of a page, one line per block. Table cells are separated by ` | `."""
     parts: list[str] = []
     lowered = page.lower() if len(page.lower()) == len(page) else page
     position = 0
@@ -55,7 +55,7 @@ def _skip_markup(page: str, lowered: str, start: int, parts: list[str]) -> int:
 
 
 def _find_tag_end(page: str, start: int) -> int:
-    """Return the position after a tag; a `>` inside a quoted attribute does not end it."""
+    """Return the position after the end of a tag, ignoring any `>` inside a quoted attribute."""
     while found := _TAG_END.search(page, start):
         if found[0] == ">":
             return found.end()

@@ -1,4 +1,4 @@
-"""Translate this package's own texts: English in the code, other languages in the catalogues of `locale/`."""
+"""Translate this package's messages. The code contains the English; the catalogues in `locale/` add other languages."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ language: ContextVar[str] = ContextVar("language", default="en")
 
 
 def say(text: str, /, **values: object) -> str:
-    """Return a text in the language of the current call, with `values` filled in as by `str.format`.
+    """Return a message in the language of the current call, formatted with `values` as in `str.format`.
 
-    `text` must be an English literal, because the catalogues are extracted from the calls to this function. Without
-    values, braces are literal.
+    `text` must be an English string literal, because the catalogues are extracted from the calls to this function. If
+    there are no values, the message is not formatted, so braces are kept as they are.
     """
     if language.get() != "en":
         text = _open_catalogue(language.get()).gettext(text)
@@ -31,7 +31,7 @@ def say(text: str, /, **values: object) -> str:
 def say_plural(singular: str, plural: str, /, count: float, **values: object) -> str:
     """Return `singular` if `count` is 1, else `plural`, in the language of the current call.
 
-    Both are literals that contain `{count}`. `values` fill the other placeholders.
+    Both must be string literals that contain `{count}`. `values` fill the other placeholders.
     """
     if language.get() == "en":
         text = singular if count == 1 else plural
@@ -42,7 +42,7 @@ def say_plural(singular: str, plural: str, /, count: float, **values: object) ->
 
 @contextmanager
 def speak(name: str) -> Generator[None, None, None]:
-    """Use this language (one of LANGUAGES) inside the `with` block."""
+    """Use the language `name`, one of LANGUAGES, inside the `with` block."""
     token = language.set(name)
     try:
         yield

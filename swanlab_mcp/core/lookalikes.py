@@ -1,4 +1,4 @@
-"""Detect names that can be mistaken for others: mixed scripts, ASCII look-alikes and invisible characters."""
+"""Detect names that can be mistaken for other names: mixed scripts, ASCII look-alikes and invisible characters."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 
 __all__ = ["Oddity", "find_oddities", "make_skeleton"]
 
-# pairs of a letter and its ASCII look-alike, by script (Unicode Technical Standard 39 lists all)
+# pairs of a letter and its ASCII look-alike, by script (Unicode Technical Standard 39 has the full list)
 _CYRILLIC = (
     "\u0430a\u0435e\u043eo\u0440p\u0441c\u0443y\u0445x\u0456i\u0458j\u0455s\u0501d\u04bbh\u051bq\u051dw\u04cfl\u0433r"
     "\u0475v\u0410A\u0412B\u0415E\u041aK\u041cM\u041dH\u041eO\u0420P\u0421C\u0422T\u0423Y\u0425X\u0405S\u0406I\u0408J"
@@ -29,7 +29,7 @@ _TOGETHER = {"LATIN", "CJK", "HIRAGANA", "KATAKANA", "HANGUL", "BOPOMOFO"}
 
 
 class Oddity(NamedTuple):
-    """A feature of a name that readers cannot see. `letters` contains up to 8 of the characters concerned."""
+    """A feature that makes a name misleading to readers. `letters` contains up to 8 of the affected characters."""
 
     kind: Literal["mixed scripts", "look-alikes", "unusual characters"]
     letters: tuple[str, ...]
@@ -52,7 +52,7 @@ def find_oddities(name: str) -> list[Oddity]:
 
 
 def make_skeleton(name: str) -> str:
-    """Return the visual skeleton of `name`: names with equal skeletons can be mistaken for each other."""
+    """Return the visual skeleton of `name`. Names with equal skeletons can be mistaken for each other."""
     plain = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).translate(_LIKE)).casefold()
     kept = "".join(one for one in plain if unicodedata.category(one) not in ("Cf", "Mn", "Cc"))
     return re.sub(r"[\s_.\-]+", "-", kept).translate(str.maketrans("0i1|", "olll")).replace("rn", "m")

@@ -1,4 +1,4 @@
-"""Typed records of SwanLab's data; field names and types follow SwanLab's `OpenApi` document."""
+"""Typed records for SwanLab's data. Field names and types follow SwanLab's `OpenApi` document."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class User(Record):
 
 
 class Workspace(Record):
-    """The space of a user or team. `username` identifies it in URLs."""
+    """The workspace of a user or team. URLs identify a workspace by its `username`."""
 
     name: Text = ""
     username: str
@@ -124,7 +124,7 @@ class Experiment(Record):
     rootExpId: SkipJsonSchema[str | None] = Field(default=None, exclude_if=is_none)
 
 
-# published as a list of texts to save tokens; numbers and booleans are read too
+# published as a list of strings to save tokens, although numbers and booleans are accepted as well
 _AS_TEXTS = WithJsonSchema({"type": "array", "items": {"type": "string"}})
 
 
@@ -151,11 +151,11 @@ class Filter(Record):
 
 
 class Narrowed(NamedTuple):
-    """Experiments that include every match of the filters. SwanLab has already applied the filters in `applied`.
+    """A list of experiments that contains every match of the filters, and possibly other experiments.
 
-    `is_whole` means that these are all experiments in the project. `summaries`, by cuid, contain the metrics `keys`;
-    `first` contains the full summaries of the first few experiments. `note` returns the notes about the experiments
-    with the given ids.
+    SwanLab has already applied the filters in `applied`. `is_whole` is true if the list contains every experiment in
+    the project. `summaries` maps a cuid to the summaries of the metrics in `keys`, and `first` maps the cuids of the
+    first few experiments to their full summaries. `note` returns the notes about the experiments with the given ids.
     """
 
     experiments: Sequence[Experiment]
@@ -168,9 +168,9 @@ class Narrowed(NamedTuple):
 
 
 class Members(NamedTuple):
-    """The ids of the experiments that meet a condition on a field whose values SwanLab never sends.
+    """The ids of experiments, grouped by whether they meet a condition on a field that SwanLab never returns.
 
-    SwanLab returns the `pinned` experiments for every condition, so it is unknown whether they meet it.
+    SwanLab returns the `pinned` experiments for every condition, so it is unknown whether they meet this condition.
     """
 
     matching: AbstractSet[str]
@@ -179,14 +179,14 @@ class Members(NamedTuple):
 
 
 class Extreme(Record):
-    """A minimum or maximum, and the first step with that value. SwanLab may omit `step`."""
+    """A minimum or maximum and the first step with that value. `step` is absent if SwanLab does not report it."""
 
     step: int | None = Field(default=None, exclude_if=is_none)
     value: Number
 
 
 class MetricSummary(Record):
-    """One metric's value at its last step, and its smallest and largest finite values."""
+    """A metric's value at the last step, and its smallest and largest finite values."""
 
     step: int | None = Field(default=None, exclude_if=is_none, description="The last step")
     value: Number | None = Field(default=None, exclude_if=is_none, description="The value at the last step")
@@ -207,7 +207,7 @@ Summary = dict[str, MetricSummary]
 
 
 class EnvironmentFact(Record):
-    """A fact about the requested environments: `value` if all are equal, otherwise `values` by experiment."""
+    """A fact about the requested environments. `values` by experiment replace `value` if the experiments differ."""
 
     name: str = Field(description="Dotted; packages as package.<name>")
     value: Annotated[Any, PlainSerializer(to_json_value, when_used="json"), WithJsonSchema(_ANY)] = Field(
@@ -217,7 +217,7 @@ class EnvironmentFact(Record):
 
 
 class LogLine(Record):
-    """A line printed by an experiment. `number` counts from 0."""
+    """A line printed by an experiment. `number` is 0-based."""
 
     number: int
     message: str
@@ -227,7 +227,7 @@ class LogLine(Record):
 
 
 class LogPart(NamedTuple):
-    """Consecutive lines of a log with `total` lines, starting at line `start`."""
+    """Consecutive lines from a log, starting at line `start`. `total` is the number of lines in the full log."""
 
     lines: Sequence[LogLine]
     start: int
@@ -248,7 +248,7 @@ class MetricKey(Record):
 
 
 class Media(Record):
-    """A recorded file. Images are shown as pictures, texts and tables by their content, and other files by name."""
+    """A recorded media file. Images are returned as pictures, texts and tables as `text`, and other files by name."""
 
     key: str
     step: int
@@ -261,7 +261,7 @@ class Media(Record):
 
 
 class MediaItem(NamedTuple):
-    """A recorded file. `path` identifies it to its client and must never be opened directly."""
+    """A recorded media file. `path` identifies the file to its client and must never be opened directly."""
 
     key: str
     step: int
@@ -270,7 +270,7 @@ class MediaItem(NamedTuple):
 
 
 class MediaPart(NamedTuple):
-    """The steps at which a key has media, and the items at one `step` (`None` if there are no media)."""
+    """The steps at which a key has media, and the items at one `step`. `step` is `None` if the key has no media."""
 
     steps: Sequence[int]
     step: int | None
@@ -278,7 +278,7 @@ class MediaPart(NamedTuple):
 
 
 class MediaFile(NamedTuple):
-    """A file's content, or `None` above the requested size limit. `size` is in bytes, or `None` if unknown."""
+    """A media file. `content` is `None` above the requested size limit. `size` is in bytes, or `None` if unknown."""
 
     content: bytes | None
     size: int | None
@@ -292,9 +292,9 @@ class LoggedKeys(NamedTuple):
 
 
 class Points(NamedTuple):
-    """One metric's points in step order. `times` are in Unix milliseconds (0: not recorded).
+    """The points of one metric in step order. `times` are in Unix milliseconds, or 0 if no time was recorded.
 
-    `is_whole` is False if SwanLab sent only a sample of the points.
+    `is_whole` is false if SwanLab returned only a sample of the points.
     """
 
     steps: Sequence[int] = ()
@@ -304,7 +304,7 @@ class Points(NamedTuple):
 
 
 class Series(Record):
-    """One metric of one experiment over its steps, and how much of the metric these points cover."""
+    """The returned points of one metric in one experiment, and the size of the full series."""
 
     exp_cuid: str
     key: str
@@ -342,12 +342,12 @@ class Picture(NamedTuple):
     row: int = 0
 
 
-# computes the data for an interactive view when it is shown; the argument masks and shortens recorded texts
+# builds the data for an interactive view when it is shown; the argument masks and shortens recorded strings
 View = Callable[[Callable[[str], str]], dict[str, Any]]
 
 
 class RecordList(list[T]):
-    """A complete list. `.items` is the list itself, because SwanLab's OpenApi document uses `data.items[0]`."""
+    """A complete list. `.items` returns the list itself, because SwanLab's OpenApi document uses `data.items[0]`."""
 
     @property
     def items(self) -> RecordList[T]:
@@ -358,12 +358,15 @@ class RecordList(list[T]):
         return [record.model_dump() if isinstance(record, BaseModel) else record for record in self]
 
     def to_pandas(self) -> Any:
-        """Return a DataFrame with one row per record. Nested fields become dotted columns. Raises ImportError."""
+        """Return a DataFrame with one row per record. Nested fields become dotted columns.
+
+        Raises ImportError if pandas is not installed.
+        """
         return make_frame(self.model_dump())
 
 
 class Page(Record):
-    """How much of a list a reply contains. `next` holds the arguments for the next part, and is absent at the end."""
+    """The position of a page in a list. `next` has the arguments for the next page, and is absent on the last page."""
 
     returned: int
     total: int
@@ -376,9 +379,9 @@ class Page(Record):
 class ApiResponse(BaseModel, Generic[T]):
     """The reply to a request.
 
-    `code` is an HTTP status (0: no response). After an error, `errmsg` is set and `data` is `None`. `page` and `notes`
-    (about truncation, sampling or guesses) are present if they apply. Dumps omit `pictures`, `view` and `report`, the
-    project whose report covers the reply.
+    `code` is an HTTP status, or 0 if there was no response. After an error, `errmsg` is set and `data` is `None`.
+    `page` is set if the reply is part of a list. `notes` mention truncation, sampling and guesses. `report` is the
+    project whose report covers the reply. Dumps omit `pictures`, `view` and `report`.
     """
 
     model_config = ConfigDict(defer_build=True)

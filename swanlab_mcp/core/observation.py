@@ -1,4 +1,4 @@
-"""Events for metrics and traces, so that the client depends on neither."""
+"""Events that metrics and traces are built from, so that the client depends on neither."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class SentRequest:
 
 @dataclass(frozen=True)
 class CacheRead:
-    """A lookup in the cache of responses."""
+    """A lookup in the response cache."""
 
     is_hit: bool
 
@@ -37,7 +37,7 @@ _observers: set[Observer] = set()
 
 
 def observe(observer: Observer) -> None:
-    """Call `observer` with every later event. It must not block or raise."""
+    """Call `observer` with every later event. The observer must not block or raise."""
     _observers.add(observer)
 
 

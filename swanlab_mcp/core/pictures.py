@@ -1,4 +1,4 @@
-"""Prepare recorded images for assistants: in a known format, complete, and limited in pixels and bytes."""
+"""Prepare recorded images for assistants: check and convert them, and limit their dimensions and file size."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ def find_image_type(content: bytes) -> str:
 
 
 def prepare_picture(content: bytes) -> Picture | str:
-    """Return the image, scaled down to 1,024 pixels and 300 KB by Pillow, or why it cannot be shown.
+    """Return the image, scaled down to 1,024 pixels per side and 300 KB, or the reason why it cannot be shown.
 
-    Without Pillow, only images within these limits are shown.
+    If Pillow is not installed, only images within these limits are shown.
     """
     kind = find_image_type(content)
     if find_spec("PIL") is None:
@@ -86,7 +86,7 @@ def _scale(content: bytes, kind: str) -> Picture | str:
 
 
 def _measure(image: Image.Image) -> tuple[int, int]:
-    """Return the size in pixels to decode: a TIFF is decoded in tiles, which may be larger than the image."""
+    """Return the width and height in pixels to decode. A TIFF is decoded in tiles that may be larger than the image."""
     tags: dict[int, Any] = getattr(image, "tag_v2", {})
     width, height = (tags.get(tag, 0) for tag in _TILE_SIZE)
     sides = (width if isinstance(width, int) else 0), (height if isinstance(height, int) else 0)
@@ -94,9 +94,9 @@ def _measure(image: Image.Image) -> tuple[int, int]:
 
 
 def _has_one_scan(content: bytes) -> bool:
-    """Return whether a JPEG's first scan has all components; otherwise, its decoder keeps the whole image in memory.
+    """Return whether the first scan of a JPEG contains all components. If not, Pillow holds the full image in memory.
 
-    Returns False for a progressive JPEG, and in doubt.
+    Return False for a progressive JPEG and for a file that cannot be parsed.
     """
     place, components = 2, 0
     while content[place : place + 1] == b"\xff" and place + 9 < len(content):

@@ -19,7 +19,7 @@ class AffectedExperiment(Record):
 
 
 class Change(Record):
-    """The effect of a write. While `done` is False it is only planned, and applying it requires `confirmation`."""
+    """The effect of a write. If `done` is false, the change is only planned, and applying it needs `confirmation`."""
 
     action: str = Field(description="The action as a sentence")
     done: bool

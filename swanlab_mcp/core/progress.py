@@ -1,4 +1,4 @@
-"""Progress of the current call: the code that does the work reports it, and the server listens."""
+"""Report the progress of the current call from the code that does the work to the server."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 @dataclass(eq=False)
 class Stage:
-    """A stage of a call: `done` of `total` units of `what`, such as pages or bytes."""
+    """A stage of a call in which `done` of `total` units are finished. `what` is the unit, such as pages or bytes."""
 
     what: str
     total: int
@@ -30,7 +30,7 @@ class Stage:
         return say("{done} of {total} {what}", done=self.done, total=self.total, what=_name(self.what))
 
     async def advance(self, count: int = 1) -> None:
-        """Count `count` more units as done and report to the listener."""
+        """Add `count` finished units and report the stage to the listener."""
         self.done += count
         await self.report()
 
@@ -46,9 +46,9 @@ listener: ContextVar[Listener | None] = ContextVar("listener", default=None)
 
 
 async def follow(what: str, *questions: Coroutine[Any, Any, T]) -> list[T]:
-    """Run all coroutines concurrently, as `gather` does, and report how many are done.
+    """Run the coroutines concurrently, as `gather` does, and report how many have finished.
 
-    Progress reported inside the coroutines is not passed on if there are several.
+    If there are several coroutines, progress reported inside them is discarded.
     """
     report = listener.get()
     if report is None or len(questions) < 2:
@@ -67,16 +67,16 @@ async def follow(what: str, *questions: Coroutine[Any, Any, T]) -> list[T]:
         return await gather(*map(ask, questions))
     finally:
         for question in questions:
-            # a task that is cancelled before its first step never awaits its question
+            # a task that is cancelled before its first step never awaits its coroutine
             if getcoroutinestate(question) == CORO_CREATED:
                 question.close()
 
 
 class Course:
-    """Combine the stages of a call, sequential or concurrent, into a single count.
+    """Combine the sequential or concurrent stages of a call into a single progress count.
 
-    As MCP requires, the count only increases and ends at its total. `report` receives the count, the total as far as it
-    is known (1 MB counts as much as 1 page), and a text about the stage that advanced.
+    As MCP requires, the count only increases and ends at the total. `report` receives the count, the total known so
+    far, and a description of the stage that advanced. A megabyte counts as much as a page.
     """
 
     def __init__(self, report: Callable[[float, float, str], Awaitable[None]]) -> None:

@@ -28,7 +28,7 @@ __all__ = [
 
 
 def to_json_value(value: Any) -> Any:
-    """Replace values that JSON cannot represent: NaN, infinities and unknown objects become strings."""
+    """Convert a value to JSON types. NaN, infinities and objects of unknown types become strings."""
     if value is None or isinstance(value, (str, bool, int)):
         return value
     if isinstance(value, float):
@@ -50,7 +50,7 @@ def is_moment(milliseconds: float) -> bool:
 
 
 def show_time(milliseconds: int) -> str:
-    """Format Unix milliseconds as SwanLab does: in UTC, like 2024-11-23T12:28:04.286Z."""
+    """Format Unix milliseconds as SwanLab does, in UTC: 2024-11-23T12:28:04.286Z. Return "" for an invalid time."""
     if not milliseconds:
         return ""
     try:
@@ -61,7 +61,7 @@ def show_time(milliseconds: int) -> str:
 
 
 def read_time(text: str) -> datetime | None:
-    """Parse an ISO 8601 time, in UTC by default. Return `None` if the text is invalid."""
+    """Parse an ISO 8601 time, which is in UTC unless it has an offset. Return `None` if the text is invalid."""
     try:
         parsed = datetime.fromisoformat(text.strip().replace("Z", "+00:00"))
     except ValueError:
@@ -115,13 +115,19 @@ class Record(BaseModel):
         return type(self).model_fields.keys()
 
     def to_pandas(self) -> Any:
-        """Return a DataFrame with a single row. Nested fields become dotted columns. Raises ImportError."""
+        """Return a DataFrame with a single row. Nested fields become dotted columns.
+
+        Raises ImportError if pandas is not installed.
+        """
         return make_frame([self.model_dump()])
 
 
 def list_columns(rows: Iterable[Iterable[str]]) -> list[str]:
-    """Return every name used in the rows. A name missing from earlier rows follows its predecessor in its own row."""
-    # maps each name to the next, because rows may have thousands of names that no other row has
+    """Return every name used in the rows, each once.
+
+    A name that is missing from earlier rows is inserted after the name that precedes it in its own row.
+    """
+    # a linked list that maps each name to the next, because thousands of names may have to be inserted
     following: dict[str | None, str | None] = {None: None}
     for row in rows:
         before = None

@@ -1,7 +1,7 @@
 """Identify workspaces, projects and experiments, and parse the names, paths and URLs that users give.
 
-Accepted forms are `name`, `workspace/project`, `workspace/project/experiment`, `workspace/project/runs/experiment`
-(also with SwanLab's `@` before the workspace), and the URLs of SwanLab's pages.
+Accepted forms are `name`, `workspace/project`, `workspace/project/experiment`, `workspace/project/runs/experiment`,
+and the URLs of SwanLab's pages. A path may start with `@`, as in SwanLab's URLs.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _NAMED = 3
 
 @dataclass(frozen=True)
 class WorkspaceRef:
-    """Identify a workspace."""
+    """A reference to a workspace."""
 
     workspace: str
 
@@ -59,7 +59,7 @@ class WorkspaceRef:
 
 @dataclass(frozen=True)
 class ProjectRef:
-    """Identify a project."""
+    """A reference to a project."""
 
     workspace: str
     project: str
@@ -78,7 +78,7 @@ class ProjectRef:
 
 @dataclass(frozen=True)
 class ExperimentRef:
-    """Identify an experiment; before SwanLab resolves it, `cuid` may be a slug or a name."""
+    """A reference to an experiment. Until SwanLab resolves the reference, `cuid` may be a slug or a name."""
 
     workspace: str
     project: str
@@ -100,12 +100,12 @@ class ExperimentRef:
 
 @dataclass(frozen=True)
 class ProjectSet:
-    """Identify several projects. An experiment's id is then its path."""
+    """A reference to several projects. Experiments in these projects are identified by their full path."""
 
     projects: tuple[ProjectRef, ...]
 
     def experiment(self, cuid: str) -> ExperimentRef:
-        """Return the experiment with this path."""
+        """Return a reference to the experiment with the path `cuid`."""
         parent, _, name = cuid.rpartition("/")
         workspace, _, project = parent.partition("/")
         return ExperimentRef(workspace, project, name)
@@ -117,14 +117,14 @@ class ProjectSet:
 
 
 def label_experiments(refs: Iterable[ExperimentRef]) -> dict[ExperimentRef, str]:
-    """Return a label for each experiment: its id, or its path if they belong to several projects."""
+    """Return a label for each experiment: its id, or its path if the experiments belong to several projects."""
     several = list(refs)
     is_one = len({one.parent for one in several}) == 1
     return {one: one.cuid if is_one else one.path for one in several}
 
 
 def prefix_names(refs: Iterable[ExperimentRef]) -> dict[ProjectRef, str]:
-    """Return a prefix for the experiment names in each project, which is empty if there is only one project."""
+    """Return a prefix for the experiment names in each project. The prefix is empty if there is only one project."""
     projects = {one.parent for one in refs}
     if len(projects) == 1:
         return dict.fromkeys(projects, "")
@@ -133,15 +133,16 @@ def prefix_names(refs: Iterable[ExperimentRef]) -> dict[ProjectRef, str]:
 
 
 Ref = WorkspaceRef | ProjectRef | ExperimentRef
-# the projects that a question is about
+# the projects that a call covers
 Scope = ProjectRef | ProjectSet
 
 
 @dataclass(frozen=True)
 class Reference:
-    """The names in a call's arguments, before they are resolved. `host` is set if a URL was given.
+    """The names in a call's arguments, before they are resolved. `host` is set if the call passed a URL.
 
-    `fallback` is the second reading of an ambiguous text: a path to another project may also be a name with slashes.
+    `fallback` is the alternative interpretation of an ambiguous argument: a path to another project may also be an
+    experiment name that contains slashes.
     """
 
     username: str = ""
@@ -152,7 +153,7 @@ class Reference:
 
 
 def parse_workspace(username: str) -> Reference:
-    """Return the workspace that `username` names, or the default workspace if it is empty. Raises InvalidArgument."""
+    """Parse the name or URL of a workspace. An empty `username` means the default workspace. Raises InvalidArgument."""
     pasted = _parse_address(username, "username")
     if pasted:
         return Reference(pasted.username, host=pasted.host)
@@ -160,10 +161,10 @@ def parse_workspace(username: str) -> Reference:
 
 
 def parse_project(project: str, username: str = "") -> Reference:
-    """Return the project that the arguments name.
+    """Parse the name, path or URL of a project. Raises InvalidArgument.
 
-    A `workspace/project` path is split unless `username` names another workspace. In that case the full text is the
-    project's name, because old names may contain a slash. Raises InvalidArgument.
+    A `workspace/project` path is split unless `username` names another workspace. In that case, the full text is the
+    project's name, because old project names may contain a slash.
     """
     workspace = parse_workspace(username)
     pasted = _parse_address(project, "project")
@@ -187,10 +188,10 @@ def parse_project(project: str, username: str = "") -> Reference:
 
 
 def parse_experiment(exp_cuid: str, project: str = "", username: str = "") -> Reference:
-    """Return the experiment that the arguments name; `experiment` is a cuid, slug or name.
+    """Parse the cuid, slug, name, path or URL of an experiment. Raises InvalidArgument.
 
-    A path or URL in `exp_cuid` includes its project and workspace, and takes precedence over the other arguments. A
-    path to another project has a fallback, because names of experiments may contain slashes. Raises InvalidArgument.
+    A path or URL in `exp_cuid` includes the project and workspace, and takes precedence over the other arguments. A
+    path to another project has a fallback, because experiment names may contain slashes.
     """
     pasted = _parse_address(exp_cuid, "exp_cuid")
     if pasted:
@@ -223,7 +224,7 @@ def parse_experiment(exp_cuid: str, project: str = "", username: str = "") -> Re
 
 
 def read_bare_name(exp_cuid: str) -> str:
-    """Return a bare id or name of an experiment, or "" for an empty text or a path or URL that includes the project."""
+    """Return `exp_cuid` if it is only an id or a name. Return "" if it is empty, a path or a URL."""
     text = exp_cuid.strip()
     if not text or _parse_address(text, "exp_cuid") or len(_split(text)) == 3:
         return ""
@@ -231,13 +232,17 @@ def read_bare_name(exp_cuid: str) -> str:
 
 
 def names_project(text: str) -> bool:
-    """Return whether a text is the path or URL of a project. Raises InvalidArgument for an invalid URL."""
+    """Return whether `text` is the path or URL of a project. Raises InvalidArgument for an invalid URL."""
     pasted = _parse_address(text, "project")
     return bool(pasted.project and not pasted.experiment) if pasted else len(_split(text.strip())) == 2
 
 
 def find_near_names(name: str, names: Iterable[str], count: int = 3) -> list[str]:
-    """Return the `names` most like `name`, best first: equal except for case or in their words, or spelled alike."""
+    """Return the `names` most similar to `name`, best match first.
+
+    The best matches differ only in case. Names with the same words come next, followed by names with a similar
+    spelling, and names that contain `name` or are contained in it.
+    """
     known = list(dict.fromkeys(names))
     folded = {candidate: candidate.casefold() for candidate in known}
     wanted = name.casefold()
@@ -252,7 +257,10 @@ def find_near_names(name: str, names: Iterable[str], count: int = 3) -> list[str
 
 
 def _find_by_words(wanted: Sequence[str], names: Sequence[str]) -> list[str]:
-    """Return the names that contain all these words, then those made of some of them; always at least two words."""
+    """Return the names that contain all wanted words, followed by the names that consist of some of the wanted words.
+
+    At least two words must match in either case.
+    """
     if len(wanted) < _FEWEST_WORDS:
         return []
     split = {name: _split_words(name) for name in names}
@@ -279,7 +287,10 @@ def _is_same_word(one: str, other: str) -> bool:
 
 
 def _split(text: str) -> list[str]:
-    """Split a path into workspace, project and experiment, dropping SwanLab's `runs` and any page name at the end."""
+    """Split a path into workspace, project and experiment, without SwanLab's `runs` part or a page name at the end.
+
+    Return a list that contains only `text` if it is not a path.
+    """
     parts = text.strip("/").removeprefix("@").split("/")
     if len(parts) >= 4 and parts[2] == "runs":
         return [*parts[:2], parts[3]]

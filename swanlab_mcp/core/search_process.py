@@ -14,7 +14,7 @@ _MEMORY = 400_000_000  # bytes of address space; Python itself takes about 40 MB
 
 
 def limit_resources() -> None:
-    """Limit this process's resources if the system supports it; otherwise only the parent's deadline stops it."""
+    """Limit the memory and CPU time of this process. Where this is unsupported, only the parent's deadline applies."""
     try:
         import resource
     except ImportError:
@@ -25,7 +25,7 @@ def limit_resources() -> None:
 
 
 def search(pattern: str, lines: list[str]) -> dict[str, object]:
-    """Return the indices of the matching lines, or the error in the pattern."""
+    """Return the indices of the matching lines, or an error message if the pattern is invalid."""
     try:
         matches = re.compile(pattern, re.IGNORECASE).search
     except re.error as error:

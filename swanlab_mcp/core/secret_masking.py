@@ -17,7 +17,7 @@ _WORD = (
     r"(?:pass(?:word|wd|phrase)?|secret|token|api[_-]?key|access[_-]?key|secret[_-]?key|private[_-]?key|credentials?)"
 )
 _NAME = re.compile(rf"(?:^|[._\-\s]){_WORD}$", re.IGNORECASE)
-# also camelCase names: a capital after a small letter starts the secret's name
+# in camelCase, a capital letter after a lowercase letter starts the secret's name
 _CAMEL = re.compile(r"[a-z](?:Password|Secret|Token|ApiKey|AccessKey|PrivateKey|Credentials?)$")
 _IN_ADDRESS = re.compile(r"(?<=://)[^/\s@:]*:[^/\s@]+(?=@)")
 _IN_COMMAND = re.compile(
@@ -48,14 +48,15 @@ _IN_QUERY = re.compile(
 _KNOWN = re.compile(
     r"\b(?:hf_[A-Za-z0-9]{20,}|sk-[\w\-]{20,}|gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|glpat-[\w\-]{20,}"
     r"|npm_[A-Za-z0-9]{20,}|xox[abprs]-[\w\-]{10,}|AIza[\w\-]{35}|AKIA[A-Z0-9]{16}"
-    # only at the start of a run of these characters, so that each run is read once
+    # match only at the start of a run of these characters, so that each run is scanned once
     r"|(?<![\w\-])eyJ[\w\-]{8,}\.[\w\-]{8,}\.[\w\-]{8,})(?![\w\-])"
 )
 _PRIVATE_KEY = re.compile(
     r"-----BEGIN [A-Z ]{0,20}PRIVATE KEY-----[^-]{1,20000}(?:-----END [A-Z ]{0,20}PRIVATE KEY-----)?"
 )
-# every match of the patterns above contains one of these, so most texts need one search instead of nine; the search is
-# in casefolded text, because ignoring case costs seven times as much; two look-alikes of i also match in those patterns
+# Every match of the patterns above contains one of these strings, so most texts need one search instead of nine. The
+# text is casefolded first, because a search that ignores case takes seven times as long. The patterns above also match
+# two look-alikes of i.
 _I = r"(?:i\u0307?|\u0131)"
 _ANY = re.compile(
     rf"://|pass|secret|token|(?:ap{_I}|access|pr{_I}vate)[_ -]?key|credent|bearer|author|s{_I}(?:d=|g=|gnature)|swanlab"
@@ -64,19 +65,19 @@ _ANY = re.compile(
 
 
 def mask_secrets(value: Any, name: str = "") -> Any:
-    """Return a JSON value with every text masked whose name or form looks like a secret's.
+    """Return a JSON value in which every secret is masked. Secrets are recognised by their name or their format.
 
-    A secret's name ends in a whole word such as password, token or api_key (`hf_token`, but not `max_tokens` or
-    `tokenizer`). A secret's form is one of: credentials in URLs, headers and cookies, signed URLs, `--token value` in
-    commands and argument lists, `swanlab login -k value`, `"token": "value"` in printed objects, private keys, and
-    well-known token formats.
+    The name of a secret ends in a complete word such as password, token or api_key. `hf_token` is such a name, but
+    `max_tokens` and `tokenizer` are not. The recognised formats are credentials in URLs, headers and cookies, signed
+    URLs, `--token value` in commands and argument lists, `swanlab login -k value`, `"token": "value"` in printed
+    objects, private keys, and well-known token formats.
     """
     if isinstance(value, dict):
         fields = cast("dict[Any, Any]", value)
         masked = {key: mask_secrets(item, str(key)) for key, item in fields.items()}
         named = fields.get("name")
         if isinstance(named, str) and _is_secret(named):
-            # one field holds the name, and another the value or the values by experiment
+            # one field contains the name, and another field contains the value, or the values by experiment
             masked |= {key: _mask_all(fields[key]) for key in ("value", "values") if key in fields}
         return masked
     if isinstance(value, list):
@@ -104,17 +105,17 @@ def mask_secrets(value: Any, name: str = "") -> Any:
 
 
 def may_hold_secret(text: str) -> bool:
-    """Return False only if `mask_secrets` certainly leaves a text, or a value given as JSON, unchanged."""
+    """Return whether a string or JSON text may contain a secret. If false, `mask_secrets` would not change it."""
     return _ANY.search(text.casefold()) is not None
 
 
 def mask_exactly(value: Any, secrets: Iterable[str]) -> Any:
-    """Mask the given texts (of at least 6 characters) everywhere in a JSON value, including its keys."""
+    """Mask the given secrets everywhere in a JSON value, including its keys. Secrets under 6 characters are kept."""
     return make_value_mask(secrets)(value)
 
 
 def make_value_mask(secrets: Iterable[str]) -> Callable[[Any], Any]:
-    """Return a function that masks these texts in a JSON value, as `mask_exactly` does."""
+    """Return a function that masks the given secrets in a JSON value, as `mask_exactly` does."""
     hide = make_mask(secrets)
 
     def mask(value: Any) -> Any:
@@ -130,7 +131,7 @@ def make_value_mask(secrets: Iterable[str]) -> Callable[[Any], Any]:
 
 
 def make_mask(secrets: Iterable[str]) -> Callable[[str], str]:
-    """Return a function that masks these texts in a string, as `mask_exactly` does."""
+    """Return a function that masks the given secrets in a string, as `mask_exactly` does."""
     longest_first = sorted((re.escape(one) for one in secrets if len(one) >= _SHORTEST), key=len, reverse=True)
     if not longest_first:
         return str
@@ -152,7 +153,7 @@ def _is_secret(name: str) -> bool:
 
 @lru_cache(4096)
 def _judge_name(name: str) -> bool:
-    """Return whether a name ends like the name of a secret. Cached, because many rows share names."""
+    """Return whether a name ends like the name of a secret. The result is cached, because many rows share a name."""
     # a config key that contains a dot may be quoted: config."hub.api_key"
     name = name.replace('"', "")
     return bool(_NAME.search(name) or _CAMEL.search(name))

@@ -1,4 +1,4 @@
-"""The record that describes a self-hosted SwanLab to its administrator."""
+"""The record that summarizes a self-hosted SwanLab for its administrator."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Make recorded text safe to show: spell out characters that control a terminal, or hide or reorder text."""
+"""Escape characters in recorded text that could control a terminal or make text invisible or reordered."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from swanlab_mcp.core.i18n import say
 
 __all__ = ["DEEPEST", "is_plain", "limit_value", "neutralise", "neutralise_value", "parse_json", "quote", "shorten"]
 
-# deeper than any real config; code that reads or shows a value may recurse for each level
+# deeper than any real config, and safe for code that recurses once per level
 DEEPEST = 100
 _LARGEST = 10**308
 _MOST_DIGITS = 4300
 
-# C0 and C1 controls (ANSI escapes start with one), line and paragraph separators, bidirectional characters, lone
-# surrogates, and all other default-ignorable code points of Unicode: zero-width characters, fillers, tags and variation
+# C0 and C1 controls (every ANSI escape starts with one), line and paragraph separators, bidirectional characters, lone
+# surrogates, and all other default-ignorable code points in Unicode: zero-width characters, fillers, tags and variation
 # selectors. The caller handles newline and tab.
 _EMOJI = "\u00a9\u00ae\u203c-\u3299\U0001f000-\U0001faff#*0-9"
 _UNSAFE = re.compile(
@@ -32,8 +32,8 @@ _PRINTABLE_UNSAFE = frozenset(
     "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0"
     + "".join(map(chr, (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))))
 )
-# text that Markdown would render as an image or a link: ](https://…), ](//…), ]: https://…, also if a character of the
-# address is escaped (https\://…) or an entity (&#104;ttps://…)
+# text that Markdown would render as an image or a link: ](https://…), ](//…) and ]: https://…, including URLs in which
+# a character is escaped (https\://…) or written as an entity (&#104;ttps://…)
 _MARKDOWN_LINK = re.compile(
     r"\](?=\(\s*<|(?:\(|:)\s*<?\s*(?:[A-Za-z][A-Za-z0-9+.\-]{1,31}:|[/\\]{2}|www\."
     r"|[A-Za-z0-9+.\-/]{0,32}(?:&#?[A-Za-z0-9]{1,32};|\\[!-/:-@\[-`{-~])))"
@@ -44,10 +44,10 @@ _ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 def parse_json(content: bytes | str, hook: Callable[[dict[str, Any]], Any] | None = None) -> Any:
-    """Parse UTF-8 JSON, spelling out lone surrogates in hexadecimal because a reply cannot contain them.
+    """Parse UTF-8 JSON, and escape lone surrogates in hexadecimal because a reply cannot contain them.
 
-    Integers of more than 4,300 digits are returned as text. `hook` receives each object, as in `json.loads`. Raises
-    ValueError for invalid JSON, and RecursionError for nesting beyond Python's limit.
+    Integers with more than 4,300 digits are returned as strings. `hook` is called with each object, like `object_hook`
+    in `json.loads`. Raises ValueError for invalid JSON, and RecursionError for nesting beyond Python's limit.
     """
     if hook is None:
         try:
@@ -61,12 +61,12 @@ def parse_json(content: bytes | str, hook: Callable[[dict[str, Any]], Any] | Non
 
 
 def _read_int(digits: str) -> int | str:
-    """Return an integer, or the text itself if it has more digits than Python converts."""
+    """Parse an integer. Return the string unchanged if it has more digits than Python converts."""
     return int(digits) if len(digits) <= _MOST_DIGITS else digits
 
 
 def limit_value(value: Any, depth: int = DEEPEST) -> Any:
-    """Replace levels of a JSON value deeper than `depth` with a note, and integers too large for a float with text."""
+    """Replace levels of a JSON value below `depth` with a note, and integers too large for a float with strings."""
     if not isinstance(value, (dict, list)):
         return str(value) if isinstance(value, int) and abs(value) > _LARGEST else value
     if not depth:
@@ -77,7 +77,7 @@ def limit_value(value: Any, depth: int = DEEPEST) -> Any:
 
 
 def neutralise(text: str) -> str:
-    """Return `text` with every control, invisible or direction-changing character spelled out in hexadecimal."""
+    """Escape every control character, invisible character and bidirectional control in `text`, in hexadecimal."""
     # most texts are safe, and these checks are faster than the pattern
     return text if _is_safe(text) else _UNSAFE.sub(_spell_out, text)
 
@@ -87,13 +87,13 @@ def _is_safe(text: str) -> bool:
 
 
 def is_plain(text: str) -> bool:
-    """Return True only if `neutralise_value` certainly leaves the value given as JSON unchanged."""
+    """Return True only if `neutralise_value` would not change the value that `text` encodes as JSON."""
     # a backslash may escape a line break
     return "\\" not in text and _is_safe(text) and not _may_hold_link(text)
 
 
 def neutralise_value(value: Any) -> Any:
-    """Neutralise every text in a JSON value, including its keys, and keep Markdown links and images from rendering."""
+    """Neutralise every string in a JSON value, including keys, and keep Markdown links and images from rendering."""
     if isinstance(value, str):
         return neutralise(_break_links(value))
     if isinstance(value, dict):
@@ -112,7 +112,7 @@ def _may_hold_link(text: str) -> bool:
 
 
 def shorten(text: str, length: int = 80) -> str:
-    """Return `text` on one line, neutralised, without links, and cut to at most `length` characters."""
+    """Return `text` on one line, neutralised, without Markdown links, and truncated to `length` characters."""
     # the start is enough, even if the text has megabytes
     begun = text[: 16 * length]
     line = neutralise(_break_links(" ".join(begun.split())))
@@ -120,10 +120,10 @@ def shorten(text: str, length: int = 80) -> str:
 
 
 def quote(name: object, length: int = 80) -> str:
-    """Return a recorded name for a message: shortened, and in quotation marks that the name cannot close.
+    """Format a recorded name for a message: shortened, and in quotation marks that the name cannot close.
 
     A name that consists of ASCII letters, digits and `_.-/+@*%=#` is not quoted, because it cannot be mistaken for a
-    sentence. `{name!r}` in a message quotes every name.
+    sentence. Use `{name!r}` in the message to quote every name.
     """
     line = shorten(str(name), length)
     return line if _ONE_WORD.fullmatch(line) else repr(line)

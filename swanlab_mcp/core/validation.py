@@ -1,4 +1,4 @@
-"""Accept arguments in the forms that assistants send, and describe invalid values in this package's words."""
+"""Accept arguments in the formats that assistants send, and describe invalid values in this package's own words."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ __all__ = [
 
 _LARGEST_STEP = 10**18
 
-# in an Annotated type: 0 means that the argument is omitted
+# in an Annotated type, this marker means that 0 is treated as if the argument were omitted
 ZERO_IS_ABSENT = object()
 
 
 class Inlined:
-    """In an Annotated type: publish the record's fields in place, because many hosts cannot follow a `$ref`.
+    """A marker for Annotated types that inlines the record's schema, because many MCP hosts cannot follow a `$ref`.
 
-    `is_brief` omits the descriptions of the fields, because another tool's schema contains them.
+    If `is_brief` is true, the field descriptions are omitted, because another tool's schema contains them.
     """
 
     def __init__(self, *, is_brief: bool = False) -> None:
@@ -47,12 +47,18 @@ class Inlined:
 
 
 def read_words(value: Any) -> Any:
-    """Accept a bare text or number as a list of one item, and a list written as JSON text, also inside a list."""
+    """Return a list of strings and numbers, given as a list, a single item or JSON text.
+
+    Items of the list may be JSON text themselves. Other values are returned unchanged.
+    """
     return _read_list(value, "[")
 
 
 def read_objects(value: Any) -> Any:
-    """Accept what `read_words` accepts and objects written as JSON text, and number the lists inside the list."""
+    """Return a list of objects from the same formats that `read_words` accepts.
+
+    The objects in a nested list are alternatives: each receives the 1-based index of the nested list as `either`.
+    """
     read = _read_list(value, "[{")
     if not isinstance(read, list):
         return read
@@ -67,7 +73,7 @@ def read_objects(value: Any) -> Any:
 
 
 def read_bound(value: Any) -> Any:
-    """Return a step as an int, and a text unchanged because `read_selection` validates it."""
+    """Return a step as an int. A string is returned unchanged, because `read_selection` validates it."""
     if value is None or isinstance(value, str):
         return value
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
@@ -78,7 +84,7 @@ def read_bound(value: Any) -> Any:
 
 
 def read_config(value: Any) -> Any:
-    """Read a config from an object, from its JSON text, or from a text such as "lr=0.01, optimizer=adam"."""
+    """Parse a config, given as an object, as JSON text, or as text such as "lr=0.01, optimizer=adam"."""
     if isinstance(value, str) and value.strip():
         parsed = _parse(value, "{")
         if isinstance(parsed, str):
@@ -98,7 +104,7 @@ def _parse_word(text: str) -> Any:
 
 
 def read_filter_value(value: Any, validate: Any, *, needs_value: bool) -> Any:
-    """Validate a value that may have several types, and raise one error instead of one for each type."""
+    """Validate a value that may have several types, and raise a single error instead of one error per type."""
     if not needs_value:
         if value in (None, ""):
             return ""
@@ -135,7 +141,7 @@ def _parse(value: Any, brackets: str) -> Any:
 
 
 def describe_fault(fault: ErrorDetails) -> str:
-    """Return what is wrong with a value, as a phrase to put after its name."""
+    """Return a phrase that describes an invalid value, to be placed after the argument's name."""
     given = {name: _simplify(value) for name, value in fault.get("ctx", {}).items()}
     kind = fault["type"]
     if kind in _BOUNDS:
