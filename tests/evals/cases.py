@@ -322,7 +322,7 @@ _MEASURING = (
         "no-media-at-that-step",
         "Show the samples of step 300.",
         [("get_media", _about("writes-samples", keys=["samples"], steps=[300]))],
-        ["media was not logged at step 300", "0, 500"],
+        ["media were logged at step 300", "0, 500"],
         most_tokens=200,
         is_refused=True,
     ),
@@ -512,7 +512,7 @@ _TRIAGE = (
                 },
             )
         ],
-        [r"augment.*0\.93", "prove no effect|confounded|cannot be told apart"],
+        [r"augment.*0\.93", "prove an effect|confounded|cannot be told apart"],
     ),
     Case(
         "diagnose-late-nan",
@@ -634,7 +634,7 @@ _LOOP = (
         "never-tried-zh",
         "学习率 1000 加 dropout 试过吗？",
         [("find_similar_experiments", {**_LOCAL, "config": {"lr": 1000, "dropout": 0.1}})],
-        ["0 of the 19 experiments", "outside the tried range", "dropout.*nothing is known"],
+        ["0 of the 19 experiments", "outside the tried range", "dropout.*effect is unknown"],
         most_tokens=700,
     ),
     Case(
@@ -655,14 +655,14 @@ _LOOP = (
         "how-many-in-each-state",
         "How many of the local runs finished, crashed or were aborted?",
         [("aggregate_experiments", {**_LOCAL, "group_by": ["state"]})],
-        [r"FINISHED \| 16", r"CRASHED \| 1", r"ABORTED \| 1", "4 groups of 19 experiments"],
+        [r"FINISHED \| 16", r"CRASHED \| 1", r"ABORTED \| 1", "4 groups with 19 experiments"],
         most_tokens=400,
     ),
     Case(
         "mean-by-learning-rate-zh",
         "按学习率分组，平均 val/acc 是多少？",
         [("aggregate_experiments", {**_LOCAL, "group_by": ["config.lr"], "metrics": ["val/acc"]})],
-        [r"^0\.1 \| 13 \|", "7 groups of 19 experiments", "not finished"],
+        [r"^0\.1 \| 13 \|", "7 groups with 19 experiments", "not finished"],
         most_tokens=600,
     ),
 )

@@ -92,7 +92,7 @@ _DECIDE = (
         "is-one-seed-enough",
         "near-0 looks a bit better than the baseline; keep it?",
         _compare("near-0"),
-        ["discard", "too small to show"],
+        ["discard", "too small to detect"],
         [r"\bkeep\b"],
     ),
     ("broken-run-zh", "broken 这次实验比基线好吗？", _compare("broken"), ["discard", "NaN"], [r"\bkeep\b"]),
@@ -140,7 +140,7 @@ _DUPLICATES = (
         "unknown-setting-zh",
         "dropout=0.1 有人试过吗？",
         _find("dropout=0.1, lr=0.01"),
-        ["dropout.*nothing is known"],
+        ["dropout.*effect is unknown"],
         [],
     ),
     (

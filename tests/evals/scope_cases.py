@@ -64,7 +64,7 @@ SCOPE_CASES: Sequence[Case] = (
         "size-of-a-team-zh",
         "视觉组的所有项目一共有多少个实验？",
         [("aggregate_experiments", {"project": "vision-lab/*"})],
-        ["1 group of 3 experiments"],
+        ["1 group with 3 experiments"],
         most_tokens=300,
     ),
     Case(
@@ -75,7 +75,7 @@ SCOPE_CASES: Sequence[Case] = (
             "local/digits-mlp/a7mda5lt",
             r"augmented-seed2|[0-9]+ of 43",
             "larger is better",
-            "compare values .* with care",
+            "compare their values with care",
         ],
         most_tokens=1500,
     ),
@@ -90,7 +90,7 @@ SCOPE_CASES: Sequence[Case] = (
         "closest-number",
         "Which cifar run has a learning rate above 100, or comes closest?",
         [_find("cifar", _where("config.lr", ">", 100))],
-        ["No experiment meets config.lr > 100", "closest value is 30, of largest-loss"],
+        ["No experiment meets config.lr > 100", "closest value is 30, in largest-loss"],
         most_tokens=300,
     ),
     Case(
