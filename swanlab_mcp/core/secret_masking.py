@@ -110,7 +110,10 @@ def may_hold_secret(text: str) -> bool:
 
 
 def mask_exactly(value: Any, secrets: Iterable[str]) -> Any:
-    """Mask the given secrets everywhere in a JSON value, including its keys. Secrets under 6 characters are kept."""
+    """Mask the given secrets (of at least 6 characters) everywhere in a JSON value, including its keys.
+
+    A part of at least 6 characters is masked, too, if an ellipsis shows that a text was cut inside it.
+    """
     return make_value_mask(secrets)(value)
 
 
@@ -132,11 +135,24 @@ def make_value_mask(secrets: Iterable[str]) -> Callable[[Any], Any]:
 
 def make_mask(secrets: Iterable[str]) -> Callable[[str], str]:
     """Return a function that masks the given secrets in a string, as `mask_exactly` does."""
-    longest_first = sorted((re.escape(one) for one in secrets if len(one) >= _SHORTEST), key=len, reverse=True)
+    longest_first = sorted((one for one in secrets if len(one) >= _SHORTEST), key=len, reverse=True)
     if not longest_first:
         return str
-    replace = re.compile("|".join(longest_first)).sub
-    return lambda text: replace(_MASK, text)
+    replace = re.compile("|".join(map(re.escape, longest_first))).sub
+    parts = [(one, size) for one in longest_first for size in range(len(one) - 1, _SHORTEST - 1, -1)]
+    starts = "|".join(re.escape(one[:size]) for one, size in parts) or "(?!)"
+    ends = "|".join(re.escape(one[-size:]) for one, size in parts) or "(?!)"
+    replace_parts = re.compile(rf"(?:{starts})(?=…)|(?<=…)(?:{ends})").sub
+    between = re.compile(rf"(?<=…)[^…]{{{_SHORTEST},{len(longest_first[0])}}}(?=…)").sub
+
+    def hide_between(found: re.Match[str]) -> str:
+        return _MASK if any(found[0] in one for one in longest_first) else found[0]
+
+    def hide(text: str) -> str:
+        text = replace(_MASK, text)
+        return between(hide_between, replace_parts(_MASK, text)) if "…" in text else text
+
+    return hide
 
 
 def _mask_all(value: Any) -> Any:

@@ -25,7 +25,7 @@ from swanlab_mcp import OpenApi
 from swanlab_mcp.core import secret_masking as secret_values
 from swanlab_mcp.core.errors import InvalidArgument, SwanLabError
 from swanlab_mcp.core.refs import ExperimentRef
-from swanlab_mcp.core.secret_masking import mask_secrets, may_hold_secret
+from swanlab_mcp.core.secret_masking import make_mask, mask_secrets, may_hold_secret
 from swanlab_mcp.core.untrusted import is_plain, neutralise_value
 from swanlab_mcp.present.report import write_report
 from swanlab_mcp.server.app import create_server
@@ -455,6 +455,34 @@ async def test_recorded_copies_of_the_users_key_and_session_are_masked(
         seen["completion"] = (await client.complete(reference, typed, context_arguments=chosen)).model_dump_json()
     assert not [name for name, reply in seen.items() if CANARY in reply]
     assert sum("***" in reply for reply in seen.values()) >= 12
+
+
+@pytest.mark.parametrize("before", [20, 28, 33, 52, 67, 72])
+async def test_part_of_the_users_key_before_a_cut_is_masked(settings: Settings, state: State, before: int) -> None:
+    """A long name or value is cut inside the key, at one of the lengths that replies use."""
+    for number, experiment in enumerate(state.projects[0].experiments):
+        text = f"{'x' * before}{KEY}"
+        experiment.name = f"{text} {number}"
+        experiment.config = {"note": f"{text} {number}", "lists": [text, number], "lr": f"{text} {number % 2}"}
+        experiment.logs = [LogLine(0, f"Traceback\nValueError: {text}", "ERROR")]
+        experiment.metrics = {
+            "loss": [(step, 1 / (1 + step + number)) for step in range(20)],
+            text: [(step, float(step)) for step in range(20)],
+        }
+    async with session(settings) as client:
+        for tool in (await client.list_tools()).tools:
+            given = choose_arguments(tool)
+            for more in ({}, {"metric": f"{'x' * before}{KEY}"}, {"keys": ["los"]}, {"exp_cuids": ["cuid3"]}):
+                if more.keys() <= tool.input_schema["properties"].keys():
+                    result = await client.call_tool(tool.name, given | more)
+                    assert KEY[:6] not in result.model_dump_json(), (tool.name, more)
+
+
+def test_parts_of_secrets_are_masked_only_next_to_an_ellipsis() -> None:
+    hide = make_mask(["0123456789abcdef", "canary"])
+    assert hide("0123456789a… and …9abcdef") == "***… and …***"
+    assert hide("…456789…, …canar…, 0123456789 …") == "…***…, …canar…, 0123456789 …"
+    assert hide("01234… …bcdef") == "01234… …bcdef"
 
 
 def test_server_environment_is_not_changed_or_exposed(host: str) -> None:
