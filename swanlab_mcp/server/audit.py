@@ -13,8 +13,10 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
+from swanlab_mcp.core.secret_masking import mask_exactly
 from swanlab_mcp.core.untrusted import shorten
 from swanlab_mcp.server.messages import Call
+from swanlab_mcp.server.table import EVERY_TOOL, WRITE_TOOLS
 
 if TYPE_CHECKING:
     from swanlab_mcp.server.metrics import Metrics
@@ -22,6 +24,13 @@ if TYPE_CHECKING:
 __all__ = ["Audit", "Entry", "hash_key"]
 
 log = logging.getLogger(__name__)
+
+_METHODS = (
+    "completion/complete", "initialize", "ping", "prompts/get", "prompts/list", "resources/list", "resources/read",
+    "resources/templates/list", "server/discover", "tools/list",
+)  # fmt: skip
+_KNOWN = {"", *_METHODS, *(entry.name for entry in EVERY_TOOL)}
+_CHANGES = {entry.name for entry in WRITE_TOOLS}
 
 
 def hash_key(key: str) -> str:
@@ -64,6 +73,8 @@ class Entry:
         self._status = 0
         self._body = bytearray()
         self.account = ""
+        # the caller's key, which must not be written
+        self.key = ""
 
     def see(self, part: Any) -> None:
         """Record the status and body of one part of the response."""
@@ -75,16 +86,19 @@ class Entry:
     def close(self, call: Call, *, is_doubtful: bool) -> None:
         """Write the lines for this call. `is_doubtful` means that a change was in flight when the call ended."""
         outcome, code, count = self._judge(is_doubtful=is_doubtful)
+        # another name is a text of the caller
+        tool = named if (named := call.tool or call.method) in _KNOWN else "other"
         if self._metrics and call.method:
-            self._metrics.count_call(call.tool or call.method, outcome, time.monotonic() - self._started)
+            self._metrics.count_call(tool, outcome, time.monotonic() - self._started)
         if not self._audit:
             return
-        about = {"account": self.account, "tool": call.tool or call.method, "project": _find_project(call.arguments)}
+        project = mask_exactly(_find_project(call.arguments), [self.key])
+        about = {"account": self.account, "tool": tool, "project": project}
         took = round((time.monotonic() - self._started) * 1000)
         self._audit.write({**about, "outcome": outcome, "code": code, "ms": took})
-        # only a change has a confirmation
-        if call.arguments.get("confirmation"):
-            change = {"account": self.account, "change": call.tool, "project": about["project"]}
+        # only with a confirmation, the call makes a change
+        if call.tool in _CHANGES and call.arguments.get("confirmation"):
+            change = {"account": self.account, "change": call.tool, "project": project}
             change["outcome"] = outcome if outcome in ("done", "unknown") else "not done"
             self._audit.write({**change, **({"experiments": count} if count else {})})
 

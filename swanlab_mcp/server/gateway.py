@@ -293,9 +293,9 @@ class Gateway:
         account = None
         if self._accounts and self._key_map and (mapped := self._key_map.find(exchange.headers, exchange.peer)):
             # the proxy has already checked the person's own token
-            account = await self._sign_in(self._accounts, mapped, exchange.address, stack)
+            account = await self._sign_in(self._accounts, mapped, exchange, stack)
         elif self._accounts and kind.lower() == "bearer" and key.strip():
-            account = await self._sign_in(self._accounts, key.strip(), exchange.address, stack)
+            account = await self._sign_in(self._accounts, key.strip(), exchange, stack)
         elif self._accounts and (sent or not self._shares_key):
             # no WWW-Authenticate, because it would make clients start OAuth
             raise Refused(
@@ -305,9 +305,11 @@ class Gateway:
             exchange.entry.account = account.name if account else "shared"
         return account
 
-    async def _sign_in(self, accounts: Accounts, key: str, address: str, stack: AsyncExitStack) -> Account:
+    async def _sign_in(self, accounts: Accounts, key: str, exchange: _Exchange, stack: AsyncExitStack) -> Account:
+        if exchange.entry:
+            exchange.entry.key = key
         try:
-            return await stack.enter_async_context(accounts.use(key, address))
+            return await stack.enter_async_context(accounts.use(key, exchange.address))
         except AuthenticationFailed as error:
             raise Refused(401, neutralise(error.message)) from error
         except PermissionDenied as error:

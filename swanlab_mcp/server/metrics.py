@@ -7,16 +7,10 @@ from collections.abc import Callable
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, start_http_server
 
 from swanlab_mcp.core.observation import CacheRead, Event
-from swanlab_mcp.server.table import EVERY_TOOL
 
 __all__ = ["Metrics"]
 
 _LOGIN = "/login/api_key"
-_METHODS = (
-    "completion/complete", "initialize", "ping", "prompts/get", "prompts/list", "resources/list", "resources/read",
-    "resources/templates/list", "server/discover", "tools/list",
-)  # fmt: skip
-_KNOWN = {*_METHODS, *(entry.name for entry in EVERY_TOOL)}
 _SECONDS = (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 60)
 
 
@@ -66,8 +60,7 @@ class Metrics:
             self._sign_ins.labels(str(event.status)).inc()
 
     def count_call(self, tool: str, outcome: str, seconds: float) -> None:
-        """Count a call; all unknown tool names share one counter."""
-        tool = tool if tool in _KNOWN else "other"
+        """Count a call of a known tool or method, or of "other"."""
         self._calls.labels(tool, outcome).inc()
         self._call_seconds.labels(tool).observe(seconds)
 

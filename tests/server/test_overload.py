@@ -204,6 +204,9 @@ def test_audit_log_has_a_line_per_call_without_arguments(settings: Settings, tea
         arguments["confirmation"] = dry.json()["result"]["structuredContent"]["data"]["confirmation"]
         ask(url, body=message(name="delete_experiments", arguments=arguments))
         ask(url, body=message(name="delete_experiments", arguments=arguments))
+        # texts of the caller instead of names
+        ask(url, body=message(name="call colleague", arguments={"project": "test-key", "confirmation": "x"}))
+        ask(url, body=message("colleague/" * 1000))
     text = path.read_text(encoding="utf-8")
     lines = [json.loads(line) for line in text.splitlines()]
     calls = [line for line in lines if "change" not in line]
@@ -216,6 +219,8 @@ def test_audit_log_has_a_line_per_call_without_arguments(settings: Settings, tea
         ("delete_experiments", "mnist", "ok"),
         ("delete_experiments", "mnist", "done"),
         ("delete_experiments", "mnist", "error"),
+        ("other", "***", "error"),
+        ("other", "", "error"),
     ]
     assert [(one["change"], one["outcome"]) for one in lines if "change" in one] == [
         ("delete_experiments", "done"),
