@@ -34,7 +34,7 @@ class Confirmations:
 
     def __init__(self, secret: str = "") -> None:
         self._secret = secret.encode() or secrets.token_bytes(32)
-        self._spent: dict[bytes, int] = {}
+        self._spent: dict[bytes, float] = {}
         self._deadlines: dict[bytes, float] = {}
 
     def issue(self, request: Sequence[Any], state: Any) -> tuple[str, int]:
@@ -84,10 +84,10 @@ class Confirmations:
 
     def spend(self, token: str) -> None:
         """Mark `token` as spent."""
-        now = time.time()
+        # by the monotonic clock: the system clock may be set forward and back
+        now = time.monotonic()
         self._spent = {salt: ends for salt, ends in self._spent.items() if ends > now}
-        salt = _decode(token)[: _TIME + _NONCE]
-        self._spent[salt] = int.from_bytes(salt[:_TIME], "big")
+        self._spent[_decode(token)[: _TIME + _NONCE]] = now + LIFETIME
 
     def _note_deadline(self, salt: bytes, left: float) -> float:
         """Return when a token expires by the monotonic clock: `left` seconds after it was first seen."""

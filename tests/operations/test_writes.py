@@ -282,6 +282,20 @@ async def test_clock_set_back_does_not_prolong_a_confirmation(monkeypatch: pytes
         Confirmations("s" * 32).check(token, ["delete"], None)
 
 
+async def test_clock_set_forward_and_back_does_not_renew_a_used_confirmation(monkeypatch: pytest.MonkeyPatch) -> None:
+    wall = 1_800_000_000.0
+    monkeypatch.setattr(confirmation, "time", SimpleNamespace(time=lambda: wall, monotonic=lambda: 0.0))
+    tokens = Confirmations()
+    used, _ = tokens.issue(["create"], None)
+    tokens.spend(used)
+    wall += 3600
+    later, _ = tokens.issue(["create"], None)
+    tokens.spend(later)
+    wall -= 3600
+    with pytest.raises(InvalidArgument, match="was used before"):
+        tokens.check(used, ["create"], None)
+
+
 async def ask_user(writable: Settings, tool: str, arguments: dict[str, Any]) -> str:
     """Return the question to the user before a confirmed change."""
     questions: list[str] = []
