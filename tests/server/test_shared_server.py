@@ -598,7 +598,7 @@ async def test_completion_and_resources_use_the_callers_key_with_a_shared_accoun
                 assert [name for name in ("kites-test3", "kites-test2", "colleague") if name in reply] == expected[key]
 
 
-async def test_confirmation_and_request_state_are_valid_only_for_their_key(settings: Settings, team: State) -> None:
+async def test_confirmation_and_request_state_are_valid_only_for_their_account(settings: Settings, team: State) -> None:
     made = team.add_project(team.workspaces[1], "mnist")
     team.add_experiment(made, "a", cuid="cuid-a")
     made.workspace.roles["colleague"] = "MEMBER"
