@@ -39,6 +39,8 @@ from swanlab_mcp.operations.question import find_lookalikes, make_fingerprint, w
 __all__ = ["create_project", "delete_experiments", "delete_project"]
 
 _SHOWN = 20
+# more than the names of a workspace and a project, because the user must see them in full
+_LONGEST_NAME = 300
 # these do not prove a refusal: 404 and 410 may result from this very request, and 408 comes from a proxy
 _OPEN_STATUSES = {404, 408, 410}
 
@@ -118,7 +120,7 @@ async def delete_project(
             "permanently delete the project {project} with its {count} experiment",
             "permanently delete the project {project} with its {count} experiments",
             len(experiments),
-            project=quote(ref),
+            project=_name(ref),
         ),
         done=False,
         username=ref.workspace,
@@ -170,9 +172,9 @@ async def create_project(
         )
     change = Change(
         action=(
-            say("create the private project {project}", project=quote(ref))
+            say("create the private project {project}", project=_name(ref))
             if visibility == "PRIVATE"
-            else say("create the public project {project}", project=quote(ref))
+            else say("create the public project {project}", project=_name(ref))
         ),
         done=False,
         username=ref.workspace,
@@ -346,12 +348,16 @@ def _sign(experiments: Sequence[Experiment]) -> list[Any]:
     )
 
 
+def _name(ref: ProjectRef) -> str:
+    return quote(f"{ref.workspace}/{ref.project}", _LONGEST_NAME)
+
+
 def _describe_deletion(ref: ProjectRef, count: int) -> str:
     return say_plural(
         "permanently delete {count} experiment in {project} with its metrics, logs and media",
         "permanently delete {count} experiments in {project} with their metrics, logs and media",
         count,
-        project=quote(ref),
+        project=_name(ref),
     )
 
 

@@ -318,7 +318,10 @@ async def test_different_changes_have_different_questions(writable: Settings, pr
     first = await ask_user(writable, "delete_experiments", {**arguments, "exp_cuids": ["cuid-a"]})
     assert "n" * 200 + "z" in first
     assert await ask_user(writable, "delete_experiments", {**arguments, "exp_cuids": ["cuid-b"]}) != first
+    project.name = "p" * 99 + "z"
+    arguments = {"project": f"kites-test2/{project.name}"}
     whole = await ask_user(writable, "delete_project", arguments)
+    assert project.name in whole.splitlines()[0]
     project.experiments[0].description = "more"
     assert await ask_user(writable, "delete_project", arguments) != whole
 
