@@ -1,4 +1,4 @@
-"""The accounts on the shared server: one client per SwanLab key. Accounts share no session, cache or error."""
+"""The accounts on the shared server. Each SwanLab key has its own client, session and cache."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ _VERIFIED_FOR = 3600.0
 class Account:
     """A caller whose key SwanLab has accepted.
 
-    `verified_at` is in monotonic seconds, `calls` is the number of calls in progress, `name` identifies the account in
-    the audit log, and `cached_bytes` is the size of its cache after its last call.
+    `verified_at` is a `time.monotonic()` value. `calls` is the number of calls in progress. `name` identifies the
+    account in the audit log. `cached_bytes` is the size of the account's cache after the last call.
     """
 
     client: SwanLabClient
@@ -48,14 +48,14 @@ class Account:
     is_dismissed: bool = False
 
 
-# the account that makes the current call, or None if the server uses its own account
+# the account making the current call, or None if the call uses the server's own account
 caller: ContextVar[Account | None] = ContextVar("caller", default=None)
 
 
 class Accounts:
-    """At most `most` clients, identified by a hash of their keys. A new client replaces the least recently used.
+    """Keeps up to `most` accounts, identified by a hash of the key. The least recently used account is evicted first.
 
-    If all caches together exceed `cache_bytes`, the least recently used accounts lose their caches.
+    If the caches exceed `cache_bytes` in total, the caches of the least recently used accounts are cleared.
     """
 
     def __init__(self, settings: Settings, most: int = 1024, cache_bytes: int = 160 * 10**6) -> None:
@@ -65,7 +65,7 @@ class Accounts:
         self._most = most
         self._salt = secrets.token_bytes(32)
         self._cache_bytes = cache_bytes
-        # the sum of all accounts' `cached_bytes`; adding them up after each call would be slow with many accounts
+        # a running total of `cached_bytes`, because summing it after each call would be slow with many accounts
         self._cached = 0.0
         self._known: dict[bytes, Account] = {}
         self._logins = Logins()
@@ -77,9 +77,10 @@ class Accounts:
 
     @asynccontextmanager
     async def use(self, key: str, address: str = "") -> AsyncGenerator[Account, None]:
-        """Yield the account for `key`, which a SwanLab login must have verified now or within the last hour.
+        """Yield the account for `key`. Log in to SwanLab first, unless the key was verified within the last hour.
 
-        Raises AuthenticationFailed, RateLimited if `address` logs in too often, and the errors of the login.
+        Raises AuthenticationFailed for an invalid key, RateLimited if `address` logs in too often, and any other
+        error from the login.
         """
         if not (key and key.isascii() and key.isprintable()):
             raise AuthenticationFailed(say("The Authorization header contains no SwanLab API key."))
@@ -109,7 +110,7 @@ class Accounts:
         account.cached_bytes = held
 
     async def aclose(self) -> None:
-        """Close every client. Clients in use are closed when their calls end."""
+        """Close all clients. A client with calls in progress is closed when the last call ends."""
         while self._known:
             await self._dismiss(next(iter(self._known)))
 
@@ -122,12 +123,12 @@ class Accounts:
         while account is None or account.is_dismissed:
             verify = partial(self._verify, digest, key, address, is_known=is_known)
             account = await self._questions.ask(digest, verify)
-        # the dict is in order of last use
+        # move the account to the end, because the dict is ordered from least to most recently used
         self._known[digest] = self._known.pop(digest)
         return account
 
     async def _verify(self, digest: bytes, key: str, address: str, *, is_known: bool) -> Account:
-        from swanlab_mcp.operations.completion import Completer  # noqa: PLC0415 a server starts without it
+        from swanlab_mcp.operations.completion import Completer  # noqa: PLC0415 not needed at startup
 
         async with self._logins.take(digest, address, is_known=is_known), AsyncExitStack() as opened:
             client = open_client(replace(self._settings, api_key=key), is_cached=self._settings.is_cached)

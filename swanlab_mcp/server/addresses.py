@@ -1,4 +1,4 @@
-"""Callers' addresses: those of their connections, or those that a trusted proxy names in X-Forwarded-For."""
+"""Find the caller's address, using X-Forwarded-For if the connection comes from a trusted proxy."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ __all__ = ["Proxies", "group_address", "is_loopback"]
 
 
 class Proxies:
-    """The proxies whose X-Forwarded-For is trusted: addresses, or networks such as 10.0.0.0/8.
+    """The proxies whose X-Forwarded-For header is trusted, given as addresses or as networks such as 10.0.0.0/8.
 
-    Raises InvalidArgument.
+    Raises InvalidArgument if a name is neither an address nor a network.
     """
 
     def __init__(self, names: Iterable[str] = ()) -> None:
@@ -29,9 +29,10 @@ class Proxies:
         return any(parsed in network for network in self._networks)
 
     def find_caller(self, address: str, forwarded: str) -> str:
-        """Return the address of the caller whose request arrived on a connection from `address`.
+        """Return the caller's address for a request that arrived on a connection from `address`.
 
-        That is the last address in X-Forwarded-For that is not a trusted proxy, because callers can forge the others.
+        If the connection comes from a trusted proxy, return the last address in X-Forwarded-For that is not a trusted
+        proxy. Callers can forge all earlier addresses in the header.
         """
         for named in reversed(forwarded.split(",") if forwarded else []):
             if not self.trusts(address):
@@ -54,7 +55,7 @@ def _read_network(name: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether a socket that listens on `host` is reachable from this machine only."""
+    """Return whether a socket listening on `host` is reachable only from this machine."""
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -62,7 +63,10 @@ def is_loopback(host: str) -> bool:
 
 
 def group_address(address: str) -> str:
-    """Return the key under which an address is counted: for IPv6 its /64 network, which usually has a single owner."""
+    """Return the key for counting connections from `address`.
+
+    IPv6 addresses are grouped by their /64 network, because a /64 network usually belongs to a single user.
+    """
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:

@@ -40,7 +40,7 @@ __all__ = ["connect", "create_server"]
 
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 NAME = "swanlab-mcp-server"
-# at most a quarter of a shared server's requests may wait for SwanLab to change
+# on a shared server, at most a quarter of the request slots may be used to wait for changes in SwanLab
 _WAITS = Limits(requests=16, requests_per_caller=2)
 
 _INSTRUCTIONS = """\
@@ -67,10 +67,10 @@ Tools: {tools}."""
 
 
 def create_server(settings: Settings, *, log_level: LogLevel = "WARNING", is_stateless: bool = False) -> _Server:
-    """Return a server for the client that `settings` select. The first call that needs the client opens it.
+    """Create the MCP server for the account and runs selected by `settings`.
 
-    A stateless server keeps no state between requests, so clients cannot choose a log level. Raises InvalidArgument for
-    an unknown name in `settings.tools`.
+    The SwanLab client is opened by the first call that needs the client. A stateless server keeps no state between
+    requests, so clients cannot choose a log level. Raises InvalidArgument if `settings.tools` contains an unknown name.
     """
     running: list[App] = []
     writes, admin = (WRITE_TOOLS if settings.allow_writes else ()), (ADMIN_TOOLS if settings.admin_tools else ())
@@ -80,7 +80,7 @@ def create_server(settings: Settings, *, log_level: LogLevel = "WARNING", is_sta
     tokens = Confirmations(settings.confirmation_secret)
 
     async def answer(ctx: Any, call_next: Callable[[Any], Awaitable[Any]]) -> Any:
-        # each request runs in its own task, which was created before the language was set
+        # set the language for each request, because the request's task was created before the language was set
         if pending.get() is None:
             pending.set(PendingChange(ctx.request_id))
         about = ctx.session.client_params
@@ -107,7 +107,7 @@ def create_server(settings: Settings, *, log_level: LogLevel = "WARNING", is_sta
         instructions=_INSTRUCTIONS.format(tools=", ".join(entry.name for entry in entries)),
         website_url="https://swanlab.cn",
         version=__version__,
-        # with `auto`, the list depends on the client, and on a shared server on the request
+        # the list depends on the client if the output is `auto`, and on the request if the server is shared
         cache_hints={
             "tools/list": CacheHint(
                 ttl_ms=300_000, scope="private" if is_stateless or settings.output == "auto" else "public"
@@ -118,7 +118,7 @@ def create_server(settings: Settings, *, log_level: LogLevel = "WARNING", is_sta
         log_level=log_level,
         extensions=[_make_views()],
         request_state_security=_seal_state(settings.confirmation_secret) if settings.allow_writes else None,
-        # the lists never change, and an endless stream would occupy a slot of a shared server
+        # the lists never change, and an endless stream would occupy a request slot on a shared server
         subscriptions=False,
     )
     server.entries = entries
@@ -132,7 +132,7 @@ def create_server(settings: Settings, *, log_level: LogLevel = "WARNING", is_sta
 
 
 class _Server(MCPServer[App]):
-    """The SDK's server with our table of tools. An unknown prompt is the caller's error, not an internal error."""
+    """The SDK's server, extended with our tool table. An unknown prompt is reported as the caller's error."""
 
     entries: Sequence[ToolEntry] = ()
 
@@ -142,7 +142,7 @@ class _Server(MCPServer[App]):
         return listed if sends_json.get() else [one.model_copy(update={"output_schema": None}) for one in listed]
 
     async def call_tool(self, name: str, arguments: dict[str, Any], context: Any = None) -> Any:
-        from swanlab_mcp.server.binding import call_tool  # noqa: PLC0415 a server starts without the operations
+        from swanlab_mcp.server.binding import call_tool  # noqa: PLC0415 not needed at startup
 
         return await call_tool(select_entries(self.entries), name, arguments, context)
 
@@ -184,7 +184,10 @@ def _make_views() -> Apps:
 
 
 def _seal_state(secret: str) -> RequestStateSecurity:
-    """Return the seal that protects the state carried by a host during a confirmation, and binds it to one account."""
+    """Return the settings that protect the state held by the host during a confirmation and bind it to one account.
+
+    Without a `secret`, a random key is used, so the state is valid only until this process ends.
+    """
     key = hmac.digest(secret.encode(), b"request state", "sha256") if secret else secrets.token_bytes(32)
 
     def get_principal(_ctx: Any) -> str | None:
@@ -195,8 +198,8 @@ def _seal_state(secret: str) -> RequestStateSecurity:
 
 
 def connect(server: MCPServer[App], *, mode: str = "auto") -> Client:
-    """Return an MCP client with an in-process session on the server, as an async context manager.
+    """Return an MCP client for an in-process session with the server. Use the client as an async context manager.
 
-    `mode` is "auto", "legacy" (protocols with a handshake) or a protocol revision.
+    `mode` is "auto", "legacy" (protocol revisions that require a handshake) or a specific protocol revision.
     """
     return Client(server, mode=mode)

@@ -1,4 +1,4 @@
-"""The shared server's audit log, with one JSON line per call and one per change."""
+"""The shared server's audit log, which contains one JSON line per call and another line per change."""
 
 from __future__ import annotations
 
@@ -34,12 +34,15 @@ _CHANGES = {entry.name for entry in WRITE_TOOLS}
 
 
 def hash_key(key: str) -> str:
-    """Return an account's name in the audit log. It is the same in every worker and does not reveal the key."""
+    """Return the name of an account in the audit log.
+
+    The name is the same in every worker and does not reveal the key.
+    """
     return hashlib.sha256(b"swanlab-mcp audit\0" + key.encode()).hexdigest()[:16]
 
 
 class Audit:
-    """Writes lines to a file, or to standard error for "-". Only the file's owner can read it."""
+    """Writes the audit log to a file that only its owner can read, or to standard error if the path is "-"."""
 
     def __init__(self, path: str) -> None:
         """Open the file. Raises OSError."""
@@ -47,7 +50,7 @@ class Audit:
         self._is_failing = False
 
     def write(self, line: dict[str, Any]) -> None:
-        """Write one line. A full disk is reported once and does not make calls fail."""
+        """Write one line. If writing fails, for example because the disk is full, log a warning once and continue."""
         now = datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         try:
             self._output.write(json.dumps({"time": now, **line}) + "\n")
@@ -64,7 +67,7 @@ class Audit:
 
 
 class Entry:
-    """One call, from its request to its response."""
+    """The audit log entry for one call, collected while the response is sent."""
 
     def __init__(self, audit: Audit | None, metrics: Metrics | None) -> None:
         self._audit = audit
@@ -84,7 +87,10 @@ class Entry:
             self._body += part.get("body", b"")
 
     def close(self, call: Call, *, is_doubtful: bool) -> None:
-        """Write the lines for this call. `is_doubtful` means that a change was in flight when the call ended."""
+        """Count the call in the metrics and write its lines to the audit log.
+
+        `is_doubtful` means that the call ended while a change was in progress, so the outcome is unknown.
+        """
         outcome, code, count = self._judge(is_doubtful=is_doubtful)
         # another name is a text of the caller
         tool = named if (named := call.tool or call.method) in _KNOWN else "other"
@@ -103,7 +109,7 @@ class Entry:
             self._audit.write({**change, **({"experiments": count} if count else {})})
 
     def _judge(self, *, is_doubtful: bool) -> tuple[str, int, int]:
-        """Return the outcome, its code, and the number of experiments affected by a change."""
+        """Return the outcome, the status or error code, and the number of experiments affected by a change."""
         if is_doubtful:
             return "unknown", self._status, 0
         if not self._status:
@@ -130,7 +136,10 @@ def _open(path: Path) -> TextIO:
 
 
 def _find_project(arguments: dict[str, Any]) -> str:
-    """Return the project name from the arguments, without the workspace, which may be a person's name."""
+    """Return the project name from the arguments, or "" if they name no project.
+
+    The workspace is omitted, because the name of a workspace is often the name of a user.
+    """
     for name, place in (("project", -1), ("exp_cuid", -2)):
         value = arguments.get(name)
         if not isinstance(value, str):

@@ -1,4 +1,4 @@
-"""Call a tool by name: validate the assistant's arguments, run the operation, and make the result."""
+"""Call a tool by name: validate the assistant's arguments, run the operation and create the result."""
 
 from __future__ import annotations
 
@@ -47,16 +47,16 @@ __all__ = ["call_tool"]
 
 log = logging.getLogger(__name__)
 
-# charts are drawn one at a time, and replies waiting for that must not occupy the shared threads
+# charts are drawn one at a time, and replies that wait for their turn must not occupy the shared thread pool
 _drawer = ThreadPoolExecutor(1, "drawer")
-_KNOWS_LINKS = "2025-06-18"  # the version of the protocol from which results may link to resources
+_KNOWS_LINKS = "2025-06-18"  # the first protocol version in which results may link to resources
 _LONGEST_SHARED_WAIT = 60
 
 _MOST_FAULTS = 5
-# other names for the arguments that limit a reply
+# argument names that assistants use by mistake for the arguments in _AMOUNTS
 _MEANT_AMOUNTS = {"tail", "head", "lines", "limit", "last", "n"}
 _AMOUNTS = ("count", "size", "num")
-# names that hosts and frameworks add to calls for their own use, in lower case without - and _
+# arguments that hosts and frameworks add to calls for their own use, in lower case and without - and _
 _ADDED_BY_HOSTS = {
     *("toolcallid", "callid", "toolname", "sessionid", "conversationid", "threadid", "requestid", "messageid", "meta"),
     *(
@@ -78,9 +78,9 @@ _ADDED_BY_HOSTS = {
 async def call_tool(
     entries: Sequence[ToolEntry], name: str, given: Mapping[str, Any], ctx: Context[App, Any]
 ) -> CallToolResult | Any:
-    """Call a tool. Errors from the server, SwanLab or the caller become an error result, not an exception.
+    """Call a tool and return the result. All errors are returned as error results, except protocol errors (MCPError).
 
-    In hosts with the 2026 protocol, a change may return a question to the user instead.
+    For a write tool, hosts that use the 2026 protocol may receive a prompt for the user instead of a result.
     """
     app: App = ctx.request_context.lifespan_context
     try:
@@ -128,9 +128,9 @@ async def _answer(entry: ToolEntry, given: dict[str, Any], ctx: Context[App, Any
 
 @contextmanager
 def _hold_wait(entry: ToolEntry, given: Mapping[str, Any], app: App) -> Generator[float, None, None]:
-    """Yield how many seconds a call may wait for SwanLab to change, in addition to the time for its requests.
+    """Yield the number of seconds that a call may wait for changes in SwanLab, in addition to the normal timeout.
 
-    Raises InvalidArgument or RateLimited if that is more than a shared server allows.
+    On a shared server, raises InvalidArgument if the wait is too long and RateLimited if too many calls are waiting.
     """
     wait = float(given.get("timeout", entry.wait)) if entry.wait else 0.0
     if not wait or app.waits is None:
@@ -168,13 +168,16 @@ async def _write_reply(entry: ToolEntry, given: dict[str, Any], app: App) -> tup
     is_drawn = entry.view == CURVES
     if not is_drawn and is_small(found):
         return write()
-    # masking and truncating run in a thread, so that other calls continue, and count towards the deadline
+    # mask and truncate in a thread, so that other calls are not blocked and the deadline still applies
     threads = _drawer if is_drawn else None
     return await asyncio.get_running_loop().run_in_executor(threads, partial(copy_context().run, write))
 
 
 def _find_entry(entries: Iterable[ToolEntry], name: str) -> ToolEntry:
-    """Return a tool's row. Raises InvalidArgument, with similar names or the option that enables the tool."""
+    """Return the entry for a tool. Raises InvalidArgument if the tool is unknown or disabled.
+
+    The error suggests similar names, or the option that enables the tool.
+    """
     known = {entry.name: entry for entry in entries}
     if name in known:
         return known[name]
@@ -188,7 +191,7 @@ def _find_entry(entries: Iterable[ToolEntry], name: str) -> ToolEntry:
             say("The tool {name!r} is disabled.", name=name),
             hint=say("The user can start the server with --admin-tools to enable it."),
         )
-    # with the same verb, because list_experiments must not suggest delete_experiments
+    # suggest only disabled tools with the same verb: list_experiments must not suggest delete_experiments
     disabled = [one.name for one in (*WRITE_TOOLS, *ADMIN_TOOLS) if one.name.partition("_")[0] in name]
     near = find_near_names(name, dict.fromkeys([*known, *disabled]))
     if near and near[0] not in known:
@@ -203,7 +206,7 @@ def _find_entry(entries: Iterable[ToolEntry], name: str) -> ToolEntry:
 
 
 def _read_arguments(entry: ToolEntry, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the operation's arguments. Raises InvalidArgument with the problem of each invalid argument."""
+    """Return the arguments for the operation. Raises InvalidArgument with a description of each invalid argument."""
     model = make_arguments(entry)
     try:
         read = model.model_validate(given)
@@ -212,13 +215,13 @@ def _read_arguments(entry: ToolEntry, given: Mapping[str, Any]) -> dict[str, Any
         raise _explain_arguments(faults, list(model.model_fields)) from error
     arguments = {name: getattr(read, name) for name in model.model_fields}
     if "size" in read.model_fields_set and "page" in arguments:
-        # a size without a page, or with page 0, requests the first page of that size
+        # a size with no page, or with page 0, means the first page of that size
         arguments["page"] = arguments["page"] or 1
     return arguments
 
 
 def _explain_arguments(faults: Sequence[ErrorDetails], names: Sequence[str]) -> InvalidArgument:
-    # Python cannot print a number with thousands of digits, so pydantic does not report its place
+    # Python refuses to print a number with thousands of digits, so pydantic does not report which argument it is in
     reported = [_explain_fault(fault, names) for fault in faults[:_MOST_FAULTS]] or [
         say("a number has too many digits")
     ]

@@ -1,4 +1,4 @@
-"""Ask the user to confirm a change before it is made, in hosts that support prompts."""
+"""Ask the user to confirm a change before it is made, if the host can prompt the user."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ Answer = Callable[[ToolEntry, dict[str, Any], Context[App, Any]], Coroutine[Any,
 
 
 class Consent(BaseModel):
-    """The user's answer to the confirmation of a change."""
+    """The user's reply to a confirmation prompt."""
 
     agreed: bool
 
 
 async def ask_and_answer(entry: ToolEntry, given: dict[str, Any], ctx: Context[App, Any], answer: Answer) -> Any:
-    """Return the result of `answer`, or the question for the host to show.
+    """Run `answer` and return its result, or return the confirmation prompt for the host to show.
 
-    `answer` runs if the user agreed, or if the host cannot prompt. Raises PermissionDenied if the user did not agree,
-    and the errors from the dry run of the change.
+    `answer` runs only if the user agreed or if the host cannot prompt the user. Raises PermissionDenied if the user did
+    not agree, and any error from the dry run of the change.
     """
     try:
         return await _make_tool(entry, answer).run({"given": given}, ctx)
@@ -49,7 +49,7 @@ async def ask_and_answer(entry: ToolEntry, given: dict[str, Any], ctx: Context[A
 
 @cache
 def _make_tool(entry: ToolEntry, answer: Answer) -> Tool:
-    """Return the change as an SDK tool, which prompts the user in both protocol eras."""
+    """Wrap a write tool as an SDK tool, so that the SDK prompts the user in both the old and the new MCP protocol."""
 
     async def ask(given: dict[str, Any], ctx: Context[App, Any]) -> Consent | Elicit[Consent]:
         app: App = ctx.request_context.lifespan_context
@@ -58,12 +58,12 @@ def _make_tool(entry: ToolEntry, answer: Answer) -> Tool:
             return Consent(agreed=True)
         confirming, rehearsing = confirmations.set(app.confirmations), is_rehearsal.set(True)
         try:
-            # an error ends the call: without a prompt, the user has not agreed
+            # an error here ends the call, because the change must not run if the user was not prompted
             planned = await keep_deadline(entry.operation(app.client, **given), app.settings.timeout, is_write=True)
         finally:
             confirmations.reset(confirming)
             is_rehearsal.reset(rehearsing)
-        from swanlab_mcp.operations.question import describe_change  # noqa: PLC0415 only writes need it
+        from swanlab_mcp.operations.question import describe_change  # noqa: PLC0415 needed only by write tools
 
         return Elicit(neutralise(app.mask(describe_change(cast("Change", planned.data)))), _make_form())
 
@@ -78,12 +78,12 @@ def _make_tool(entry: ToolEntry, answer: Answer) -> Tool:
         return await answer(entry, given, ctx)
 
     ask.__name__ = ask.__qualname__ = f"ask_{entry.name}"
-    # the SDK reads the question from the annotation
+    # the SDK finds the function that creates the prompt in this annotation
     change.__annotations__["consent"] = Annotated[ElicitationResult[Consent], Resolve(ask)]
     return Tool.from_function(change, name=entry.name, structured_output=False)
 
 
 def _make_form() -> type[Consent]:
-    """Return the form shown to the user, in the language of this call."""
+    """Return the form that is shown to the user, in the language of the current call."""
     agreed = Field(title=say("Yes, do this"), description=say("This server cannot undo it"))
     return create_model("Consent", __base__=Consent, agreed=(bool, agreed))

@@ -1,4 +1,4 @@
-"""State shared by the tools, resources and prompts of a running server."""
+"""The state that the tools, resources and prompts on a running server share."""
 
 from __future__ import annotations
 
@@ -23,14 +23,15 @@ if TYPE_CHECKING:
 
 __all__ = ["App"]
 
-_LONGEST_NAME = 120  # of a name shown in a view
+_LONGEST_NAME = 120  # in a view
 
 
 @dataclass(frozen=True, eq=False)
 class App:
-    """The settings and clients of a running server. `client` is the caller's own if each caller has a client.
+    """The settings and clients of a running server.
 
-    `waits` limits the calls that wait for SwanLab to change. It is None on a server for a single user.
+    On a shared server, `client` is the client of the current caller. `waits` limits how many calls may wait for changes
+    in SwanLab at once, and is None on a server for a single user.
     """
 
     settings: Settings
@@ -39,12 +40,12 @@ class App:
 
     @cached_property
     def own_client(self) -> SwanLabClient:
-        """The client for the server's own account and runs, opened by the first call to keep the start fast."""
+        """The client for the server's own account and local runs. The first access opens it, to keep startup fast."""
         return open_client(self.settings, is_cached=self.settings.is_cached)
 
     @cached_property
     def own_completer(self) -> Completer:
-        from swanlab_mcp.operations.completion import Completer  # noqa: PLC0415 only completion needs it
+        from swanlab_mcp.operations.completion import Completer  # noqa: PLC0415 needed only for completion
 
         return Completer(self.own_client)
 
@@ -59,7 +60,10 @@ class App:
         return account.completer if account else self.own_completer
 
     def take_first_notes(self) -> list[str]:
-        """Return the notes for the first answer from the server's own account. Later calls return an empty list."""
+        """Return the notes to add to the first reply, which list what was read from the working directory.
+
+        Later calls, and calls for other accounts, return an empty list.
+        """
         if caller.get() or "_has_answered" in vars(self):
             return []
         vars(self)["_has_answered"] = True
@@ -75,15 +79,15 @@ class App:
 
     @property
     def secrets(self) -> set[str]:
-        """The keys and sessions that the server and this caller use."""
+        """The API keys and session ids in use by the server and the current caller."""
         return {*self.own_client.get_secrets(), *self.client.get_secrets()}
 
     def mask(self, text: str) -> str:
         return mask_exactly(text, self.secrets)
 
     def make_hide(self) -> Hide:
-        """Return a function that masks values before they are compared, in the same way as replies."""
-        # created once, because filters compare thousands of values
+        """Return a function that masks secrets in values before they are compared, exactly as replies are masked."""
+        # created once, because filters compare thousands of values with the same mask
         mask = make_value_mask(self.secrets)
 
         def hide(value: Any, name: str) -> Any:
@@ -95,6 +99,6 @@ class App:
         return hide
 
     def clean(self, text: str) -> str:
-        """Return a name in the form that a view may show."""
+        """Return a name with secrets masked, shortened for display in a view."""
         text = self.mask(text)
         return shorten(text if self.settings.show_secrets else mask_secrets(text), _LONGEST_NAME)

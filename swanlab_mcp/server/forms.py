@@ -1,4 +1,4 @@
-"""Choose the form of a reply: compact text only, or text and JSON."""
+"""Choose the format of a reply: text only, or both text and JSON."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from swanlab_mcp.core.records import list_columns
 
 __all__ = ["KEEPS_RECORDS", "find_form", "sends_json", "tabulate"]
 
-# clients that show the model `structuredContent` if there is any, which costs 1.7 times the text; Gemini CLI shows it
-# only in errors, in addition to the text
+# These clients pass `structuredContent` to the model, which costs 1.7 times as many tokens as the text. Gemini CLI does
+# so only for errors, in addition to the text.
 _JSON_READERS = ("claude-code", "codex", "opencode", "gemini-cli")
-# tools that match methods of SwanLab's own OpenApi return its records
+# tools that match a method of SwanLab's own OpenApi return records in the same format as that method
 KEEPS_RECORDS = {"list_workspaces", "list_projects", "list_project_exps", "get_experiment", "get_exp_summary"}
 
-# whether the reply to this request includes JSON
+# whether the reply to the current request includes JSON
 sends_json: ContextVar[bool] = ContextVar("sends_json", default=True)
 
 
 def find_form(output: str, client: str) -> bool:
-    """Return whether to send JSON, as set by `output`. With `auto`, the client's name decides."""
+    """Return whether replies should include JSON. If `output` is "auto", the name of the client decides."""
     if output != "auto":
         return output == "both"
     return not client.strip().lower().replace("_", "-").replace(" ", "-").startswith(_JSON_READERS)
 
 
 def tabulate(structured: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a reply with its lists of records split into `columns` and `rows`, so that each field is named once.
+    """Convert lists of records to `columns` and `rows`, so that each field name is sent only once.
 
-    This applies to its `data`, or to the fields of a single record. A field that a record lacks is null in its row.
-    Recorded values inside the records are unchanged.
+    The conversion applies to `data` if it is a list, or to each list in `data` if it is a single record. Missing fields
+    become null. Lists inside the records are not converted.
     """
     data = structured.get("data")
     if isinstance(data, dict):

@@ -1,4 +1,4 @@
-"""The shared server's ASGI gateway, which accepts or refuses requests, identifies callers and limits concurrency."""
+"""The ASGI gateway of the shared server: checks requests, identifies callers and limits concurrency."""
 
 from __future__ import annotations
 
@@ -40,18 +40,18 @@ AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 PATH = "/mcp"
 _READ_ONLY = "/mcp/readonly"
-# reasons for refusals that the caller itself caused
+# refusals for these reasons are the caller's own fault
 _OF_CALLERS = ("rate", "busy_caller")
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
-# paths where clients look for OAuth
+# paths that clients request to discover OAuth
 _OAUTH_PATHS = ("/.well-known/", "/register", "/authorize", "/token")
 
 
 class _Exchange:
-    """One request: its scope, headers, streams and call, and whether its response has started.
+    """One request and its response.
 
-    `peer` is the address of the connection, and `address` that of the caller behind trusted proxies. `name` is the
-    account's name, or the address if there is no account.
+    `peer` is the address at the other end of the connection. `address` is the address of the caller, which differs from
+    `peer` behind a trusted proxy. `name` is the name of the account, or `address` if there is no account.
     """
 
     def __init__(
@@ -84,13 +84,16 @@ class _Exchange:
 
 
 class Gateway:
-    """Passes POST /mcp to `app` for callers whose key SwanLab accepts, and answers /health and /ready directly.
+    """Passes POST requests for /mcp to `app` if SwanLab accepts the caller's key. Answers /health and /ready directly.
 
-    /mcp/readonly offers only the tools in `entries` that read, and the header X-MCP-Tools only the tools that it names.
+    Requests for /mcp/readonly are limited to the read-only tools in `entries`. A request with the header X-MCP-Tools is
+    limited to the tools listed there.
 
-    A caller's key is the bearer token. With `shares_key`, callers without a key use the server's own account. Without
-    `accounts` (in the demo), no key is needed and keys are ignored. `allowed_origins` must match exactly and are meant
-    for schemes like app://, because http and https pages of an allowed host need no entry.
+    Callers send their key as a bearer token. If `shares_key` is true, callers without a key use the server's own
+    account. If `accounts` is None, as in the demo, no key is required and any key is ignored.
+
+    An origin must match an entry in `allowed_origins` exactly. These entries are meant for schemes such as app://,
+    because http and https pages on an allowed host are always accepted.
     """
 
     def __init__(
@@ -144,7 +147,10 @@ class Gateway:
         )
 
     def stop(self) -> None:
-        """Stop all requests in progress, including those with an incomplete body. Each gets a response first."""
+        """Cancel all requests in progress, including requests whose body is incomplete.
+
+        Each caller still receives a response.
+        """
         self._is_ending = True
         for request in self._requests:
             request.cancel()
@@ -154,7 +160,7 @@ class Gateway:
             await self._app(scope, receive, partial(self._send_state, send))
             return
         if scope["path"] == "/health":
-            # load balancers send the address as Host, and this response reveals only that the server is running
+            # load balancers send an IP address as the Host, and this response reveals only that the server is running
             await _answer(send, 200, {"status": "ok"}, {})
             return
         if scope["path"] == "/ready":
@@ -182,7 +188,7 @@ class Gateway:
         await exchange.refuse(refusal)
 
     async def _send_state(self, send: Send, message: Message) -> None:
-        # after this message, the event loop may stop at any moment
+        # close everything now, because the event loop may stop at any time after this message
         if message["type"].startswith("lifespan.shutdown"):
             if self._accounts:
                 await self._accounts.aclose()
@@ -202,7 +208,7 @@ class Gateway:
             if not self._is_ending or exchange.is_begun:
                 raise
             if doubt := exchange.change.doubt:
-                # no status or header may cause a proxy or a client to repeat the change
+                # reply with status 200, because an error status could make a proxy or a client repeat the change
                 await _answer(exchange.send, 200, make_failure(exchange.call.id, doubt), {})
             else:
                 ending = say("The server is shutting down.")
@@ -253,7 +259,10 @@ class Gateway:
                 caller.reset(token)
 
     def _select_tools(self, headers: dict[str, str], *, is_read_only: bool) -> frozenset[str] | None:
-        """Return the names of the tools that a request may use, or None for all. Raises Refused for unknown names."""
+        """Return the names of the tools that a request may use, or None if all tools are allowed.
+
+        Raises Refused if X-MCP-Tools contains an unknown name.
+        """
         wanted = headers.get("x-mcp-tools", "")
         if not wanted and not is_read_only:
             return None
@@ -264,7 +273,7 @@ class Gateway:
         return frozenset(entry.name for entry in chosen if entry.read_only or not is_read_only)
 
     def _check_host(self, headers: dict[str, str]) -> None:
-        """Refuse unknown hosts and origins, to block pages whose host name resolves to this server. Raises Refused."""
+        """Raise Refused if the Host or Origin header is not allowed, to prevent DNS rebinding."""
         if read_host(f"//{headers.get('host', '')}") not in self._hosts:
             raise Refused(
                 421, say("The server does not accept this Host; the operator can allow a host with --allowed-host.")
@@ -287,17 +296,20 @@ class Gateway:
             )
 
     async def _identify(self, exchange: _Exchange, stack: AsyncExitStack) -> Account | None:
-        """Return a request's account, or None for the server's own. The account stays open as long as `stack`."""
+        """Return the account for a request, or None for the server's own account.
+
+        The account is released when `stack` is closed.
+        """
         sent = exchange.headers.get("authorization", "")
         kind, _, key = sent.partition(" ")
         account = None
         if self._accounts and self._key_map and (mapped := self._key_map.find(exchange.headers, exchange.peer)):
-            # the proxy has already checked the person's own token
+            # the Authorization header is ignored, because it contains the user's token for the proxy
             account = await self._sign_in(self._accounts, mapped, exchange, stack)
         elif self._accounts and kind.lower() == "bearer" and key.strip():
             account = await self._sign_in(self._accounts, key.strip(), exchange, stack)
         elif self._accounts and (sent or not self._shares_key):
-            # no WWW-Authenticate, because it would make clients start OAuth
+            # no WWW-Authenticate header, because it would make clients start an OAuth login
             raise Refused(
                 401, say("Send your own SwanLab API key: 'Authorization: Bearer <key>'. OAuth is not supported.")
             )
@@ -347,13 +359,13 @@ class Gateway:
                 if not message.get("more_body"):
                     return bytes(body)
                 if len(body) > self.limits.large_body and not is_large:
-                    # the rest is not received until a slot is free
+                    # wait for a free slot before receiving the rest of the body
                     await stack.enter_async_context(self._large_bodies)
                     is_large = True
 
 
 async def _run(app: AsgiApp, scope: Scope, body: bytes, receive: Receive, send: Send) -> None:
-    """Run `app` on a request, and stop it if the caller disconnects."""
+    """Run `app` for one request, and cancel it if the caller disconnects."""
     unread: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def read() -> Message:

@@ -1,4 +1,4 @@
-"""Headers of requests to the shared server."""
+"""Parse and normalise the headers of requests to the shared server."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["accept_json", "read_headers", "read_host"]
 
 
 def accept_json(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """Return the headers, replacing a missing or wildcard Accept with a value that the SDK allows."""
+    """Return the headers, replacing a missing or wildcard Accept header with one that the SDK accepts."""
     sent = b",".join(value for name, value in headers if name.lower() == b"accept")
     if sent.strip() and b"*" not in sent:
         return headers
@@ -19,7 +19,10 @@ def accept_json(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]
 
 
 def read_headers(scope: MutableMapping[str, Any]) -> dict[str, str]:
-    """Return the headers. Repeated headers are joined, so that the value checked is also the value used."""
+    """Return the headers as a dict with lowercase names.
+
+    Repeated headers are joined with commas, so that a second value cannot bypass a check.
+    """
     found: dict[str, str] = {}
     for name, value in scope["headers"]:
         key = name.decode("latin-1").lower()

@@ -39,9 +39,10 @@ def create_http_app(
     key_map: KeyMap | None = None,
     proxies: Proxies | None = None,
 ) -> Gateway:
-    """Return the shared server as a stateless ASGI app with JSON responses. Callers use their own SwanLab keys.
+    """Create the shared server, a stateless ASGI app with JSON responses. Callers send their own SwanLab keys.
 
-    With `shared_key`, callers without a key use the server's account and its runs on disk. The demo needs no key.
+    If `shared_key` is true, callers without a key use the server's own account and local runs. The demo requires no
+    key.
     """
     own = (
         settings
@@ -52,7 +53,7 @@ def create_http_app(
     app = server.streamable_http_app(
         stateless_http=True,
         json_response=True,
-        # the gateway checks host and origin
+        # the gateway already checks the Host and Origin headers
         transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),
     )
     accounts = None if settings.demo else Accounts(settings)

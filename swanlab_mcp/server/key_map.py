@@ -1,4 +1,4 @@
-"""Map people who log in at a proxy to their SwanLab keys, which are in a file and never leave the server."""
+"""Map users authenticated by a proxy to their SwanLab keys. The keys are read from a file and stay on the server."""
 
 from __future__ import annotations
 
@@ -21,14 +21,16 @@ _LARGEST = 1 << 20
 
 
 class KeyMap:
-    """The keys of the people whom a proxy names in `header`.
+    """Maps users authenticated by a proxy to their SwanLab keys. The proxy sends the user name in `header`.
 
-    The header is trusted only if X-Proxy-Secret contains the `secret`. Without a secret, it is trusted only from this
-    machine. Each line in the file contains a person and a key. `#` starts a comment.
+    The header is trusted only if the request's X-Proxy-Secret header equals `secret`. If `secret` is empty, the header
+    is trusted only in requests from this machine.
+
+    Each line of the file contains a user name and a key. `#` starts a comment.
     """
 
     def __init__(self, path: str, header: str, secret: str) -> None:
-        """Read the file. Raises InvalidArgument."""
+        """Read the file. Raises InvalidArgument if the file is unreadable, invalid or accessible to other users."""
         self._path = path
         self._header = header.lower()
         self._secret = secret.encode()
@@ -38,11 +40,14 @@ class KeyMap:
         return f"KeyMap({len(self._keys)} people)"
 
     def reload(self) -> None:
-        """Read the file again. If it is invalid, keep the old keys and raise InvalidArgument."""
+        """Read the file again. If the file is invalid, keep the old keys and raise InvalidArgument."""
         self._keys = _read(self._path)
 
     def find(self, headers: Mapping[str, str], address: str) -> str | None:
-        """Return the key of the person named in a request, or None if it names nobody. Raises Refused."""
+        """Return the key of the user named in the request headers, or None if the user header is missing.
+
+        Raises Refused if the request does not come from the proxy, or if no key is stored for the user.
+        """
         person = headers.get(self._header)
         if person is None:
             return None
@@ -73,7 +78,7 @@ def _read(path: str) -> dict[str, str]:
     except OSError as error:
         why = error.strerror or type(error).__name__
         raise InvalidArgument(say("{path} cannot be read: {why}.", path=shown, why=why)) from error
-    # Kubernetes mounts secrets as files that belong to root and are readable by the server's group
+    # Kubernetes mounts secrets as files that are owned by root and readable by the server's group
     is_own = not hasattr(os, "getuid") or about.st_uid == os.getuid()
     forbidden = stat.S_IRWXO | (stat.S_IRWXG if is_own else stat.S_IWGRP)
     if os.name == "posix" and about.st_mode & forbidden:
@@ -87,7 +92,7 @@ def _read(path: str) -> dict[str, str]:
 
 
 def _parse(text: bytes, shown: str) -> dict[str, str]:
-    """Return the keys by person. Error messages give line numbers but never contents."""
+    """Return a dict from user names to keys. Error messages contain line numbers, but never the contents of a line."""
     keys: dict[str, str] = {}
     for number, line in enumerate(text.decode("utf-8", "replace").splitlines(), 1):
         words = line.split()

@@ -1,4 +1,4 @@
-"""The shared server's limits: in total, per key and per address."""
+"""The shared server's limits, which apply in total, per key and per address."""
 
 from __future__ import annotations
 
@@ -26,13 +26,14 @@ _LONGEST_DELAY = 5.0
 
 @dataclass
 class Limits:
-    """The most that callers may use. `rate` is in requests per minute and key, and 0 means no limit.
+    """The shared server's limits. All parts of a server share one instance, so a change takes effect immediately.
 
-    All parts of a server share one object, so that a changed limit applies to the next request or connection.
+    `rate` is in requests per minute per key, and 0 means no limit.
 
-    Above `connections` in total, or `connections_per_address` from one address, the oldest connection that is waiting
-    for a header, a body or the next request is closed. At most `large_bodies` bodies of more than `large_body` bytes
-    are read at once.
+    If there are more than `connections` connections in total, or more than `connections_per_address` from one address,
+    the server closes the oldest connection that is waiting for a header, a body or the next request.
+
+    The server reads at most `large_bodies` request bodies larger than `large_body` bytes at the same time.
     """
 
     header_seconds: float = 10.0
@@ -50,11 +51,11 @@ class Limits:
 
     @property
     def requests_without_key(self) -> int:
-        """How many requests without a key may run at once. The rest is reserved for callers with a key."""
+        """The maximum number of concurrent requests without a key. The other slots are reserved for requests with one."""
         return max(1, self.requests * 3 // 4)
 
 
-# the reason in the metrics for a refusal with this status, unless the code that refuses gives another
+# the default reason for a refusal with each status, used as a label in the metrics
 _REASONS = {
     400: "disconnected", 401: "key", 403: "access", 404: "path", 405: "method", 408: "slow_body", 413: "large_body",
     421: "host", 429: "rate", 503: "busy",
@@ -62,7 +63,7 @@ _REASONS = {
 
 
 class Refused(Exception):
-    """Raised to refuse a request with an HTTP status before it reaches MCP. `reason` is used in the metrics."""
+    """Raised to refuse a request with an HTTP status before MCP handles it. `reason` is a label in the metrics."""
 
     def __init__(self, status: int, message: str, *, reason: str = "", **headers: str) -> None:
         self.status = status
@@ -73,7 +74,7 @@ class Refused(Exception):
 
 
 class Slots:
-    """The requests in progress per account, where the key None counts the server's own account."""
+    """Limits the number of requests in progress, in total and per account. None stands for the server's own account."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
@@ -110,16 +111,16 @@ class Slots:
 
 
 class Rates:
-    """A token bucket per caller, which allows `limits.rate` requests at once and refills within a minute."""
+    """Limits the rate of requests per caller with a token bucket of `limits.rate` tokens that refills in one minute."""
 
     def __init__(self, limits: Limits, clock: Callable[[], float] = time.monotonic) -> None:
         self._limits = limits
         self._clock = clock
-        # a bucket is full again after a minute, so it can be dropped
+        # a bucket is full again after a minute without requests, so it can be discarded
         self._left = TTLCache[str, tuple[float, float]](10_000, ttl=60, timer=clock)
 
     def count(self, caller: str) -> None:
-        """Count a request. Raises Refused (429) with the time until the next request is accepted."""
+        """Count a request. If the caller has no tokens left, raise Refused (429) with the time to wait."""
         rate = self._limits.rate
         if not rate:
             return
@@ -142,16 +143,17 @@ class Rates:
 
 
 class Refusals:
-    """Counts each caller's refusals within a minute. After 10, it delays the next ones more and more, up to 5 seconds.
+    """Delays refusals for callers with more than 10 refused requests within a minute.
 
-    As a result, a caller that repeats refused requests takes little time from the others.
+    The delay grows with each refusal, up to 5 seconds, so that a caller that keeps repeating refused requests does not
+    slow down other callers.
     """
 
     def __init__(self) -> None:
         self._counts = TTLCache[str, int](10_000, ttl=60)
 
     async def delay(self, caller: str) -> None:
-        """Count a refusal, and wait before sending it."""
+        """Count a refusal, and wait for as long as its response should be delayed."""
         count = self._counts[caller] = self._counts.get(caller, 0) + 1
         if count > _FREE_REFUSALS:
             await asyncio.sleep(min(_LONGEST_DELAY, (count - _FREE_REFUSALS) / 4))

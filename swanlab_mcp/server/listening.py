@@ -1,4 +1,4 @@
-"""The shared server's connections: the listening socket, time limits, and the number of open connections."""
+"""Listen for HTTP connections to the shared server, and enforce the connection and time limits."""
 
 from __future__ import annotations
 
@@ -28,7 +28,11 @@ _BACKLOG = 2048
 
 
 class _Connections:
-    """All open connections. Above the limit, one is closed: the oldest of the least advanced, or the new one."""
+    """The open connections. If a new connection exceeds a limit, one connection is closed.
+
+    The closed connection is the oldest one whose request has advanced the least, or the new connection if all others
+    are busy.
+    """
 
     def __init__(self, limits: Limits, proxies: Proxies) -> None:
         self.limits = limits
@@ -47,7 +51,7 @@ class _Connections:
         peer = new.client[0] if new.client else ""
         address = self._open[new] = group_address(peer)
         self._counts[address] += 1
-        # a proxy's connections serve all its callers
+        # connections from a proxy are shared by all callers behind it, so the limit per address does not apply
         if self._counts[address] > self.limits.connections_per_address and not self._proxies.trusts(peer):
             self._close_one(new, address)
         elif len(self._open) > min(self.limits.connections, self._files // 2):
@@ -60,7 +64,10 @@ class _Connections:
                 del self._counts[address]
 
     def _close_one(self, new: _Connection, address: str) -> None:
-        """Close the oldest of the least advanced connections, only from `address` if it is given."""
+        """Close the oldest connection whose request has advanced the least, or `new` if all others are busy.
+
+        If `address` is not empty, consider only connections from that address.
+        """
         closed, least = new, _BUSY
         for one, at in self._open.items():
             if one is not new and address in ("", at) and one.progress < least:
@@ -75,7 +82,7 @@ _NO_HEADER, _BODY, _IDLE, _BUSY = range(4)
 
 
 class _Connection(H11Protocol):
-    """uvicorn's connection, with time limits for headers (including the first) and unread responses."""
+    """uvicorn's connection, with time limits for receiving each header and for sending responses."""
 
     def __init__(self, connections: _Connections, **how: Any) -> None:
         super().__init__(**how)
@@ -87,7 +94,7 @@ class _Connection(H11Protocol):
 
     @property
     def progress(self) -> int:
-        """How far the request on this connection has advanced. The least advanced connections are closed first."""
+        """How far the current request has advanced. Connections with the lowest value are closed first."""
         if self.cycle is None:  # pyright: ignore[reportUnnecessaryComparison] uvicorn starts with None
             return _NO_HEADER
         if self.cycle.response_complete:
@@ -96,7 +103,8 @@ class _Connection(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride] as uvicorn's
         super().connection_made(transport)
-        # asyncio does this only for sockets created with TCP's protocol number; otherwise each response waits 40 ms
+        # asyncio sets this option only on sockets with an explicit TCP protocol number; without the option, each
+        # response is delayed by 40 ms
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._all.add(self)
         self._watch()
@@ -108,7 +116,7 @@ class _Connection(H11Protocol):
         self._watch()
 
     def shutdown(self) -> None:
-        """Answer one more request, which a proxy may have sent before it noticed the shutdown."""
+        """Close the connection after one more request, which a proxy may have sent before it noticed the shutdown."""
         self._is_last = True
         if self.progress in (_BODY, _BUSY):
             self.cycle.keep_alive = False
@@ -139,7 +147,7 @@ class _Connection(H11Protocol):
         super().resume_writing()
 
     def _watch(self) -> None:
-        """Limit the time for a header. Bytes that arrive one at a time do not extend it."""
+        """Start or stop the timer for receiving a header. Receiving part of a header does not restart the timer."""
         if self.progress in (_BODY, _BUSY):
             self._stop_timer()
         elif self._header_timer is None:
@@ -168,7 +176,10 @@ class _Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
-        """Handle SIGHUP too: reload if the server can, otherwise stop as uvicorn does on SIGINT and SIGTERM."""
+        """Handle SIGHUP in addition to uvicorn's signals.
+
+        SIGHUP reloads the server's files if there is a `reload` function, and otherwise stops the server.
+        """
         number = getattr(signal, "SIGHUP", None)
         with super().capture_signals():
             if number is None or threading.current_thread() is not threading.main_thread():
@@ -185,7 +196,7 @@ class _Server(uvicorn.Server):
         asyncio.get_running_loop().call_soon_threadsafe(self._reload)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        # stopped requests are not errors, and each gets a response
+        # do not log cancelled requests as errors, because their callers still receive a response
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
         self._app.readiness.is_ending = True
         asyncio.get_running_loop().call_later(self._drain, self._stop)
@@ -198,16 +209,16 @@ class _Server(uvicorn.Server):
             connection.close_unless_busy()
 
     async def _accept_waiting(self, sockets: list[socket.socket]) -> None:
-        """Accept connections that the system has already established, because closing the socket would reset them."""
+        """Accept the connections in the listen backlog, because closing the listening socket would reset them."""
         loop = asyncio.get_running_loop()
         for listener in sockets:
             with contextlib.suppress(NotImplementedError):  # Windows
                 loop.remove_reader(listener)
-        # give connections that the loop has accepted time to get their transports
+        # let the event loop create the transports of connections that it has already accepted
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         for listener in sockets:
-            with contextlib.suppress(OSError):  # no connection is waiting
+            with contextlib.suppress(OSError):  # the backlog is empty
                 while True:
                     accepted, _ = listener.accept()
                     accepted.setblocking(False)
@@ -219,16 +230,20 @@ class _Server(uvicorn.Server):
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Return a listening socket, on a free port if `port` is 0. Raises OSError or OverflowError."""
+    """Return a listening socket. If `port` is 0, the system chooses a free port.
+
+    Raises OSError if the address is unavailable and OverflowError if the port is out of range.
+    """
     return socket.create_server(
         (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=_BACKLOG
     )
 
 
 def make_server(app: Gateway, drain: float = 0.5, reload: Callable[[], None] | None = None) -> uvicorn.Server:
-    """Return a server that runs `app` within its limits. On shutdown, running calls have `drain` seconds to finish.
+    """Return a uvicorn server that runs `app` and enforces its limits.
 
-    SIGHUP calls `reload`, or stops the server if there is no `reload`.
+    On shutdown, calls in progress have `drain` seconds to finish. SIGHUP calls `reload`, or stops the server if
+    `reload` is None.
     """
     connections = _Connections(app.limits, app.proxies)
     if app.metrics:
@@ -254,9 +269,10 @@ def make_server(app: Gateway, drain: float = 0.5, reload: Callable[[], None] | N
 
 
 def serve_http(app: Gateway, host: str, port: int, drain: float, reload: Callable[[], None] | None) -> None:
-    """Serve until SIGINT or SIGTERM, then give running calls `drain` seconds to finish. SIGHUP as in `make_server`.
+    """Serve until SIGINT or SIGTERM arrives, then give calls in progress `drain` seconds to finish.
 
-    The previous signal handlers are called at the end. Raises OSError if the address is unavailable.
+    SIGHUP calls `reload`, or stops the server if `reload` is None. After the server has stopped, uvicorn raises the
+    signal again for the previous handler. Raises OSError if the address is unavailable.
     """
     listener = listen(host, port)
     shown = f"[{host}]" if ":" in host else host
@@ -266,7 +282,7 @@ def serve_http(app: Gateway, host: str, port: int, drain: float, reload: Callabl
 
 
 def _raise_file_limit() -> int:
-    """Raise this process's limit on open files to the system's maximum, at most 8,192, and return the new limit."""
+    """Raise the limit on open files to the system's maximum, but at most 8,192. Return the new limit."""
     try:
         import resource  # noqa: PLC0415 not on Windows
     except ImportError:

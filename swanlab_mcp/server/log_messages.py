@@ -1,4 +1,4 @@
-"""Send the log records of a request to the assistant that made it."""
+"""Send log records to the assistant whose request caused them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["add_log_messages"]
 
 _MOST_RECORDS = 100
 _LONGEST_RECORD = 1000
-# the protocol's levels (RFC 5424) with the corresponding levels of `logging`
+# the protocol's log levels (RFC 5424) and the corresponding levels in `logging`
 _LEVELS = {
     "debug": 10,
     "info": 20,
@@ -33,10 +33,10 @@ _LEVELS = {
 
 
 def add_log_messages(server: MCPServer[App]) -> None:
-    """Send the log records of a request with its result, from the level that the client chooses.
+    """Send the log records from each request to the client, together with the result.
 
-    Records below `--log-level` are never sent. Clients with a handshake choose the level for the session, and newer
-    clients for each request.
+    The client chooses the minimum level. In protocol revisions with a handshake, the level applies to the session. In
+    newer revisions, each request sets its own level. Records below `--log-level` are never sent.
     """
     levels: WeakKeyDictionary[App, int] = WeakKeyDictionary()
 
@@ -67,7 +67,7 @@ def add_log_messages(server: MCPServer[App]) -> None:
 
 
 class _Keeper(logging.Handler):
-    """Collects a request's log records for its client."""
+    """Collects the log records from the current request."""
 
     def emit(self, record: logging.LogRecord) -> None:
         records = _records.get()

@@ -1,4 +1,4 @@
-"""Limit SwanLab logins for callers' keys, in total and per address, and remember recently refused keys."""
+"""Limit the number of SwanLab logins in total and per address, and remember recently refused keys."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ _REFUSED_FOR = 30.0
 
 
 class _Address(asyncio.Semaphore):
-    """The logins from one address: at most 20 at once, and at most 64 including those that wait."""
+    """The logins from one address. At most 20 run at once, and at most 64 are running or waiting."""
 
     waiting = 0
 
 
 class Logins:
-    """The limits on logins. Known keys that are verified again have their own slots.
+    """Limits logins. Separate slots are reserved for verifying known keys again.
 
-    A refused key is remembered for 30 seconds and not sent to SwanLab again. After more than 10 refusals within a
-    minute, each refusal for an address is delayed longer, up to 5 seconds, so that guessing keys takes time and the
-    slots stay free for others.
+    A refused key is remembered for 30 seconds, during which it is refused without another login. If an address has more
+    than 10 refusals within a minute, further refusals are delayed by up to 5 seconds. The delays make guessing keys
+    slow and keep slots free for other callers.
     """
 
     def __init__(self) -> None:
@@ -46,7 +46,10 @@ class Logins:
 
     @asynccontextmanager
     async def take(self, digest: bytes, address: str, *, is_known: bool) -> AsyncGenerator[None, None]:
-        """Hold a slot for a key's login. Raises RateLimited, or the same error again for a recently refused key."""
+        """Hold a slot while the caller logs in. `digest` is a hash of the key.
+
+        Raises RateLimited if no slot is free in time. For a recently refused key, raises the same error again.
+        """
         if before := self._refused.get(digest):
             raise type(before)(before.message, hint=before.hint, status=before.status)
         try:

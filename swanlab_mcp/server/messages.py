@@ -1,4 +1,4 @@
-"""Repair JSON-RPC messages as clients send them in practice, or return an error with the message's id."""
+"""Validate JSON-RPC messages, repair common mistakes by clients, and create error responses for invalid messages."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LONG_NUMBER = re.compile(rb"\d{400}")
 
 @dataclass
 class Call:
-    """The known parts of a message: its id and method, and for a tool call the tool and its arguments."""
+    """The id and method of a message. For a tool call, `tool` and `arguments` are set, too."""
 
     id: str | int | None = None
     method: str = ""
@@ -37,9 +37,10 @@ class _Malformed(Exception):
 
 
 def read_message(body: bytes) -> tuple[bytes, Call, Any]:
-    """Return a message that the SDK accepts, its call, and None or else an error response for the sender.
+    """Return a message that the SDK accepts, the call that it contains, and an error response.
 
-    A byte order mark is removed, half a surrogate pair becomes U+FFFD, and a whole-number id like 5.0 an integer.
+    The error response is None if the message is valid. Three mistakes are repaired: a byte order mark is removed,
+    unpaired surrogates are replaced with U+FFFD, and an id such as 5.0 is converted to an integer.
     """
     call = Call()
     body = body.removeprefix(b"\xef\xbb\xbf")
@@ -70,7 +71,10 @@ def _parse(body: bytes) -> Any:
 
 
 def _check(value: Any, call: Call) -> bool:
-    """Fill `call` from a message, and return whether its id was repaired. Raises _Malformed."""
+    """Fill `call` from a message. Return whether the id was converted to an integer.
+
+    Raises _Malformed if the message is not valid JSON-RPC.
+    """
     if not isinstance(value, dict):
         raise _Malformed(INVALID_REQUEST, say("A JSON-RPC message must be an object."))
     message = cast("dict[str, Any]", value)
@@ -101,7 +105,7 @@ def _check(value: Any, call: Call) -> bool:
 
 
 def _find_id(body: bytes) -> str | int | None:
-    """Return the id of an unparsable message from its outermost object, as far as its brackets match."""
+    """Return the id from the outermost object of a message that is not valid JSON, or None if there is no id."""
     depth = 0
     found: dict[int, bytes] = {}
     for token in _TOKEN.finditer(body):
@@ -119,7 +123,7 @@ def _find_id(body: bytes) -> str | int | None:
 
 
 def _refuse_batch(messages: list[Any]) -> Any:
-    """Return an error for each request in a batch, because MCP no longer supports batches."""
+    """Return an error response for each request in a batch, because MCP no longer supports batches."""
     text = say("Batches are not supported: send one message per request.")
     ids = [cast("dict[str, Any]", one).get("id") for one in messages if isinstance(one, dict)]
     errors = [_make_error(one, INVALID_REQUEST, text) for one in ids if isinstance(one, (str, int))]
@@ -127,7 +131,7 @@ def _refuse_batch(messages: list[Any]) -> Any:
 
 
 def _measure_depth(body: bytes) -> int:
-    """Return how deeply a JSON text is nested, ignoring brackets in strings."""
+    """Return the nesting depth of a JSON document, ignoring brackets inside strings."""
     depth = deepest = 0
     for mark in re.finditer(rb'"(?:[^"\\]|\\.)*"?|[\[{]|[\]}]', body, re.DOTALL):
         first = mark[0][:1]

@@ -1,4 +1,4 @@
-"""The shared server's Prometheus metrics, served at a separate address."""
+"""The shared server's Prometheus metrics, which are served at a separate address."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ _SECONDS = (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 60)
 
 
 class Metrics:
-    """Counters, histograms and gauges. Labels are tools, outcomes, endpoints and statuses, never names or arguments."""
+    """The server's counters, histograms and gauges.
+
+    Labels contain tools, outcomes, reasons, endpoints and statuses, but never user data such as names or arguments.
+    """
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -50,7 +53,7 @@ class Metrics:
         )
 
     def observe(self, event: Event) -> None:
-        """Count a request to SwanLab or a lookup in a cache."""
+        """Count a request to SwanLab or a cache lookup."""
         if isinstance(event, CacheRead):
             self._cache_reads.labels("hit" if event.is_hit else "miss").inc()
             return
@@ -60,7 +63,7 @@ class Metrics:
             self._sign_ins.labels(str(event.status)).inc()
 
     def count_call(self, tool: str, outcome: str, seconds: float) -> None:
-        """Count a call of a known tool or method, or of "other"."""
+        """Count a call. `tool` is a known tool or method, or "other" for all unknown names."""
         self._calls.labels(tool, outcome).inc()
         self._call_seconds.labels(tool).observe(seconds)
 
@@ -68,10 +71,10 @@ class Metrics:
         self._refusals.labels(reason).inc()
 
     def add_gauge(self, name: str, text: str, read: Callable[[], float]) -> None:
-        """Add a value that is read from another thread when Prometheus requests it."""
+        """Add a gauge. `read` returns its value, and is called from another thread for each Prometheus request."""
         Gauge(f"swanlab_mcp_{name}", text, registry=self.registry).set_function(read)
 
     def serve(self, host: str, port: int) -> int:
-        """Serve /metrics from a separate thread, and return the port. Raises OSError if the address is unavailable."""
+        """Serve /metrics from a background thread and return the port. Raises OSError if the address is unavailable."""
         server, _ = start_http_server(port, host, self.registry)
         return server.server_port

@@ -1,4 +1,4 @@
-"""Select the tools that a request may use: all, only those that read, or those that it names."""
+"""Select the tools that a request may use: all tools, only read-only tools, or the tools listed in the request."""
 
 from __future__ import annotations
 
@@ -13,12 +13,15 @@ from swanlab_mcp.server.table import ToolEntry
 
 __all__ = ["offered", "select_entries", "select_tools"]
 
-# the names of the tools that the current request may use, or None for all
+# the names of the tools that the current request may use, or None if all tools are allowed
 offered: ContextVar[frozenset[str] | None] = ContextVar("offered", default=None)
 
 
 def select_tools(entries: Sequence[ToolEntry], names: Iterable[str]) -> tuple[ToolEntry, ...]:
-    """Return the entries with these names, or all if no names are given. Raises InvalidArgument for unknown names."""
+    """Return the entries with the given names, or all entries if `names` is empty.
+
+    Raises InvalidArgument if a name is unknown.
+    """
     wanted = {name.strip() for name in names} - {""}
     known = [entry.name for entry in entries]
     for name in sorted(wanted - {*known}):

@@ -1,4 +1,7 @@
-"""Prompts: tasks that users pick from a menu. Each text names the tools to call and describes a good answer."""
+"""The prompts, which are tasks for users to select from a menu.
+
+Each prompt says which tools to call and describes a good answer.
+"""
 
 from __future__ import annotations
 
@@ -23,10 +26,10 @@ _LANGUAGE = ("language", "Language of the answer, en or zh; default: the server'
 
 @dataclass(frozen=True)
 class PromptEntry:
-    """A task: its arguments as (name, description, is required), and its text in each language.
+    """A prompt. `arguments` contains tuples of (name, description, is_required), and `texts` one text per language.
 
-    In a text, `{where}` is replaced with the project and username, and `{<argument>}` with another argument. A line
-    with an empty argument is omitted.
+    In a text, `{where}` is replaced with the project and username, and `{name}` with the argument of that name. Lines
+    with an empty argument are omitted.
     """
 
     name: str
@@ -245,10 +248,10 @@ reason; at the end a table of all decisions, the setting to keep with its interv
 
 
 def write_prompt(entry: PromptEntry, given: Mapping[str, str]) -> str:
-    """Return the task's text for the given arguments.
+    """Return the text of a prompt with the given arguments filled in.
 
-    Values are quoted and neutralised, because they are data. Raises InvalidArgument for arguments that are unknown,
-    missing or too long, and for a language that is not in LANGUAGES.
+    Values are quoted and control characters are escaped, because values are untrusted. Raises InvalidArgument if an
+    argument is unknown, missing or too long, or if the language is unknown.
     """
     known = [name for name, _, _ in entry.arguments]
     hint = say("Arguments of {prompt}: {names}.", prompt=entry.name, names=", ".join(known))

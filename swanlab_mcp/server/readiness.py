@@ -1,4 +1,4 @@
-"""Decide whether this worker should get requests: only if SwanLab is reachable, and not during a shutdown."""
+"""Decide whether this worker is ready for requests. It is ready if SwanLab is reachable, except during a shutdown."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _KEPT = 5.0
 
 
 class Readiness:
-    """Checks SwanLab at most every 5 seconds. Without a `probe` (in the demo), there is nothing to reach."""
+    """Checks whether SwanLab is reachable, at most every 5 seconds. The demo has no `probe` and is always ready."""
 
     def __init__(self, probe: Callable[[], Awaitable[None]] | None) -> None:
         self._probe = probe
@@ -24,7 +24,7 @@ class Readiness:
         self.is_ending = False
 
     async def find_problem(self) -> str:
-        """Return why this worker should not get requests, or "" if it should."""
+        """Return the reason why this worker should not receive requests, or "" if it is ready."""
         if self.is_ending:
             return "draining"
         problem, since = self._known

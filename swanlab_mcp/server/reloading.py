@@ -1,4 +1,4 @@
-"""Reload the files of a running server on SIGHUP: certificates, limits and people's keys."""
+"""Reload a running server's certificates, limits and user keys on SIGHUP."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from swanlab_mcp.server.limits import Limits
 
 __all__ = ["make_reload", "read_limits"]
 
-# the number of concurrent large bodies is fixed at the start
+# limits that cannot change after startup, because a semaphore is created from them
 _FIXED = {"large_body", "large_bodies"}
 _NAMES = [one.name for one in fields(Limits) if one.name not in _FIXED]
 
 
 def read_limits(path: str, defaults: Limits) -> Limits:
-    """Return `defaults` with the limits in a TOML file. Raises InvalidArgument."""
+    """Return `defaults`, overridden by the limits in a TOML file. Raises InvalidArgument if the file is invalid."""
     toml: Any = import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
     try:
         given: dict[str, Any] = toml.loads(Path(path).read_text(encoding="utf-8"))
@@ -48,7 +48,7 @@ def read_limits(path: str, defaults: Limits) -> Limits:
 def _check(name: str, value: Any, *, is_whole: bool) -> None:
     kinds = (int,) if is_whole else (int, float)
     least = 0 if name == "rate" else 1 if is_whole else 0.1
-    # TOML knows true, nan and inf
+    # TOML also supports booleans, nan and inf
     if isinstance(value, bool) or not isinstance(value, kinds) or not least <= value < float("inf"):
         raise InvalidArgument(
             say("The limit {name} must be a whole number of at least {least}.", name=name, least=least)
@@ -60,9 +60,11 @@ def _check(name: str, value: Any, *, is_whole: bool) -> None:
 def make_reload(
     limits: Limits, limits_file: str, options: Limits, parts: Mapping[str, Callable[[], None]], language: str
 ) -> Callable[[], None]:
-    """Return a function that reads the files again and reports on standard error. An invalid file changes nothing.
+    """Return a function that reads all files again and reports the result for each file on standard error.
 
-    `limits` are the limits in use, `options` the limits without the file, and `parts` reload the other files, by name.
+    If a file is invalid, its previous contents remain in use. `limits` is the instance to update, and `options`
+    contains the limits from the command line, which the file overrides. `parts` maps the name of each other file to a
+    function that reloads it.
     """
 
     def reload_limits() -> None:

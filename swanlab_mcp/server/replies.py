@@ -1,4 +1,7 @@
-"""Turn the answers and errors of operations into tool results: masked, bounded, and in a form that the host reads."""
+"""Convert the results and errors of operations to tool results.
+
+Secrets are masked, the size is limited, and the format depends on the host.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,10 @@ _LONGEST_ERROR = 4000
 
 
 def make_reply(app: App, answer: ApiResponse[Any], **how: Any) -> Reply:
-    """Return both forms of an answer, masked and within the budget; `how` is passed to `fit`."""
+    """Return the text and the structured form of an answer, with secrets masked and within the token limit.
+
+    `how` is passed to `fit`.
+    """
     records: Any = answer.data
     if (
         answer.page
@@ -44,7 +50,10 @@ def make_reply(app: App, answer: ApiResponse[Any], **how: Any) -> Reply:
 def make_result(
     entry: ToolEntry, answer: ApiResponse[Any], reply: Reply, meta: dict[str, Any] | None, *, has_links: bool = False
 ) -> CallToolResult:
-    """Return the result of a tool; `meta` is for the view only. `has_links`: the client knows links to resources."""
+    """Return the result of a tool call.
+
+    `meta` is passed to the interactive view, never to the model. Set `has_links` if the client supports resource links.
+    """
     text = TextContent(type="text", text=reply.text)
     links = [_link_report(answer.report)] if has_links and answer.report else []
     if not entry.shows_pictures:
@@ -53,14 +62,14 @@ def make_result(
             structured = reply.structured if entry.name in KEEPS_RECORDS else tabulate(reply.structured)
         return CallToolResult(content=[text, *links], structured_content=structured, _meta=meta)
     rows: Any = reply.structured["data"]
-    # a truncated row loses its picture too
+    # omit the pictures of rows that were cut off
     shown = len(cast("list[Any]", rows)) if isinstance(rows, list) else None
     kept = [one for one in answer.pictures if shown is None or one.row < shown]
     return CallToolResult(content=[*map(_show, kept), text], _meta=meta)
 
 
 def _link_report(ref: ProjectRef) -> ResourceLink:
-    """Return a link that clients show to the user; the page is made when it is read."""
+    """Return a link to the report for clients to show to the user. The report is written when the link is opened."""
     return ResourceLink(
         type="resource_link",
         uri=REPORT.format(username=quote(ref.workspace, safe=""), project=quote(ref.project, safe="")),
@@ -76,7 +85,10 @@ def _show(picture: Picture) -> ImageContent:
 
 
 def describe_error(error: SwanLabError, app: App | None = None) -> str:
-    """Return an error as one bounded line, masked by `app`, because its text may contain names chosen by others."""
+    """Return an error as a single line of limited length, because the error may contain names chosen by others.
+
+    If `app` is given, secrets are masked.
+    """
     text = str(error)
     return shorten(app.mask(text) if app else text, _LONGEST_ERROR)
 

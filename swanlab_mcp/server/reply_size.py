@@ -1,4 +1,4 @@
-"""Estimate the size of a reply before it is written."""
+"""Estimate whether a reply is small enough to write without a thread."""
 
 from __future__ import annotations
 
@@ -13,14 +13,17 @@ from swanlab_mcp.operations.verdicts import Verdict
 
 __all__ = ["is_small"]
 
-# a reply of this size takes about 2 ms, for which a thread would hardly help other calls
+# writing a reply of this size takes about 2 ms, so a thread would hardly help other calls
 _FEW = 1000
 _SHORT = 10_000
 _SCALARS = frozenset({int, float, bool, type(None)})
 
 
 def is_small(answer: ApiResponse[Any]) -> bool:
-    """Return whether an answer has few values and short texts, so that writing it is quicker than starting a thread."""
+    """Return whether an answer contains few values and short strings.
+
+    Writing a small answer directly is faster than handing it to a thread.
+    """
     values: list[Any] = [answer.data, answer.notes]
     characters = 0
     for value in values:
@@ -37,7 +40,7 @@ def is_small(answer: ApiResponse[Any]) -> bool:
         elif kind is Curve:
             return False
         elif isinstance(value, Verdict):
-            # the curves of a verdict are not written
+            # replies contain the events of a verdict, but not its curves
             values.append(value.judgement.events)
         elif isinstance(value, BaseModel):
             values += vars(value).values()

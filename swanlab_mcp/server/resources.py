@@ -1,4 +1,4 @@
-"""Resources that users attach to a conversation, prompts that they pick from a menu, and argument completion."""
+"""Register the MCP resources, prompts and argument completion."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ T = TypeVar("T")
 
 
 def add_resources(server: MCPServer[App], running: Sequence[App]) -> None:
-    """Register the resources that a user can attach to a conversation: tool results with URIs.
+    """Register the resources that users can attach to a conversation. Each resource is a tool's reply or a report.
 
-    `running` contains the app, because the SDK gives resources no other access to it.
+    `running` contains the current app, because the SDK does not pass the app to resources.
     """
-    # names are validated on reading, with an error that explains the problem
+    # disable the SDK's checks, because names are validated later with more helpful errors
     security = ResourceSecurity(reject_path_traversal=False, reject_absolute_paths=False, reject_null_bytes=False)
 
     async def read(name: str, **arguments: Any) -> str:
@@ -75,7 +75,7 @@ def add_resources(server: MCPServer[App], running: Sequence[App]) -> None:
         security=security,
     )
     async def report(username: str, project: str) -> str:
-        # not needed by other requests
+
         from swanlab_mcp.present.report import write_report  # noqa: PLC0415 only reports need jinja2
 
         app = running[-1]
@@ -84,7 +84,7 @@ def add_resources(server: MCPServer[App], running: Sequence[App]) -> None:
 
 
 async def _keep(question: Coroutine[Any, Any, T], app: App) -> T:
-    """Return an answer within the deadline, or raise the errors that the SDK expects."""
+    """Await `question` with the deadline for calls, converting errors to the exceptions that the SDK expects."""
     try:
         return await keep_deadline(question, app.settings.timeout)
     except NotFound as error:
@@ -96,7 +96,7 @@ async def _keep(question: Coroutine[Any, Any, T], app: App) -> T:
 def add_completion(server: MCPServer[App], running: Sequence[App]) -> None:
     @server.completion()
     async def complete(_ref: Any, argument: CompletionArgument, context: CompletionContext | None) -> Completion:
-        """Complete an argument of a resource or a prompt. Both use the same argument names."""
+        """Complete an argument of a resource or a prompt. Resources and prompts share the same argument names."""
         if argument.name == "language":
             return Completion(values=[one for one in LANGUAGES if one.startswith(argument.value)])
         app = running[-1]
@@ -106,7 +106,7 @@ def add_completion(server: MCPServer[App], running: Sequence[App]) -> None:
             answer = await keep_deadline(question, app.settings.timeout)
         except SwanLabError as error:
             raise to_protocol_error(error, app) from error
-        # names that must not be shown cannot be chosen
+        # omit names that contain secrets
         found, total = answer.data or [], answer.page.total if answer.page else 0
         values = [one for one in found if app.mask(one) == one]
         total -= len(found) - len(values)
@@ -114,7 +114,7 @@ def add_completion(server: MCPServer[App], running: Sequence[App]) -> None:
 
 
 class TaskPrompt(Prompt):
-    """A prompt that reports invalid arguments in its own errors, because the SDK's errors do not explain them."""
+    """A prompt with its own errors for invalid arguments, because the SDK's errors do not explain the problem."""
 
     entry: PromptEntry
 

@@ -1,6 +1,7 @@
-"""Make a model of each tool's arguments, which validates calls and generates the published JSON schema.
+"""Create a pydantic model of each tool's arguments, to validate calls and generate the published JSON schema.
 
-`tool_list.json` contains the tools as shown to assistants. `python -m tests.generated` writes it with this module.
+`tool_list.json` contains the tool definitions sent to assistants. `python -m tests.generated` uses this module to write
+the file.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ __all__ = ["TOOL_LIST", "Arguments", "describe_tool", "make_arguments", "read_to
 
 TOOL_LIST = Path(__file__).parent / "tool_list.json"
 _ABSENT: tuple[object, ...] = (None, "")
-# only the reply's envelope, because the tool's description explains `data`
+# the schema covers only the outer fields of a reply, because the tool's description explains `data`
 _ENVELOPE: dict[str, Any] = {
     "type": "object",
     "properties": {
@@ -38,9 +39,12 @@ _ENVELOPE: dict[str, Any] = {
 
 
 class Arguments(BaseModel):
-    """A tool's arguments. For an optional argument, null and "" mean that it is absent, and for a few 0 does too."""
+    """The arguments of a tool.
 
-    # numbers are accepted as text, because a project may be called 2024
+    An optional argument that is null or "" is treated as missing. For some arguments, 0 is treated as missing, too.
+    """
+
+    # convert numbers to strings, because a project may be called 2024
     model_config = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
 
     optional: ClassVar[dict[str, bool]] = {}
@@ -61,7 +65,7 @@ class Arguments(BaseModel):
 
 @cache
 def make_arguments(entry: ToolEntry) -> type[Arguments]:
-    """Return a model of a tool's arguments, made from the signature of its operation."""
+    """Return a model of a tool's arguments, created from the signature of the operation."""
     given = inspect.signature(entry.operation, eval_str=True).parameters.values()
     fields: dict[str, Any] = {
         one.name: (one.annotation, ... if one.default is one.empty else one.default)
@@ -76,11 +80,11 @@ def make_arguments(entry: ToolEntry) -> type[Arguments]:
 
 
 class _PortableSchema(GenerateJsonSchema):
-    """Generates a schema that every known assistant and framework can load.
+    """Generates a JSON schema that every known assistant and framework can load.
 
-    It contains no list of types in `type`, no null, no `$ref`, no empty text in an enumeration and no
-    `additionalProperties`. Bounds, patterns and titles are omitted too, because the descriptions mention them and
-    validation reports them in our words.
+    The schema contains no list of types in `type`, no null, no `$ref`, no empty string in an enum and no
+    `additionalProperties`. Bounds, patterns and titles are omitted, because the descriptions mention them and our own
+    validation errors explain them.
     """
 
     def nullable_schema(self, schema: core.NullableSchema) -> JsonSchemaValue:
@@ -121,7 +125,7 @@ class _PortableSchema(GenerateJsonSchema):
 
 
 def describe_tool(entry: ToolEntry) -> dict[str, Any]:
-    """Return a tool as published in `tools/list`."""
+    """Return the definition of a tool for `tools/list`."""
     parameters = make_arguments(entry).model_json_schema(schema_generator=_PortableSchema)
     for about in parameters.get("properties", {}).values():
         for key in ("examples", "maxLength", "minLength", "maxItems", "minItems"):
@@ -132,13 +136,13 @@ def describe_tool(entry: ToolEntry) -> dict[str, Any]:
         "description": inspect.getdoc(entry.operation),
         "inputSchema": {"type": "object", "properties": {}, **parameters},
         **({} if entry.shows_pictures else {"outputSchema": _ENVELOPE}),
-        # a read-only tool needs no other hints
+        # the other hints have no meaning for a read-only tool
         "annotations": {"readOnlyHint": True} if entry.read_only else {"destructiveHint": True},
         **({"_meta": {"ui": {"resourceUri": entry.view}}} if entry.view else {}),
     }
 
 
 def read_tool_list(names: Sequence[str]) -> list[dict[str, Any]]:
-    """Return the published tools with the given names."""
+    """Return the published definitions of the tools with the given names."""
     listed: list[dict[str, Any]] = json.loads(TOOL_LIST.read_bytes())
     return [one for one in listed if one["name"] in names]

@@ -1,8 +1,8 @@
-"""The only private name from the MCP SDK that we use.
+"""Access to the only private name that we use from the MCP SDK.
 
-`MCPServer` has no public way to serve our own streams, because `run_stdio_async` creates its own and drops an
-unreadable message without a response. Nor can it register a handler for `logging/setLevel`. The low-level server that
-it wraps can do both. In mcp 2.3 this is `_lowlevel_server`.
+`MCPServer` cannot serve on our own streams: `run_stdio_async` always creates its streams, and drops unreadable messages
+without a response. `MCPServer` also cannot register a handler for `logging/setLevel`. The low-level server inside
+`MCPServer` can do both. In mcp 2.3, the low-level server is the private attribute `_lowlevel_server`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Serve MCP on standard input and a given output.
+"""Serve MCP over stdio.
 
-This replaces the SDK's transport, which drops unreadable messages and so leaves the host waiting.
+This module replaces the SDK's stdio transport, which drops unreadable messages and leaves the host waiting.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ _Incoming = SessionMessage | Exception
 
 
 def serve(server: MCPServer[Any], stdout: BinaryIO, then: Callable[[], None]) -> None:
-    """Serve on stdin and `stdout` until the input ends, then stop all calls and run `then`.
+    """Serve on standard input and `stdout` until the input ends, then cancel all calls and run `then`.
 
-    `then` must end the process, because threads that are still computing for a stopped call would delay the exit.
+    `then` must end the process immediately, because threads still working on a cancelled call would delay a normal exit.
     """
 
     async def run() -> None:
@@ -46,7 +46,7 @@ def serve(server: MCPServer[Any], stdout: BinaryIO, then: Callable[[], None]) ->
 
 
 def _claim_stdin() -> BinaryIO:
-    """Reserve standard input for the protocol and return it. Child processes and other code read an empty input."""
+    """Return standard input for use by the protocol only. Child processes and other code see an empty input instead."""
     stdin = os.fdopen(os.dup(0), "rb")
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
@@ -70,10 +70,13 @@ async def _read(
 
 
 def _parse(line: bytes) -> tuple[JSONRPCMessage | None, list[JSONRPCError]]:
-    """Return the message in a line, repaired if necessary, or the errors to send in reply."""
+    """Return the message in a line, repaired if necessary, and an empty list.
+
+    If the message is invalid, return None and the error responses to send.
+    """
     with suppress(ValidationError):
         message = jsonrpc_message_adapter.validate_json(line, by_name=False)
-        # the SDK parses a request whose id has another type as a notification, which gets no response
+        # the SDK treats a request with an invalid id as a notification and does not respond to it
         if not (isinstance(message, JSONRPCNotification) and b'"id"' in line):
             return message, []
     repaired, _, refusal = read_message(line)
@@ -84,7 +87,7 @@ def _parse(line: bytes) -> tuple[JSONRPCMessage | None, list[JSONRPCError]]:
 
 async def _write(stdout: BinaryIO, out: MemoryObjectReceiveStream[SessionMessage]) -> None:
     def write(text: str) -> None:
-        # without a reader the input has ended too, which stops the server
+        # if the host has closed the output, the input has ended too, and the server is already stopping
         with suppress(BrokenPipeError):
             stdout.write(text.encode("utf-8", "backslashreplace") + b"\n")
             stdout.flush()

@@ -1,4 +1,4 @@
-"""The table of tools, with one row per operation that assistants may call."""
+"""The tool table, with one entry per operation that assistants can call."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ Operation = Callable[..., Coroutine[Any, Any, ApiResponse[Any]]]
 
 @dataclass(frozen=True)
 class ToolEntry:
-    """A tool. The operation with the same name provides its arguments and its description.
+    """A tool. The operation with the same name defines the tool's arguments and description.
 
-    The operation's `module` is imported when it is first used, because a server needs only names to start. A tool with
-    `shows_pictures` replies only with images and text, because some assistants drop images next to structured content.
-    `view` is the URI of the page that shows its replies in assistants that can show pages. `wait` is how many seconds a
-    call waits for SwanLab to change by default. Its argument `timeout` changes that.
+    `module` contains the operation. It is imported on first use, to keep startup fast. If `shows_pictures` is true,
+    replies contain images and text but no structured content, because some assistants drop images if there is
+    structured content. `view` is the URI of the page that displays replies in assistants that support MCP Apps.
+    `wait` is the default number of seconds that a call waits for changes in SwanLab. The tool's `timeout` argument
+    overrides `wait`.
     """
 
     name: str
@@ -61,14 +62,14 @@ TOOLS = (
     ToolEntry("get_media", "media", "Show recorded media", shows_pictures=True),
 )
 
-# only with --allow-writes
+# enabled by --allow-writes
 WRITE_TOOLS = (
     ToolEntry("create_project", "changes", "Create a project", read_only=False),
     ToolEntry("delete_experiments", "changes", "Delete experiments", read_only=False),
     ToolEntry("delete_project", "changes", "Delete a project", read_only=False),
 )
 
-# only with --admin-tools
+# enabled by --admin-tools
 ADMIN_TOOLS = (ToolEntry("get_server_info", "administration", "Get information about a self-hosted SwanLab"),)
 
 EVERY_TOOL = (*TOOLS, *WRITE_TOOLS, *ADMIN_TOOLS)

@@ -1,4 +1,7 @@
-"""Record one OpenTelemetry span per request to SwanLab, below the SDK's span for the call. By default none are sent."""
+"""Record an OpenTelemetry span for each request to SwanLab, as a child of the SDK's span for the call.
+
+Spans are exported only if the environment configures an exporter.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,10 @@ _tracer = trace.get_tracer("swanlab_mcp", __version__)
 
 
 def start_tracing() -> None:
-    """Configure OpenTelemetry if it is installed, its variables name an exporter, and it is not configured yet."""
+    """Configure OpenTelemetry from its environment variables.
+
+    Do nothing if the variables name no exporter, or if OpenTelemetry is not installed or already configured.
+    """
     if not names_trace_exporter() or not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
         return
     try:
@@ -29,7 +35,7 @@ def start_tracing() -> None:
 
 
 def trace_event(event: Event) -> None:
-    """Record a request as a span with its method, endpoint, status and time, but never a name or an argument."""
+    """Record a request to SwanLab as a span with the method, endpoint, status and time, but without user data."""
     if not isinstance(event, SentRequest):
         return
     start = int(event.started * 10**9)
