@@ -1,4 +1,4 @@
-"""SwanLab for AI assistants: an MCP server, and the same answers in Python through `OpenApi`."""
+"""An MCP server that gives AI assistants access to SwanLab, and a Python API (`OpenApi`) with the same features."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name at its first use: the server's start needs none of them."""
+    """Import a public name on first use, because the server does not need the public names to start."""
     if name in __all__:
         for module in ("core.errors", "core.models", "core.records", "openapi"):
             found = import_module(f"swanlab_mcp.{module}")

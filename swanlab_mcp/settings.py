@@ -1,4 +1,4 @@
-"""Read settings from arguments, environment variables and netrc files. No other module of the package reads them."""
+"""Read settings from arguments, environment variables and netrc files. No other module in the package reads them."""
 
 from __future__ import annotations
 
@@ -53,10 +53,11 @@ OUTPUTS = ("auto", "text", "both")
 
 @dataclass(frozen=True)
 class Settings:
-    """The server's settings. `check` and related errors show the `problems`.
+    """The server's settings.
 
-    `host_problem` says why requests to `api_host` are blocked, and is empty if they are allowed. `timeout` is in
-    seconds per call, and `backoff` is the delay in seconds before the first retry of a request.
+    `host_problem` is the reason why requests to `api_host` are blocked, or "" if they are allowed. `timeout` is in
+    seconds per call. `backoff` is the delay in seconds before the first retry of a request. `problems` lists settings
+    that were ignored, for the output of `check` and for error messages.
     """
 
     api_host: str = DEFAULT_API_HOST
@@ -84,7 +85,10 @@ class Settings:
 
 
 class _Place(NamedTuple):
-    """Where settings come from: the environment, and the working directory and home if they exist."""
+    """The sources of settings: the environment, the working directory and the home folder.
+
+    A folder is None if it does not exist or cannot be read.
+    """
 
     environ: Mapping[str, str]
     folder: Path | None
@@ -122,12 +126,13 @@ def load_settings(
     environ: Mapping[str, str] | None = None,
     folder: Path | None = None,
 ) -> Settings:
-    """Find the key, the hosts and the log folders as `swanlab.login()` does.
+    """Load the settings, looking for the key, the hosts and the log folders in the same places as `swanlab.login()`.
 
-    The key comes from `api_key`, `SWANLAB_API_KEY`, `./.swanlab/.netrc`, or `.netrc` in `SWANLAB_ROOT`,
-    `SWANLAB_SAVE_DIR` or `~/.swanlab`, in this order. A key from a file is used only for the host in that file. `demo`
-    uses no account and no other folders. `environ` and `folder` replace the process's environment and working
-    directory.
+    The key is taken from the first of these sources: `api_key`, `SWANLAB_API_KEY`, `./.swanlab/.netrc`, and `.netrc` in
+    `SWANLAB_ROOT`, `SWANLAB_SAVE_DIR` or `~/.swanlab`. A key from a file is used only for the host in that file.
+
+    If `demo` is true, only the embedded runs are used. `environ` and `folder` override the environment variables and
+    the working directory of this process.
     """
     known = os.environ if environ is None else environ
     problems: list[str] = []
@@ -178,10 +183,10 @@ def get_environment() -> Mapping[str, str]:
 
 
 def find_home(environ: Mapping[str, str]) -> Path | None:
-    """Return the user's home folder, or `None` if neither the environment nor the system knows it."""
+    """Return the user's home folder, or None if it is unknown."""
     home = environ.get("USERPROFILE" if os.name == "nt" else "HOME", "").strip()
     if not home and find_spec("pwd"):
-        # a container may run as a user unknown to the system
+        # in a container, the current user may not exist in the user database
         with suppress(KeyError):
             home = import_module("pwd").getpwuid(os.getuid()).pw_dir
     return Path(home) if Path(home).is_absolute() else None
@@ -190,7 +195,7 @@ def find_home(environ: Mapping[str, str]) -> Path | None:
 def _find_folder(problems: list[str]) -> Path | None:
     try:
         folder = Path.cwd()
-        # listing requires its own permission
+        # check that the folder can be listed, which requires a separate permission
         next(folder.iterdir(), None)
     except OSError as error:
         problems.append(
@@ -204,7 +209,7 @@ def _find_folder(problems: list[str]) -> Path | None:
 
 
 def _find_account(place: _Place, api_key: str, host: str, problems: list[str]) -> Account:
-    """Return the key and the hosts, with a `host_problem` if requests must be blocked."""
+    """Return the key and the hosts. If requests must be blocked, `host_problem` contains the reason."""
     found = Account(DEFAULT_API_HOST, DEFAULT_WEB_HOST)
     name, wanted = ("--host", host) if host else ("SWANLAB_API_HOST", place.read("SWANLAB_API_HOST"))
     if wanted:
@@ -231,7 +236,7 @@ def _find_account(place: _Place, api_key: str, host: str, problems: list[str]) -
             found = replace(found, api_host=login.api_host, web_host=login.web_host)
         elif login.api_host == found.api_host:
             found = replace(found, web_host=login.web_host)
-    # a key for the server in SWANLAB_HOST must not be sent to the cloud
+    # a key for the self-hosted server in SWANLAB_HOST must not be sent to SwanLab's cloud
     if not wanted and (problem := find_other_host(place.environ, found)):
         found = replace(found, host_problem=problem)
     if pages := place.read("SWANLAB_WEB_HOST"):
@@ -243,7 +248,7 @@ def _find_account(place: _Place, api_key: str, host: str, problems: list[str]) -
 
 
 def read_network_variables(environ: Mapping[str, str] | None = None) -> NetworkVariables:
-    """Return the proxies and certificates that the environment sets. Windows and macOS settings also set proxies."""
+    """Return the proxies and certificates from the environment, and proxies from the Windows or macOS settings."""
     known = os.environ if environ is None else environ
     system = getproxies() if environ is None else {}
     proxies: dict[str, Variable] = {}
@@ -257,7 +262,7 @@ def read_network_variables(environ: Mapping[str, str] | None = None) -> NetworkV
     exempt = known.get("no_proxy") or known.get("NO_PROXY") or system.get("no", "")
     files = {name: known.get(name, "").strip() for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE")}
     if files["SSL_CERT_FILE"] or files["SSL_CERT_DIR"]:
-        # like SwanLab's own package, use this variable only if the general variables are not set
+        # ignore this variable if the general variables are set, as SwanLab's own package does
         del files["REQUESTS_CA_BUNDLE"]
     files["SSLKEYLOGFILE"] = known.get("SSLKEYLOGFILE", "")
     return NetworkVariables(
@@ -268,27 +273,30 @@ def read_network_variables(environ: Mapping[str, str] | None = None) -> NetworkV
 
 
 def wants_plain_output(environ: Mapping[str, str] | None = None) -> bool:
-    """Return whether the environment requests plain text, through `NO_COLOR` or a terminal without cursor control."""
+    """Return whether NO_COLOR or TERM=dumb in the environment requests plain text output."""
     environ = os.environ if environ is None else environ
     return bool(environ.get("NO_COLOR")) or environ.get("TERM") == "dumb"
 
 
 def names_trace_exporter(environ: Mapping[str, str] | None = None) -> bool:
-    """Return whether the environment names a destination for OpenTelemetry spans."""
+    """Return whether the environment configures an exporter for OpenTelemetry spans."""
     environ = os.environ if environ is None else environ
     return bool(environ.get("OTEL_TRACES_EXPORTER", "").strip())
 
 
 def choose_language(lang: str = "", environ: Mapping[str, str] | None = None) -> str:
-    """Return en or zh from `lang`, SWANLAB_MCP_LANG, the locale variables or the operating system, in this order."""
+    """Return "en" or "zh", from the first source that is set.
+
+    The sources are `lang`, SWANLAB_MCP_LANG, the locale variables and the operating system, in this order.
+    """
     environ = os.environ if environ is None else environ
     wanted = lang or environ.get("SWANLAB_MCP_LANG", "").strip().lower()
     if wanted in LANGUAGES:
         return wanted
     name = next(filter(None, map(environ.get, ("LC_ALL", "LC_MESSAGES", "LANG", "LANGUAGE"))), None)
     if name is None:
-        # desktop programs lack these variables; getlocale raises for unknown names, and on Windows it returns names
-        # such as "Chinese (Simplified)_China"
+        # Desktop programs often lack these variables. getlocale raises ValueError for unknown names, and on Windows it
+        # returns names such as "Chinese (Simplified)_China".
         with suppress(ValueError):
             name = locale.getlocale()[0]
     return "zh" if (name or "").lower().startswith(("zh", "chinese")) else "en"
@@ -320,7 +328,7 @@ def _read_logins(place: _Place, problems: list[str]) -> Iterator[_Login]:
                 )
             )
             continue
-        # netrc's default entry has no host, so its key would be sent to any host
+        # ignore the default entry, which has no host, because its key would be sent to any host
         entries.pop("default", None)
         for machine, (login, _account, password) in entries.items():
             try:
@@ -351,7 +359,7 @@ def _find_log_dirs(log_dirs: Sequence[str | Path], place: _Place, problems: list
 
 
 def _resolve_folders(name: str, given: Sequence[str | Path], place: _Place, problems: list[str]) -> tuple[Path, ...]:
-    """Return the folders as full paths without duplicates. `name` is the option or variable that lists them."""
+    """Return the folders as full paths without duplicates. `name` is the option or variable that sets the folders."""
     folders: dict[str, Path] = {}
     for text in filter(None, map(str, given)):
         path = Path(text)

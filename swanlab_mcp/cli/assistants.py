@@ -1,4 +1,4 @@
-"""The known assistants: the file in which each lists its servers, and the form of an entry in that file."""
+"""The assistants that `install` supports, with the location and format of their configuration files."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _SUPPORT = "Library/Application Support"
 
 
 class NotEditable(ValueError):
-    """Raised for a file that cannot be edited without a risk to its other contents."""
+    """Raised if a file cannot be edited without risking its other contents."""
 
 
 class Entry(NamedTuple):
-    """The command with which an assistant starts the server, and environment variables without secrets."""
+    """The command that starts the server, and its environment variables. The variables contain no secrets."""
 
     command: tuple[str, ...]
     environ: Mapping[str, str] = {}
@@ -30,7 +30,12 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True)
 class Assistant:
-    """How an assistant stores its servers: the file per platform ("": all others), the table, and an entry's form."""
+    """An assistant and the way it stores its list of MCP servers.
+
+    `table` is the key of the server list in the file. `files` maps each value of `sys.platform` to the path of the file
+    below the home folder, and the key "" applies to all other platforms. `form` is the format of the file, and `shape`
+    selects the fields of an entry.
+    """
 
     name: str
     title: str
@@ -40,7 +45,7 @@ class Assistant:
     shape: Literal["plain", "typed", "opencode", "zed", "goose"] = "plain"
 
     def find_file(self, home: Path, platform: str = sys.platform) -> Path | None:
-        """Return the file below a home folder, or None if the assistant stores servers elsewhere."""
+        """Return the path of the configuration file, or None if the assistant does not store servers in a file."""
         name = self.files.get(platform, self.files.get("", ""))
         return home / name if name else None
 
@@ -49,7 +54,10 @@ class Assistant:
         return {"opencode": "environment", "goose": "envs"}.get(self.shape, "env")
 
     def describe(self, entry: Entry, known: Any = None) -> dict[str, Any]:
-        """Return the entry in this assistant's form, keeping other fields that the user set in a known entry."""
+        """Return the entry with the fields that this assistant expects.
+
+        `known` is the existing entry, if there is one. Fields that the user added to the existing entry are kept.
+        """
         command, *words = entry.command
         fields: dict[str, Any] = {"command": command, "args": words}
         if self.shape == "typed":
@@ -124,10 +132,13 @@ ASSISTANTS = {
 
 
 def write_snippet(assistant: Assistant, entry: Entry, *, with_key: bool = False) -> str:
-    """Return a configuration file that contains only this server. With `with_key`, it shows where the key belongs."""
+    """Return the contents of a configuration file that lists only this server.
+
+    If `with_key` is true, the file contains a placeholder for the API key.
+    """
     whole: dict[str, Any] = {}
     if with_key and assistant.name == "vscode":
-        # the assistant prompts for the key once, and stores it where other programs cannot read it
+        # VS Code prompts for the key once and stores it securely
         entry = Entry(entry.command, {_KEY: "${input:swanlab-key}", **entry.environ})
         requested = {"id": "swanlab-key", "type": "promptString", "description": "SwanLab API key", "password": True}
         whole = {"inputs": [requested]}

@@ -1,4 +1,4 @@
-"""`call`: make one tool call and print its reply."""
+"""`call`: call a tool once and print the reply."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _SUFFIXES = {
 
 
 def run(settings: Settings, arguments: argparse.Namespace) -> int:
-    """Call the tool and print its reply. Exit codes: 0 success, 1 the reply is an error, 2 wrong usage."""
+    """Call the tool and print the reply. Exit codes: 0 for success, 1 if the reply is an error, 2 for wrong usage."""
     if arguments.output:
         try:
             refuse_suffix(arguments.output, sorted({suffix for names in _SUFFIXES.values() for suffix in names}))
@@ -40,7 +40,7 @@ def run(settings: Settings, arguments: argparse.Namespace) -> int:
         except InvalidArgument as error:
             report(str(error))
             return 2
-    # request both forms, because --json chooses which one is printed
+    # request both text and JSON, because --json decides which of them is printed
     server = start_server(replace(settings, output="both"), arguments)
     how: dict[str, Any] = {"as_json": arguments.json, "output": arguments.output}
     return asyncio.run(_call(server, arguments.tool, arguments.argument, **how))
@@ -52,7 +52,7 @@ async def _call(server: Any, tool: str, words: Sequence[str], *, as_json: bool, 
     async with connect(server) as client:
         known = {entry.name: entry for entry in (await client.list_tools()).tools}
         if tool not in known:
-            # the server's error suggests similar names, or the option that enables the tool
+            # call the tool anyway, because the error suggests similar names or the option that enables the tool
             refused = await client.call_tool(tool, {})
             report("\n".join(block.text for block in refused.content if block.type == "text"))
             return 2
@@ -94,7 +94,7 @@ def _write(output: Path, pictures: Sequence[Any]) -> int:
 
 
 def _read_values(words: Sequence[str], properties: Mapping[str, Any]) -> dict[str, Any]:
-    """Parse `name=value` arguments. A list is written as JSON, with commas, or by repeating the name."""
+    """Parse `name=value` arguments. Lists can be JSON arrays, comma-separated values or repeated names."""
     values: dict[str, Any] = {}
     for word in words:
         name, _, text = word.partition("=")

@@ -1,4 +1,4 @@
-"""`check`: print the effective settings and test each source."""
+"""`check`: print the effective settings and test the SwanLab login and the log folders."""
 
 from __future__ import annotations
 
@@ -28,13 +28,16 @@ _LONGEST = 12.0
 
 
 def run(settings: Settings, _arguments: argparse.Namespace) -> int:
-    """Print the effective settings and test each source. Exit codes: 0 if all sources work, else 1."""
+    """Print the effective settings and test each data source. Exit codes: 0 if all data sources work, otherwise 1."""
     works = asyncio.run(_check(settings))
     return 0 if works and all(works) else 1
 
 
 async def _check(settings: Settings) -> list[bool | None]:
-    """Print the findings, but never the key. Return whether each source works, or None if it did not respond."""
+    """Test each data source and print the results, but never the key.
+
+    Return a list that says for each data source whether it works, with None for a source that did not respond.
+    """
     show(f"swanlab-mcp-server {__version__}")
     for problem in settings.problems:
         show(say("problem: {problem}", problem=problem))
@@ -49,7 +52,7 @@ async def _check(settings: Settings) -> list[bool | None]:
     finally:
         await client.aclose()
     if None in works:
-        # a thread that is resolving a name cannot be stopped, and the event loop would wait for it
+        # exit now, because a thread that is still resolving a host name cannot be stopped and would delay the exit
         sys.stdout.flush()
         end(1)
     if not works:
@@ -90,7 +93,7 @@ async def _check_account(client: SwanLabClient, settings: Settings) -> list[bool
 
 
 def _list_network() -> list[str]:
-    """Return the variables that set proxies and certificates, without passwords."""
+    """Return the proxy and certificate variables as NAME=value, with passwords hidden."""
     found = read_network_variables()
     proxies = [f"{one.name}={hide_password(one.value)}" for one in found.proxies.values()]
     exempt = [f"NO_PROXY={','.join(found.no_proxy)}"] if proxies and found.no_proxy else []
@@ -123,7 +126,7 @@ async def _check_folders(client: SwanLabClient, settings: Settings) -> bool:
 
 
 def _explain_folder(folder: Path) -> list[str]:
-    """Return why a log folder contains no runs, or an empty list if it does contain runs."""
+    """Return the reasons why a log folder contains no runs, or an empty list if there are runs."""
     try:
         entries = sorted(folder.iterdir())
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Add an entry to a JSON file, leaving comments, trailing commas and all other text unchanged."""
+"""Add an entry to a JSON file, leaving all other text unchanged, including comments and trailing commas."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ __all__ = ["edit"]
 
 
 def edit(text: str, table: str, name: str, make: Any) -> tuple[str, Any, dict[str, Any]]:
-    """Return the text with the entry, the previous entry, and the new entry. Raises ValueError if unsure."""
+    """Return the edited text, the previous entry (None if there was none) and the new entry.
+
+    `make` creates the new entry from the previous entry. Raises ValueError if the text is not valid JSON or cannot be
+    edited safely.
+    """
     text = text if text.strip() else "{}\n"
     plain = _blank(text)
     read: Any = json.loads(plain)
@@ -50,13 +54,13 @@ def _to_json(value: Any, indent: str = "  ", depth: int = 0) -> str:
 
 
 def _insert(text: str, start: int, has_members: bool, member: str, unit: str, depth: int) -> str:
-    """Insert a member at the start of the object that opens at `start`."""
+    """Insert a member at the beginning of the object whose opening brace is at `start`."""
     end = "," if has_members else "\n" + unit * (depth - 1)
     return f"{text[: start + 1]}\n{unit * depth}{member}{end}{text[start + 1 :]}"
 
 
 def _blank(text: str) -> str:
-    """Replace comments and trailing commas in JSON with the same number of spaces."""
+    """Replace comments and trailing commas with spaces, so that positions in the text stay the same."""
 
     def blank(found: re.Match[str]) -> str:
         return found[0] if found[0].startswith('"') else re.sub(r"[^\n]", " ", found[0])
@@ -67,7 +71,10 @@ def _blank(text: str) -> str:
 
 
 def _find_members(text: str, start: int) -> dict[str, tuple[int, int]]:
-    """Return the spans of the values in the object at `start` of valid JSON. Raises ValueError for repeated keys."""
+    """Return the start and end of each value in the object whose opening brace is at `start`.
+
+    The text must be valid JSON. Raises NotEditable if a key is repeated.
+    """
     decoder = json.JSONDecoder()
     found: dict[str, tuple[int, int]] = {}
 

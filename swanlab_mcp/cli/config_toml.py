@@ -1,4 +1,4 @@
-"""Add an entry to a TOML file, leaving comments and all other text unchanged."""
+"""Add an entry to a TOML file, leaving all other text unchanged, including comments."""
 
 from __future__ import annotations
 
@@ -16,7 +16,11 @@ __all__ = ["edit", "write_table"]
 
 
 def edit(text: str, table: str, name: str, make: Any) -> tuple[str, Any, dict[str, Any]]:
-    """Return the text with the entry, the previous entry, and the new entry. Raises NotEditable if unsure."""
+    """Return the edited text, the previous entry (None if there was none) and the new entry.
+
+    `make` creates the new entry from the previous entry. Raises NotEditable if the text is not valid TOML or cannot be
+    edited safely.
+    """
     try:
         document: Any = tomlkit.parse(text)
     except TOMLKitError as error:
@@ -30,7 +34,7 @@ def edit(text: str, table: str, name: str, make: Any) -> tuple[str, Any, dict[st
     if new == known:
         return text, known, new
     if known is None and (table not in document or isinstance(servers, Table)):
-        # at the end of the file, as the assistants do it, even if other tables follow the servers
+        # append to the end of the file, as the assistants do, even if other tables follow the server list
         gap = "" if not text.strip() else "\n" if text.endswith("\n") else "\n\n"
         edited = text + gap + write_table(table, name, new)
     else:
@@ -49,7 +53,7 @@ def edit(text: str, table: str, name: str, make: Any) -> tuple[str, Any, dict[st
 
 
 def write_table(table: str, name: str, fields: Mapping[str, Any]) -> str:
-    """Return an entry as a table of its own, with inner tables on one line."""
+    """Return an entry as a TOML table. Nested tables are written inline."""
     entry = tomlkit.table()
     for key, value in fields.items():
         if isinstance(value, Mapping):

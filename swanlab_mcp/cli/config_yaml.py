@@ -1,4 +1,4 @@
-"""Add an entry to a YAML file, leaving comments and all other text unchanged."""
+"""Add an entry to a YAML file, leaving all other text unchanged, including comments."""
 
 from __future__ import annotations
 
@@ -16,7 +16,11 @@ __all__ = ["edit", "write_block"]
 
 
 def edit(text: str, table: str, name: str, make: Any) -> tuple[str, Any, dict[str, Any]]:
-    """Return the text with the entry, the previous entry, and the new entry. Raises NotEditable if unsure."""
+    """Return the edited text, the previous entry (None if there was none) and the new entry.
+
+    `make` creates the new entry from the previous entry. Raises NotEditable if the text is not valid YAML or cannot be
+    edited safely.
+    """
     before = _load(text)
     servers = before.get(table)
     if not isinstance(servers, (dict, type(None))):
@@ -26,7 +30,7 @@ def edit(text: str, table: str, name: str, make: Any) -> tuple[str, Any, dict[st
     if new == known:
         return text, known, new
     if known is not None:
-        # it is unclear where a block with comments and anchors ends
+        # an existing entry is not edited, because comments and anchors make it hard to find the end of the entry
         raise NotEditable(say("it has another entry {name!r}", name=name))
     heading = re.search(rf"^{table}:[ \t]*(?:#[^\n]*)?\n", text, re.MULTILINE)
     if heading and servers:
@@ -44,7 +48,7 @@ def edit(text: str, table: str, name: str, make: Any) -> tuple[str, Any, dict[st
 
 
 def write_block(name: str, fields: Mapping[str, Any], unit: str) -> str:
-    """Return an entry as a block. Its values are JSON, which is valid YAML."""
+    """Return an entry as a YAML block. The values are written as JSON, because JSON is valid YAML."""
     lines = [f"{unit}{name}:"]
     lines += [f"{unit}{unit}{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in fields.items()]
     return "\n".join(lines) + "\n"

@@ -1,4 +1,4 @@
-"""`export`: write an experiment's points or log to a file, or whole projects to a folder."""
+"""`export`: write an experiment's metrics or log to a file, or entire projects to a folder."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FORMATS = ("csv", "json", "parquet", "log")
 
 
 def run(settings: Settings, arguments: argparse.Namespace) -> int:
-    """Write the file. Exit codes: 0 success, 1 the file could not be written, 2 wrong usage."""
+    """Write the file or folder. Exit codes: 0 for success, 1 for a failed or incomplete export, 2 for wrong usage."""
     try:
         arguments.projects = _choose_projects(arguments.experiment, arguments.project)
         if arguments.projects:
@@ -37,7 +37,7 @@ def run(settings: Settings, arguments: argparse.Namespace) -> int:
     except InvalidArgument as error:
         report(str(error))
         return 2
-    # imported after the checks, which should be quick
+    # imported here, because the checks above should be quick
     from swanlab_mcp.cli.question import ask
     from swanlab_mcp.present.export import export_log, export_series
     from swanlab_mcp.present.project_export import export_projects
@@ -58,11 +58,11 @@ def run(settings: Settings, arguments: argparse.Namespace) -> int:
         ways: list[Callable[[], Awaitable[Exported]]] = [partial(export_series, client, **where, **how)]
         if not arguments.project and arguments.output != "-" and read_bare_name(arguments.experiment):
             named = {"project": arguments.experiment, "output": arguments.output}
-            # a folder can only be the export of a project, which the command updates
+            # an existing folder must be an earlier export of a project, so try the project first
             ways.insert(0 if is_folder else 1, partial(export_projects, client, **named, **how))
         return await _export_first(ways)
 
-    # on the same terminal, the progress bar would appear among the lines
+    # hide the progress bar if the data is printed to the same terminal
     shows_progress = arguments.output != "-" or not sys.stdout.isatty()
     try:
         exported = asyncio.run(ask(settings, export, shows_progress=shows_progress))
@@ -76,7 +76,10 @@ def run(settings: Settings, arguments: argparse.Namespace) -> int:
 
 
 async def _export_first(ways: Sequence[Callable[[], Awaitable[Exported]]]) -> Exported:
-    """Export what the name means first: an experiment or a project. Raises the first NotFound if it means neither."""
+    """Try each way to interpret the name, as an experiment or as a project, until one of them is found.
+
+    If none is found, raise NotFound from the first way.
+    """
     try:
         return await ways[0]()
     except NotFound:
@@ -89,14 +92,14 @@ async def _export_first(ways: Sequence[Callable[[], Awaitable[Exported]]]) -> Ex
 def _is_folder(output: str) -> bool:
     try:
         return bool(output) and Path(output).is_dir()
-    except OSError:  # a name that is too long
+    except OSError:  # the name is too long
         return False
 
 
 def _choose_projects(experiment: str, project: str) -> str:
     """Return the projects to export, or "" if the arguments name an experiment.
 
-    Patterns with `*`, paths with two parts and URLs of projects name projects.
+    A pattern with `*`, a path with two parts or the URL of a project names projects.
     """
     if project and not experiment:
         return project
@@ -104,7 +107,7 @@ def _choose_projects(experiment: str, project: str) -> str:
 
 
 def _check_dataset(given: str, output: str) -> str:
-    """Return the format of the files in the folder. Raises InvalidArgument for a log or standard output."""
+    """Return the file format for exporting projects. Raises InvalidArgument for a log or for standard output."""
     if given == "log":
         raise InvalidArgument(
             say("A log belongs to a single experiment."),
@@ -116,7 +119,10 @@ def _check_dataset(given: str, output: str) -> str:
 
 
 def _choose_format(given: str, output: str) -> str:
-    """Return the format named by the option or the suffix, by default csv. Raises InvalidArgument if they differ."""
+    """Return the format given by the option or by the file's suffix. The default is csv.
+
+    Raises InvalidArgument if the suffix is unknown or contradicts the option.
+    """
     suffix = "" if output == "-" else Path(output).suffix.lower().removeprefix(".")
     if given and suffix in FORMATS and suffix != given:
         raise InvalidArgument(

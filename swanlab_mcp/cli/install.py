@@ -30,7 +30,10 @@ _SECRETS = {"SWANLAB_MCP_CONFIRMATION_SECRET"}
 
 
 def run(settings: Settings, arguments: argparse.Namespace) -> int:
-    """Show and write the change, then print how the server logs in. Exit codes: 0 success, 1 refused, 2 wrong usage."""
+    """Show the change, write it, and report how the server will log in.
+
+    Exit codes: 0 for success, 1 if the file was not changed because of a problem, 2 for wrong usage.
+    """
     if arguments.skill:
         return install_skill(arguments)
     assistant = ASSISTANTS.get(arguments.assistant)
@@ -43,7 +46,7 @@ def run(settings: Settings, arguments: argparse.Namespace) -> int:
     if missing:
         problem = say("{folder} is not a folder; no file was written.", folder=missing[0])
     if problem:
-        # with this, every call would fail
+        # do not install settings with which every call would fail
         report(problem)
         return 1
     entry, notes = _make_entry(settings, arguments)
@@ -63,7 +66,7 @@ def run(settings: Settings, arguments: argparse.Namespace) -> int:
         )
         return _describe_all(notes)
     if arguments.print and not path.parent.is_dir():
-        # this only prints the entry, so the assistant may be installed later
+        # the entry is only printed, so the assistant does not have to be installed yet
         print(write_snippet(assistant, entry), end="")
         return _describe_all(notes)
     return _change(assistant, entry, path, notes, only_shows=arguments.print)
@@ -99,7 +102,10 @@ def _describe_all(notes: list[str]) -> int:
 
 
 def _make_entry(settings: Settings, arguments: argparse.Namespace) -> tuple[Entry, list[str]]:
-    """Return an entry that works in any folder and environment, and notes about what it will not find there."""
+    """Return an entry that works in any working directory and environment.
+
+    Also return notes for the user about the key, the host and the variables that the entry does not contain.
+    """
     environ, notes = _carry_variables(settings)
     if not settings.demo:
         arguments.log_dir = [str(folder) for folder in settings.log_dirs]
@@ -134,7 +140,7 @@ def _make_entry(settings: Settings, arguments: argparse.Namespace) -> tuple[Entr
 
 
 def _carry_variables(settings: Settings) -> tuple[dict[str, str], list[str]]:
-    """Return the variables that the entry needs, without secrets, and notes about the other variables."""
+    """Return the environment variables that the entry needs, without secrets, and notes about omitted variables."""
     known, notes = get_environment(), list[str]()
     names = [name for name in known if name.startswith("SWANLAB_MCP_") and name not in _SECRETS]
     names += ["SWANLAB_WEB_HOST", "SWANLAB_ROOT", "SWANLAB_SAVE_DIR"]

@@ -1,4 +1,4 @@
-"""Write the server's entry into an assistant's configuration file, leaving all other text unchanged."""
+"""Add the server to an assistant's configuration file, leaving all other text unchanged."""
 
 from __future__ import annotations
 
@@ -25,7 +25,11 @@ __all__ = ["Change", "find_command", "plan_change", "write_change"]
 
 
 class Change(NamedTuple):
-    """A planned change to a file. `before` is None for a new file, and `difference` shows no secrets."""
+    """A planned change to a file.
+
+    `before` and `after` are the contents of the file, and `before` is None if the file does not exist. `difference` is
+    a diff without secrets for the user, or "" if nothing changes.
+    """
 
     path: Path
     before: str | None
@@ -34,17 +38,23 @@ class Change(NamedTuple):
 
 
 def find_command() -> list[str]:
-    """Return the command that starts this installation from any folder, because assistants lack a shell's PATH."""
+    """Return the command that starts this installation of the server.
+
+    The command uses full paths, because assistants do not know the PATH of the user's shell.
+    """
     python = Path(sys.executable)
     if "archive-v0" in python.parts or "environments-v2" in python.parts:
-        # uv creates a cached environment for a single command and deletes it later
+        # use uvx, because uv may delete this cached environment at any time
         return [shutil.which("uvx") or "uvx", *_describe_source(), "swanlab-mcp-server"]
     script = python.with_name("swanlab-mcp-server.exe" if python.suffix == ".exe" else "swanlab-mcp-server")
     return [str(script)] if script.is_file() else [str(python), "-m", "swanlab_mcp"]
 
 
 def _describe_source() -> list[str]:
-    """Return uvx's arguments for this installation's source and plot extra, or none for the plain registry package."""
+    """Return the `--from` option that makes uvx use the same source and extras as this installation.
+
+    Return an empty list if the package was installed from the registry without extras.
+    """
     extra = "[plot]" if find_spec("matplotlib") else ""
     recorded = distribution("swanlab-mcp-server").read_text("direct_url.json")
     if recorded is None:
@@ -57,9 +67,10 @@ def _describe_source() -> list[str]:
 
 
 def plan_change(assistant: Assistant, entry: Entry, path: Path) -> Change:
-    """Return the file's text with the server's entry and all other text unchanged, including comments.
+    """Plan the change that adds the server to the file at `path`, keeping all other text, including comments.
 
-    Raises InvalidArgument for a missing folder, invalid contents, or an existing entry that cannot be edited safely.
+    Raises InvalidArgument if the folder is missing, if the file is invalid, or if an existing entry cannot be edited
+    safely.
     """
     advice = say("Add this by hand:") + f"\n{write_snippet(assistant, entry)}"
     try:
@@ -93,7 +104,7 @@ def plan_change(assistant: Assistant, entry: Entry, path: Path) -> Change:
 
 
 def _compare(path: Path, known: Any, new: Mapping[str, Any], entry: Entry) -> str:
-    """Return the difference in our own entry. Other values are hidden, because they may be secret."""
+    """Return a diff of the server's entry. Values set by the user are hidden, because they may be secret."""
     public = {*entry.command, *entry.environ.values(), "stdio", "local", "custom", NAME}
     sides = [
         [] if side is None else json.dumps(_hide(side, public), indent=2, ensure_ascii=False).splitlines()
@@ -112,7 +123,10 @@ def _hide(value: Any, public: set[str]) -> Any:
 
 
 def write_change(change: Change) -> Path | None:
-    """Write the file, and return the backup of the previous file, or None for a new file. Raises InvalidArgument."""
+    """Write the file. Return the path of the backup, or None if the file is new.
+
+    Raises InvalidArgument if the file cannot be written.
+    """
     path = change.path.resolve()
     try:
         backup = _make_backup(path) if change.before is not None else None
@@ -121,7 +135,7 @@ def write_change(change: Change) -> Path | None:
             file.write(change.after)
         if backup:
             shutil.copymode(path, name)
-        # atomic, because an assistant may be reading the file
+        # replace the file atomically, because an assistant may be reading it
         Path(name).replace(path)
     except (OSError, UnicodeEncodeError) as error:
         why = getattr(error, "strerror", None) or type(error).__name__

@@ -1,4 +1,4 @@
-"""The command swanlab-mcp-server with serve (default), call, tools, check, watch, export, report and install."""
+"""The command-line interface. Without a command, swanlab-mcp-server runs `serve`."""
 
 from __future__ import annotations
 
@@ -24,14 +24,15 @@ _READER_GONE = 141
 
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
-    """Run the command and exit. Exit codes: 0 success, 1 the reply is an error or `check` failed, 2 wrong usage.
+    """Run the command and exit with its exit code.
 
-    A server exits with 0 at the end of its input. Every command exits with 130 on SIGINT, 143 on SIGTERM and 129 on
-    SIGHUP. A command that prints exits with 141 if its reader has closed the pipe, like programs that end by SIGPIPE.
+    In general, the exit code is 0 for success, 1 for an error and 2 for wrong usage. A stdio server exits with 0 when
+    its input ends. A signal results in 130 for SIGINT, 143 for SIGTERM and 129 for SIGHUP. If the output is a closed
+    pipe, the exit code is 141, as for programs that are terminated by SIGPIPE.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
-            # for halves of surrogate pairs, and characters outside the terminal's encoding
+            # escape unpaired surrogates and characters that the terminal's encoding does not support
             stream.reconfigure(errors="backslashreplace")
     try:
         try:
@@ -40,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
             print(end="", flush=True)
     except BrokenPipeError:
         end(_READER_GONE)
-    except OSError as error:  # errors from other files are already SwanLabErrors
+    except OSError as error:  # errors for all other files have been converted to SwanLabError
         report(say("Standard output cannot be written: {why}.", why=error.strerror or type(error).__name__))
         end(1)
 
@@ -70,10 +71,10 @@ def _run(argv: Sequence[str] | None) -> NoReturn:
             settings = import_module("swanlab_mcp.operations.own_metrics").use_own_metrics(settings)
         if arguments.command == "serve":
             raise SystemExit(serve(settings, arguments, protocol))
-        # tests also call this from other threads
+        # tests call this function from other threads, where signal handlers cannot be set
         if threading.current_thread() is threading.main_thread():
             end_on_signals(_stop)
-        # load only the modules of this command
+        # import only the modules that the command needs
         command = import_module(f"swanlab_mcp.cli.{arguments.command}")
         raise SystemExit(command.run(settings, arguments))
 

@@ -1,4 +1,4 @@
-"""The output of commands: printed text, progress on a terminal, and new files."""
+"""Write the output of commands: text, progress and new files."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def watch(*, is_wanted: bool = True) -> closing[ProgressBar]:
 
 
 def refuse_suffix(path: Path, known: Sequence[str]) -> None:
-    """Raise InvalidArgument for a file name with the suffix of another format."""
+    """Raise InvalidArgument if `path` has a suffix that is not in `known`."""
     if path.suffix and path.suffix.lower() not in known:
         raise InvalidArgument(
             say("{path} has the suffix of another format.", path=path),
@@ -41,9 +41,9 @@ def refuse_suffix(path: Path, known: Sequence[str]) -> None:
 
 
 def write(output: Path, contents: Sequence[bytes], *, is_forced: bool = False) -> int:
-    """Write the first content to `output` and the others to numbered files next to it.
+    """Write the first item to `output` and any further items to numbered files in the same folder.
 
-    Existing files are replaced only if `is_forced`.
+    Return the exit code: 0 for success or 1 for an error. Existing files are replaced only if `is_forced` is true.
     """
     for number, content in enumerate(contents, 1):
         path = output if number == 1 else output.with_stem(f"{output.stem}-{number}")

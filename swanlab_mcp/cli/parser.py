@@ -18,7 +18,10 @@ __all__ = ["find_language_option", "read_arguments", "repeat_options"]
 
 
 def find_language_option(argv: Sequence[str] | None) -> str:
-    """Return the value of --lang before the arguments are parsed, because it sets the language of the help text."""
+    """Return the value of --lang, or "" if the option is missing.
+
+    The option is read before the other arguments are parsed, because it sets the language of the help text.
+    """
     words = sys.argv[1:] if argv is None else list(argv)
     for word, following in zip(words, [*words[1:], ""], strict=False):
         if word == "--lang" or word.startswith("--lang="):
@@ -53,7 +56,7 @@ def read_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     _add_report(commands)
     _add_install(commands)
     arguments, rest = parser.parse_known_args(argv)
-    # argparse rejects name=value arguments after an option
+    # argparse does not accept name=value arguments after an option, so add them here
     if rest and (arguments.command != "call" or any(word.startswith("-") for word in rest)):
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     if rest:
@@ -66,7 +69,7 @@ def _add_command(commands: Any, name: str, text: str) -> Any:
     command = commands.add_parser(name, help=text, description=text)
     group = command.add_argument_group(say("options"))
     _add_help(group)
-    # a default must not reset an option that was given before the command
+    # without a default, because a default would override an option given before the command
     _add_options(group, default=argparse.SUPPRESS)
     return group
 
@@ -187,7 +190,7 @@ def _add_help(parser: Any) -> None:
 
 
 def _add_output(parser: Any, default: str) -> None:
-    """Add the option that sets the form of replies. In other commands, `--output` is a file."""
+    """Add the `--output` option that sets the format of replies. In other commands, `--output` names a file."""
     text = say("form of replies: text, both (with JSON), or auto (default; by the client's name)")
     parser.add_argument("--output", dest="output_form", default=default, choices=OUTPUTS, metavar="FORM", help=text)
 
@@ -224,7 +227,10 @@ def _add_options(parser: Any, default: str | None = None) -> None:
 
 
 class _NoKey(argparse.Action):
-    """Refuses a key on the command line, where every user of the machine can read it, without repeating the key."""
+    """Rejects an API key on the command line, because other users on the machine could read it.
+
+    The error message does not repeat the key.
+    """
 
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
         parser.error(say("the API key is not read from arguments: set SWANLAB_API_KEY, or run `swanlab login`"))
@@ -232,7 +238,7 @@ class _NoKey(argparse.Action):
 
 def _positive(kind: type[float | int]) -> Any:
     def read(text: str) -> float | None:
-        if not text.strip():  # a field that was left empty in an assistant's form
+        if not text.strip():  # the user left the field empty in an assistant's settings
             return None
         with suppress(ValueError):
             number = kind(text)
@@ -255,7 +261,7 @@ def _whole(text: str) -> int:
 
 
 def repeat_options(arguments: argparse.Namespace) -> list[str]:
-    """Return the given options as command-line arguments, with full paths of folders."""
+    """Return command-line arguments that reproduce the parsed options. Folders are written as full paths."""
     parser = Parser()
     _add_options(parser)
     words: list[str] = []

@@ -13,9 +13,10 @@ _CELLS = 24
 
 
 class ProgressBar:
-    """Shows progress, total and message on a terminal. Calling the object updates the line.
+    """Shows a progress bar with a message if the stream is a terminal. Call the object to update the progress.
 
-    The cursor stays at the start of the line, and `close` erases the line, so that later output is readable.
+    The cursor stays at the start of the line, so that other output overwrites the progress bar. `close` erases the
+    progress bar.
     """
 
     def __init__(self, stream: TextIO, *, is_wanted: bool = True) -> None:
@@ -33,7 +34,7 @@ class ProgressBar:
     def _draw(self, line: str) -> None:
         if not self._is_shown:
             return
-        # one column less, because some terminals wrap after a character in the last column
+        # leave the last column empty, because some terminals wrap the line after it
         most = os.get_terminal_size(self._stream.fileno()).columns - 1
         ends = [end for end in accumulate(map(_measure, line)) if end <= most]
         width = ends[-1] if ends else 0
@@ -43,5 +44,5 @@ class ProgressBar:
 
 
 def _measure(character: str) -> int:
-    """Return how many columns a character takes up in a terminal: 2 for Chinese characters."""
+    """Return the width of a character in terminal columns, for example 2 for a Chinese character."""
     return 2 if east_asian_width(character) in "WF" else 1

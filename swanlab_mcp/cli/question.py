@@ -1,4 +1,4 @@
-"""Query SwanLab for a command, and show a progress bar."""
+"""Query SwanLab from a command while showing a progress bar."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ T = TypeVar("T")
 async def ask(
     settings: Settings, question: Callable[[SwanLabClient], Awaitable[T]], *, shows_progress: bool = True
 ) -> T:
-    """Run `question` with a new client, close the client, and return the answer. Raises SwanLabError."""
+    """Run `question` with a new client and return the result. The client is closed afterwards. Raises SwanLabError."""
     client = open_client(settings)
     try:
         with watch(is_wanted=shows_progress) as bar:

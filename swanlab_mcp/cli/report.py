@@ -20,7 +20,7 @@ __all__ = ["run"]
 
 
 def run(settings: Settings, arguments: argparse.Namespace) -> int:
-    """Write the page. Exit codes: 0 success, 1 the page could not be written."""
+    """Write the report. Exit codes: 0 for success, 1 if the report could not be written."""
     try:
         refuse_suffix(arguments.output, (".html", ".htm"))
         if not (arguments.force and arguments.output.is_file()):
@@ -28,7 +28,7 @@ def run(settings: Settings, arguments: argparse.Namespace) -> int:
     except InvalidArgument as error:
         report(str(error))
         return 1
-    # imported after the checks, which should be quick
+    # imported here, because the checks above should be quick
     from swanlab_mcp.cli.question import ask
     from swanlab_mcp.present.report import write_report
 

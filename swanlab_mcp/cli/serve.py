@@ -1,4 +1,4 @@
-"""`serve`: MCP on standard input and output, or over HTTP."""
+"""`serve`: serve MCP over stdio or HTTP."""
 
 from __future__ import annotations
 
@@ -28,7 +28,10 @@ _SHORTEST_SECRET = 32
 
 
 def run(settings: Settings, arguments: argparse.Namespace, protocol: BinaryIO | None) -> int:
-    """Serve until standard input ends or a signal arrives."""
+    """Serve until standard input ends or a signal arrives, and return the exit code.
+
+    `protocol` is the stream for stdio responses, or None for HTTP.
+    """
     if getattr(arguments, "transport", "stdio") == "http":
         return _serve_http(settings, arguments)
     server = start_server(settings, arguments)
@@ -48,8 +51,9 @@ def run(settings: Settings, arguments: argparse.Namespace, protocol: BinaryIO | 
 
 
 def start_server(settings: Settings, arguments: argparse.Namespace) -> Any:
-    """Return the MCP server, pausing the garbage collector during the imports."""
-    # importing the SDK creates 100,000 permanent objects, and collections would take a tenth of the start
+    """Create the MCP server. Exits with code 2 if `--tools` names an unknown tool."""
+    # pause the garbage collector, because the imports create 100,000 permanent objects and collections would take up a
+    # tenth of the startup time
     gc.disable()
     from swanlab_mcp.server.app import create_server
 
@@ -64,23 +68,27 @@ def start_server(settings: Settings, arguments: argparse.Namespace) -> Any:
 
 
 def divert_stdout() -> BinaryIO:
-    """Reserve standard output for the protocol and return it, and exit immediately on signals.
+    """Return standard output for use by the protocol only, and install signal handlers that exit immediately.
 
-    All other later output (from imports, threads, C code and child processes, even at exit) goes to stderr.
+    From now on, all other output goes to standard error, including output from imports, threads, C code and child
+    processes.
     """
-    # the SDK's loop would delay Ctrl-C until standard input ends
+    # without these handlers, the SDK's loop would react to Ctrl-C only when standard input ends
     protocol = os.fdopen(os.dup(1), "wb")
     end_on_signals(lambda number: _close_stdio(protocol, number))
     try:
         os.dup2(2, 1)
-    except OSError:  # no stderr
+    except OSError:  # standard error is closed
         with Path(os.devnull).open("wb") as nowhere:
             os.dup2(nowhere.fileno(), 1)
     return protocol
 
 
 def end_on_signals(before: Callable[[int], None] | None = None, *, hangs_up: bool = True) -> None:
-    """Call `before` and exit immediately on SIGINT, on SIGTERM and, if it `hangs_up`, on SIGHUP."""
+    """Call `before` with the signal number and exit immediately on SIGINT or SIGTERM.
+
+    If `hangs_up` is true, do the same on SIGHUP.
+    """
 
     def stop(number: int, _frame: object) -> None:
         if before:
@@ -96,13 +104,13 @@ def _close_stdio(protocol: BinaryIO, number: int) -> None:
     _answer_changes(protocol)
     if number == getattr(signal, "SIGHUP", None):
         text = say("Stopped by {signal}.", signal="SIGHUP")
-        # the terminal may no longer exist
+        # writing fails if the terminal no longer exists
         with suppress(OSError):
             os.write(2, f"{text}\n".encode())
 
 
 def _answer_changes(protocol: BinaryIO) -> None:
-    """Answer calls whose change is in flight, because a host without an answer may repeat the call."""
+    """Respond to calls whose change is still in progress, because a host without a response may repeat the call."""
     if "swanlab_mcp.operations.pending" not in sys.modules:
         return
     from swanlab_mcp.operations.pending import find_in_flight, make_failure
@@ -110,18 +118,21 @@ def _answer_changes(protocol: BinaryIO) -> None:
     for change in find_in_flight():
         if change.request_id is not None:
             line = json.dumps(make_failure(change.request_id, change.doubt))
-            # part of a message may already be written
+            # start a new line, because part of another message may already have been written
             with suppress(OSError):
                 os.write(protocol.fileno(), f"\n{line}\n".encode())
 
 
 def end(code: int) -> NoReturn:
-    """Exit without waiting for threads, because those that read standard input or compute cannot be stopped."""
+    """Exit without waiting for threads, because threads that read standard input or compute cannot be stopped."""
     os._exit(code)
 
 
 def _find_http_problem(settings: Settings, arguments: argparse.Namespace) -> str:
-    """Return why these settings are refused: they are invalid, or would open access without explicit consent."""
+    """Return an error message if the HTTP settings are invalid or would expose the server without an explicit option.
+
+    Return an empty string if there is no problem.
+    """
     from swanlab_mcp.server.addresses import is_loopback
 
     problem = settings.host_problem
@@ -163,7 +174,10 @@ def _find_http_problem(settings: Settings, arguments: argparse.Namespace) -> str
 
 
 def _hold_hangups() -> list[int]:
-    """Hold SIGHUP until the server can reload, because without a handler it would end the process."""
+    """Record SIGHUP signals until the server can reload, because SIGHUP ends a process that does not handle it.
+
+    Return the list to which received signals are added.
+    """
     held: list[int] = []
     if number := getattr(signal, "SIGHUP", None):
         signal.signal(number, lambda number, _frame: held.append(number))
@@ -171,7 +185,7 @@ def _hold_hangups() -> list[int]:
 
 
 def _reload_on_hangups(held: list[int], reload: Callable[[], None]) -> None:
-    """Reload on SIGHUP, and immediately if a SIGHUP was held."""
+    """Call `reload` on each SIGHUP, and once immediately if `_hold_hangups` has recorded a signal."""
     if number := getattr(signal, "SIGHUP", None):
         signal.signal(number, lambda _number, _frame: reload())
     if held:
@@ -179,8 +193,8 @@ def _reload_on_hangups(held: list[int], reload: Callable[[], None]) -> None:
 
 
 def _serve_http(settings: Settings, arguments: argparse.Namespace) -> int:
-    """Serve a team over HTTP."""
-    # in a terminal, SIGHUP means that the terminal was closed
+    """Run the shared server over HTTP and return the exit code."""
+    # if standard input is a terminal, SIGHUP means that the terminal was closed
     is_service = not sys.stdin.isatty()
     held = _hold_hangups() if is_service else []
     from swanlab_mcp.server.addresses import Proxies
@@ -238,7 +252,10 @@ def _serve_http(settings: Settings, arguments: argparse.Namespace) -> int:
 
 
 def _serve_metrics(arguments: argparse.Namespace) -> Any:
-    """Start the metrics endpoint if it was requested. Raises InvalidArgument."""
+    """Start the metrics endpoint and return the metrics, or return None if no metrics port was given.
+
+    Raises InvalidArgument if prometheus-client is not installed or the port is unavailable.
+    """
     if arguments.metrics_port is None:
         return None
     try:

@@ -16,7 +16,7 @@ from swanlab_mcp.settings import find_home, get_environment
 __all__ = ["FOLDERS", "SKILL", "install_skill"]
 
 SKILL = Path(__file__).parents[1] / "skills/swanlab-research-loop/SKILL.md"
-# each assistant's folder for personal skills, below the home folder
+# the folder for personal skills of each assistant, relative to the home folder
 FOLDERS = {
     "claude-code": ".claude/skills",
     "codex": ".agents/skills",
@@ -27,7 +27,10 @@ FOLDERS = {
 
 
 def install_skill(arguments: argparse.Namespace) -> int:
-    """Show the difference and write the skill, backing up a changed file: 0 success, 1 refused, 2 wrong usage."""
+    """Show the change and write the skill, keeping a backup of the previous file.
+
+    Return the exit code: 0 for success, 1 if the file was not written because of a problem, 2 for wrong usage.
+    """
     folder = FOLDERS.get(arguments.assistant)
     if folder is None:
         names = ", ".join(FOLDERS)
@@ -63,7 +66,7 @@ def install_skill(arguments: argparse.Namespace) -> int:
 
 
 def _plan(path: Path) -> Change:
-    """Return the planned change to the file. Raises InvalidArgument for a file that is not readable text."""
+    """Return the planned change to the file. Raises InvalidArgument if an existing file cannot be read as text."""
     after = SKILL.read_text(encoding="utf-8")
     try:
         before = path.read_bytes().decode("utf-8") if path.exists() else None

@@ -15,7 +15,7 @@ __all__ = ["run"]
 
 
 def run(settings: Settings, arguments: argparse.Namespace) -> int:
-    """Print each tool with its arguments and the first line of its description, in the language of the call."""
+    """Print each tool with its arguments and the first line of its description, in the user's language."""
     return asyncio.run(_list_tools(start_server(settings, arguments)))
 
 

@@ -1,7 +1,7 @@
-"""Translate argparse's own texts (usage and errors) into the language of the call.
+"""Translate argparse's usage and error messages into the user's language.
 
-argparse builds its errors from gettext templates in the language of the process, which `--lang` cannot change. So this
-module matches the finished errors and writes them again. Unknown errors stay as they are.
+argparse translates its messages with gettext into the language of the process, which `--lang` cannot change. Therefore,
+this module matches the finished error messages and writes them again. Unknown error messages are left unchanged.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ __all__ = ["Parser"]
 
 
 class _Formatter(argparse.HelpFormatter):
-    """Prints the usage label in the language of the call."""
+    """Prints the "usage:" label in the user's language."""
 
     def add_usage(self, usage: Any, actions: Any, groups: Any, prefix: str | None = None) -> None:
         super().add_usage(usage, actions, groups, say("usage: ") if prefix is None else prefix)
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser with usage and errors in the language of the call. Its commands are parsers of this class too."""
+    """A parser that prints usage and error messages in the user's language. Subcommands use the same class."""
 
     def __init__(self, **how: Any) -> None:
         super().__init__(formatter_class=_Formatter, add_help=False, **how)
 
     def error(self, message: str) -> NoReturn:
-        """Print the usage and the error, and exit with 2."""
+        """Print the usage and the error message, and exit with code 2."""
         self.print_usage(sys.stderr)
         self.exit(2, say("{program}: error: {problem}", program=self.prog, problem=_translate(message)) + "\n")
 
@@ -54,7 +54,7 @@ def _write_choice(found: re.Match[str]) -> str:
     return say("invalid choice: {value} (choose from {choices})", value=found[1], choices=found[3])
 
 
-# the messages from Python 3.10 to 3.15 that this package's options can cause
+# the argparse messages from Python 3.10 to 3.15 that our options can cause
 _ERRORS: Mapping[str, Callable[[re.Match[str]], str]] = {
     r"invalid choice: (.+?)(?:, maybe you meant (.+?)\?)? \(choose from (.*)\)": _write_choice,
     r"the following arguments are required: (.+)": lambda found: say(

@@ -1,4 +1,4 @@
-"""`watch`: wait for experiments, print what happened, and run a command."""
+"""`watch`: wait for events in a project's experiments, print each event, and run a command for each event."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["run"]
 
 _MET, _FAILED, _USAGE = 0, 1, 2
-# the first of these events that happened determines the exit code
+# if several of these events happened, the lowest exit code is used
 _CODES = {"crashed": 3, "non_finite": 4, "stalled": 5}
 _TIME_OVER, _NOTHING_RUNS = 6, 7
 _LONGEST = 1800  # seconds
@@ -41,21 +41,24 @@ _GRACE = 2.0  # seconds between SIGTERM and SIGKILL
 
 
 def run(settings: Settings, arguments: argparse.Namespace) -> int:
-    """Wait, print events and run the command. The exit code says what happened (see docs/watch.md)."""
+    """Wait for events, print them and run the command. The exit code depends on the events (see docs/watch.md)."""
     try:
         command = _read_command(arguments.exec)
     except InvalidArgument as error:
         report(str(error))
         return _USAGE
     watch = _Watch(arguments, command)
-    # tests also call this from other threads
+    # tests call this function from other threads, where signal handlers cannot be set
     if threading.current_thread() is threading.main_thread():
         end_on_signals(watch.stop)
     return asyncio.run(watch.run(settings))
 
 
 def _read_command(text: str) -> list[str]:
-    """Return the program's path and its arguments. Raises InvalidArgument if the program does not exist."""
+    """Return the path of the program and its arguments, or an empty list if `text` is empty.
+
+    Raises InvalidArgument if `text` cannot be parsed or the program does not exist.
+    """
     try:
         words = shlex.split(text)
     except ValueError as error:
@@ -69,7 +72,7 @@ def _read_command(text: str) -> list[str]:
 
 
 class _Watch:
-    """A watch on one project. `cursor` continues it after a signal."""
+    """Watches the experiments in one project."""
 
     def __init__(self, arguments: argparse.Namespace, command: Sequence[str]) -> None:
         self._arguments, self._command = arguments, command
@@ -78,7 +81,7 @@ class _Watch:
         self._child: Process | None = None
 
     def stop(self, number: int) -> None:
-        """Stop the running command, and report how to continue."""
+        """Stop the running command, and report the cursor with which the user can continue."""
         if self._child:
             _end_child(self._child)
         name = signal.Signals(number).name
@@ -102,7 +105,7 @@ class _Watch:
         clock = asyncio.get_running_loop().time
         until, follow = self._arguments.until, self._arguments.follow
         ends = clock() + (self._arguments.wait or float("inf"))
-        # the first poll returns the cursor for the start
+        # the first poll does not wait; it returns the cursor for the current state
         found = await self._ask(client, 0)
         text = say_plural(
             "Watching {count} running experiment of {project}.",
@@ -148,7 +151,10 @@ class _Watch:
         return found
 
     async def _handle(self, found: Awaited, met: Met) -> None:
-        """Print what happened, and run the command with the facts as arguments, without a shell."""
+        """Print the event, and run the command without a shell.
+
+        The command receives the kind and the experiment as arguments, and all facts as environment variables.
+        """
         facts = _list_facts(found, met, self._cursor)
         self._codes.add(_CODES.get(met.condition.kind, _MET))
         shown = ("CONDITION", "NAME", "EXPERIMENT", "STATE", "METRIC", "VALUE", "STEP")
@@ -177,7 +183,7 @@ def _end_child(child: Process) -> None:
     """Terminate a process, and kill it if it does not exit."""
     with suppress(ProcessLookupError, ChildProcessError):
         child.terminate()
-        # Windows has no waitid, and terminate() kills there
+        # on Windows, which has no waitid, terminate() already kills the process
         if hasattr(os, "waitid"):
             ends = time.monotonic() + _GRACE
             while not os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
@@ -188,7 +194,7 @@ def _end_child(child: Process) -> None:
 
 
 def _list_facts(found: Awaited, met: Met, cursor: str) -> Mapping[str, str]:
-    """Return the facts as texts without control characters. Facts that do not apply are ""."""
+    """Return the facts about an event as strings without control characters. Facts that do not apply are ""."""
     one = met.experiment
     facts = {
         "KIND": met.condition.kind,

@@ -1,4 +1,4 @@
-"""Blocking Python calls for the operations."""
+"""A blocking Python API for the operations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A Python interface with the same names as SwanLab's OpenApi, backed by the operations of the MCP tools."""
+"""A Python API with the same method names as SwanLab's OpenApi, built on the operations behind the MCP tools."""
 
 from __future__ import annotations
 
@@ -43,17 +43,19 @@ __all__ = ["OpenApi"]
 class OpenApi(Questions):
     """Query SwanLab from Python with blocking calls that each return an ApiResponse.
 
-    Without `api_key`, the key is found as by `swanlab.login()`. `host` is the API host of a self-hosted server,
-    `log_dir` is one or more folders of runs on disk (workspace `local`), and `timeout` is in seconds per call. With
-    `demo`, only the embedded runs are read, without an account or the network.
+    If `api_key` is not given, the key is found in the same way as by `swanlab.login()`. `host` is the API host of a
+    self-hosted server. `log_dir` is one or more folders with runs on disk, which appear in the workspace `local`.
+    `timeout` is in seconds per call. If `demo` is true, only the embedded runs are read, without an account or the
+    network.
 
-    SwanLab and network errors are returned as `code` and `errmsg` (code 0: no response), in the language that
-    `SWANLAB_MCP_LANG` sets (en, zh, or auto for the environment's). Wrong types raise TypeError. Lists are complete.
-    Calls work in scripts, notebooks and running event loops, and closing is optional.
+    SwanLab and network errors are returned as `code` and `errmsg`, where code 0 means that there was no response. The
+    language of messages is set by `SWANLAB_MCP_LANG` to en, zh or auto (the language of the environment). Arguments of
+    the wrong type raise TypeError. Lists are always complete. Calls work in scripts, notebooks and running event loops,
+    and closing is optional.
     """
 
     def list_workspaces(self) -> ApiResponse[RecordList[dict[str, str]]]:
-        """List the user's workspaces as dicts of name, username and role."""
+        """List the user's workspaces as dicts with name, username and role."""
         answer = self._ask(workspaces.list_workspaces, page=0)
         found = None if answer.data is None else [workspace.model_dump() for workspace in answer.data]
         return replace_data(answer, None if found is None else RecordList(found))
@@ -63,13 +65,13 @@ class OpenApi(Questions):
         return self._ask(workspaces.get_user)
 
     def get_workspace(self, username: str = "") -> ApiResponse[Workspace]:
-        """Get one workspace (default: the user's own) with the user's role there."""
+        """Get one workspace (default: the user's own), including the user's role in the workspace."""
         return self._ask(workspaces.get_workspace, username=check_text(username, "username"))
 
     def get_server_info(self, rows: str = "") -> ApiResponse[Any]:
-        """Get the plan, seats, usage, and numbers of users, projects and workspaces of a self-hosted server.
+        """Get the plan, seats and usage of a self-hosted server, and its numbers of users, projects and workspaces.
 
-        With `rows` ("users", "projects" or "workspaces"), return a list of them instead. Requires a root key.
+        If `rows` is "users", "projects" or "workspaces", return a list of those instead. Requires a root key.
         """
         if not rows:
             return self._ask(administration.get_server_info)
@@ -82,7 +84,7 @@ class OpenApi(Questions):
         )
 
     def list_projects(self, username: str = "", detail: bool = True) -> ApiResponse[RecordList[Project]]:
-        """List all projects of a workspace (default: the user's own), with statistics if `detail`."""
+        """List all projects in a workspace (default: the user's own), with statistics if `detail` is true."""
         return self._ask_list(projects.list_projects, username=check_text(username, "username"), detail=detail, page=0)
 
     def list_project_exps(self, project: str, username: str = "") -> ApiResponse[RecordList[Experiment]]:
@@ -109,9 +111,10 @@ class OpenApi(Questions):
     def get_exp_summary(
         self, project: str, exp_cuid: str = "", username: str = "", *, exp_id: str = "", keys: Sequence[str] = ()
     ) -> ApiResponse[RecordDict]:
-        """Get every metric's last `step` and `value`, and its `min` and `max` as dicts of step and value.
+        """Get the last `step` and `value` of every metric, and its `min` and `max` as dicts with step and value.
 
-        `keys` selects metrics and may contain wildcards. `avg`, `median` and `stdDev` depend on the SwanLab server.
+        `keys` selects metrics and may contain wildcards. Not every SwanLab server provides `avg`, `median` and
+        `stdDev`.
         """
         answer = self._ask(
             summaries.get_exp_summary,
@@ -152,7 +155,7 @@ class OpenApi(Questions):
         level: str = "all",
         from_traceback: bool = False,
     ) -> ApiResponse[RecordList[LogLine]]:
-        """Get the last `count` log lines, the lines from `start` on, or the lines that match a text or pattern."""
+        """Get the last `count` log lines, the lines from `start` onwards, or the lines matching a string or pattern."""
         return self._ask_list(
             logs.get_logs,
             project=check_text(project, "project"),
@@ -177,10 +180,10 @@ class OpenApi(Questions):
         exp_id: str = "",
         steps: Sequence[int] = (),
     ) -> ApiResponse[RecordList[Media]]:
-        """Get the files of media keys at steps (default: the last step of each key).
+        """Get the media files recorded at the given steps (default: the last step of each key).
 
-        `pictures` in the response contains the images, scaled as for an assistant. `picture` in a row is the number of
-        its image, counted from 1.
+        `pictures` in the response contains the images, scaled down to the size that assistants receive. `picture` in a
+        row is the 1-based position of the row's image in `pictures`.
         """
         wanted = [keys] if isinstance(keys, str) else list(keys)
         return self._ask_list(
@@ -202,11 +205,11 @@ class OpenApi(Questions):
         *,
         exp_cuid: str = "",
     ) -> ApiResponse[Any]:
-        """Get every point of the metric keys, joined by step.
+        """Get every point of the given metrics, joined by step.
 
-        If pandas is installed, `data` is a DataFrame (index `step`, one column per key, NaN for missing points).
-        Otherwise it is a dict of columns, `step` first, with None for missing points. A metric named step gets the
-        column `metric/step`.
+        If pandas is installed, `data` is a DataFrame with the index `step`, one column per key, and NaN for missing
+        points. Otherwise, `data` is a dict of columns, starting with `step`, with None for missing points. A metric
+        called step is in the column `metric/step`.
         """
         wanted = [keys] if isinstance(keys, str) else list(keys)
         answer = self._ask(
@@ -272,7 +275,10 @@ class OpenApi(Questions):
     def _change(
         self, operation: Callable[..., Coroutine[Any, Any, ApiResponse[Change]]], **arguments: Any
     ) -> ApiResponse[dict[str, Any]]:
-        """Apply a change with the confirmation from its own dry run, because the caller wrote the call deliberately."""
+        """Apply a change without asking, because the caller wrote the call deliberately.
+
+        The first call is a dry run, which returns the confirmation token for the second call.
+        """
         answer = self._ask(operation, **arguments)
         if answer.data is not None:
             answer = self._ask(operation, **arguments, confirmation=answer.data.confirmation)

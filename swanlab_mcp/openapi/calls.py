@@ -1,4 +1,4 @@
-"""Run operations in a background thread, for blocking calls."""
+"""Run the async operations in a background thread, so that callers can use blocking calls."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Caller:
         self._client: SwanLabClient | None = None
 
     def close(self) -> None:
-        """Close connections and the background thread; the next call reopens them."""
+        """Close all connections and stop the background thread. The next call opens them again."""
         with self._starting:
             loop, client, self._loop, self._client = self._loop, self._client, None, None
         if loop and client:
@@ -57,7 +57,10 @@ class Caller:
             loop.call_soon_threadsafe(loop.stop)
 
     def _question(self, operation: Operation, **arguments: Any) -> ApiResponse[Any]:
-        """Validate the arguments as a tool does, and call the operation. None and "" mean the default."""
+        """Validate the arguments in the same way as for a tool call, and run the operation.
+
+        For optional arguments, None and "" mean the default.
+        """
         defaults = {name: one.default for name, one in inspect.signature(operation).parameters.items()}
         given = {
             name: value
@@ -83,10 +86,10 @@ class Caller:
 
     def _ask(self, operation: Callable[..., Coroutine[Any, Any, ApiResponse[T]]], **arguments: Any) -> ApiResponse[T]:
         loop, client = self._start()
-        # an operation that waits for SwanLab to change may take as long as its own timeout
+        # operations that wait for changes in SwanLab may take as long as their own timeout
         seconds = self._settings.timeout + cast("float", arguments.get("timeout", 0))
         question = keep_deadline(_present(operation(client, **arguments)), seconds)
-        # the background task needs the language of this thread
+        # create the background task in this thread's language
         with speak(self._settings.language):
             future = asyncio.run_coroutine_threadsafe(question, loop)
         try:
@@ -95,7 +98,7 @@ class Caller:
             with speak(self._settings.language):
                 return ApiResponse(code=error.status, errmsg=str(error))
         finally:
-            future.cancel()  # after an interrupt, no request may continue in the background
+            future.cancel()  # stop the requests in the background if this thread was interrupted
 
     def _start(self) -> tuple[asyncio.AbstractEventLoop, SwanLabClient]:
         with self._starting:
@@ -125,7 +128,7 @@ def _make_adapter(operation: Operation, name: str) -> TypeAdapter[Any]:
 
 
 def _check(operation: Operation, name: str, value: Any) -> Any:
-    """Convert an argument to the form that the operation accepts. Raises InvalidArgument."""
+    """Convert an argument to the type that the operation expects. Raises InvalidArgument if that is impossible."""
     try:
         return _make_adapter(operation, name).validate_python(value)
     except ValidationError as error:
@@ -140,7 +143,10 @@ def replace_data(answer: ApiResponse[Any], data: T | None) -> ApiResponse[T]:
 
 
 def choose_argument(one: str, other: str, name: str, other_name: str, *, needed: bool = True) -> str:
-    """Return the value given under either of two names. Raises TypeError for both and, if `needed`, for neither."""
+    """Return the value of an argument that has two names.
+
+    Raises TypeError if the two values differ, or if `needed` is true and both values are empty.
+    """
     if one and other and one != other:
         raise TypeError(f"{name} and {other_name} are two names for the same argument; pass only one of them")
     if needed and not (one or other):
@@ -149,7 +155,7 @@ def choose_argument(one: str, other: str, name: str, other_name: str, *, needed:
 
 
 def check_text(value: object, name: str) -> str:
-    """Return a text, or "" for None. Raises TypeError for any other type."""
+    """Return a string unchanged, and "" for None. Raises TypeError for any other type."""
     if value is None:
         return ""
     if not isinstance(value, str):

@@ -1,4 +1,4 @@
-"""The methods of OpenApi that answer the tools' questions about many experiments."""
+"""The methods of OpenApi that search and analyse experiments in the same way as the tools."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ Names = str | Sequence[str]
 class Questions(Caller):
     """Find, rank, aggregate, compare, diagnose and forecast experiments.
 
-    In the methods about many experiments, `project` also accepts several projects, `workspace/*`, or `*` for all. Ids
-    in the rows are then paths. The data of every answer has `to_pandas()`.
+    Methods that search many experiments accept several projects, `workspace/*`, or `*` for all projects as `project`.
+    In that case, the ids in the rows are paths. The data in every response has a `to_pandas()` method.
     """
 
     def find_experiments(
@@ -57,9 +57,10 @@ class Questions(Caller):
         descending: bool = False,
         username: str = "",
     ) -> ApiResponse[RecordList[Experiment]]:
-        """Find the experiments that match every filter, each a dict of field, op and value as in the tool.
+        """Find the experiments that match every filter.
 
-        A list of filters inside the list means that at least one of them must match.
+        A filter is a dict with field, op and value, as in the tool. Instead of a filter, `filters` may contain a list
+        of filters, of which at least one must match.
         """
         return self._question_list(
             finding.find_experiments,
@@ -85,7 +86,10 @@ class Questions(Caller):
         unfinished: bool = False,
         username: str = "",
     ) -> ApiResponse[RecordList[RankedExperiment]]:
-        """Rank experiments by a metric, or settings with `by_seed`. `notes` explain the direction and the noise."""
+        """Rank experiments by a metric, or rank settings if `by_seed` is true.
+
+        `notes` in the response explain whether lower or higher is better, and how large the noise is.
+        """
         return self._question_list(
             ranking.rank_experiments,
             project=project,
@@ -113,7 +117,7 @@ class Questions(Caller):
         unfinished: bool = False,
         username: str = "",
     ) -> ApiResponse[RecordList[AggregatedGroup]]:
-        """Group experiments by up to two fields, with their counts, states, hours and statistics of metrics."""
+        """Group experiments by up to two fields, and return counts, states, hours and metric statistics per group."""
         return self._question_list(
             aggregation.aggregate_experiments,
             project=project,
@@ -137,7 +141,7 @@ class Questions(Caller):
         baseline: str = "",
         username: str = "",
     ) -> ApiResponse[Comparison]:
-        """Compare 2 to 50 experiments by configs, environments and results. `baseline` adds decisions."""
+        """Compare the configs, environments and results of 2 to 50 experiments. `baseline` adds decisions."""
         return self._question(
             comparison.compare_experiments,
             project=project,
@@ -151,7 +155,7 @@ class Questions(Caller):
     def diagnose_experiment(
         self, project: str = "", exp_cuid: str = "", username: str = "", *, exp_id: str = ""
     ) -> ApiResponse[Diagnosis]:
-        """Diagnose an experiment from all its points: its health, events, causes, and the traceback of a crash."""
+        """Diagnose an experiment from all its points: health, events, causes, and the traceback after a crash."""
         return self._question(
             diagnosis.diagnose_experiment, project=project, exp_cuid=exp_cuid or exp_id, username=username
         )
@@ -168,7 +172,7 @@ class Questions(Caller):
         mode: str = "auto",
         exp_id: str = "",
     ) -> ApiResponse[ExperimentForecast]:
-        """Forecast the final value of a running experiment's metric, with a 90 % interval and advice."""
+        """Forecast the final value of a metric in a running experiment, with a 90 % interval and advice."""
         return self._question(
             forecasts.forecast_experiment,
             project=project,
@@ -192,7 +196,7 @@ class Questions(Caller):
     ) -> ApiResponse[RecordList[SimilarExperiment] | RecordList[TriedSetting]]:
         """Find the experiments most similar to a config or an experiment.
 
-        Without either, show which settings of the project matter.
+        If neither is given, show which settings matter in the project.
         """
         return self._question_list(
             similar.find_similar_experiments,
@@ -222,7 +226,10 @@ class Questions(Caller):
         cursor: str = "",
         username: str = "",
     ) -> ApiResponse[RecordList[AwaitedExperiment]]:
-        """Wait up to `timeout` seconds until experiments meet a condition. A note has the cursor for the next call."""
+        """Wait up to `timeout` seconds until experiments meet a condition.
+
+        A note in the response contains the cursor for the next call.
+        """
         return self._question_list(
             waiting.wait_for_experiments,
             project=project,
@@ -249,7 +256,7 @@ class Questions(Caller):
         start: int | str | None = None,
         end: int | str | None = None,
     ) -> ApiResponse[RecordList[PlottedCurve]]:
-        """Draw up to 20 curves. `pictures` in the response contains the PNG, and `data` the figures for each curve."""
+        """Draw up to 20 curves. The response contains the PNG in `pictures` and the figures per curve in `data`."""
         return self._question_list(
             plotting.plot_metrics,
             project=project,
@@ -269,7 +276,7 @@ class Questions(Caller):
     def get_environment(
         self, project: str = "", exp_cuids: Names = (), username: str = "", *, search: str = ""
     ) -> ApiResponse[RecordList[EnvironmentFact]]:
-        """Get an experiment's machine, packages, git state and command, or only the differences between several."""
+        """Get the machine, packages, git state and command of an experiment, or the differences between several."""
         return self._question_list(
             environments.get_environment, project=project, exp_cuids=exp_cuids, username=username, search=search, page=0
         )

@@ -51,7 +51,7 @@ class Limits:
 
     @property
     def requests_without_key(self) -> int:
-        """The maximum number of concurrent requests without a key. The other slots are reserved for requests with one."""
+        """The maximum number of concurrent requests without a key. The other slots are only for callers with keys."""
         return max(1, self.requests * 3 // 4)
 
 

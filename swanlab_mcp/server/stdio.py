@@ -29,7 +29,7 @@ _Incoming = SessionMessage | Exception
 def serve(server: MCPServer[Any], stdout: BinaryIO, then: Callable[[], None]) -> None:
     """Serve on standard input and `stdout` until the input ends, then cancel all calls and run `then`.
 
-    `then` must end the process immediately, because threads still working on a cancelled call would delay a normal exit.
+    `then` must end the process immediately, because threads still working on cancelled calls would delay a normal exit.
     """
 
     async def run() -> None:
