@@ -89,7 +89,7 @@ def _add_serve(commands: Any) -> None:
     serve.add_argument("--allowed-origin", default=[], action="append", metavar="ORIGIN", help=text)
     text = say("write a JSON line for each call; - for standard error")
     serve.add_argument("--audit", default="", metavar="FILE", help=text)
-    text = say("requests per minute of each key (default: no limit)")
+    text = say("maximum requests per minute per key (default: no limit)")
     serve.add_argument("--rate", default=0, type=_whole, metavar="N", help=text)
     text = say("TOML file of limits, such as rate = 60; SIGHUP reloads it")
     serve.add_argument("--limits", default="", metavar="FILE", help=text)

@@ -24,7 +24,7 @@ TOOL_WORDS: Mapping[str, Callable[[], str]] = {
     "get_metrics": lambda: say("Get metric values over steps (curves) for one or several experiments in one call."),
     "plot_metrics": lambda: say("Draw up to 20 curves of experiments or groups in one image."),
     "rank_experiments": lambda: say("Rank the experiments in one or more projects by a metric, and show which differences exceed seed noise."),
-    "aggregate_experiments": lambda: say("Count and average the experiments in one or more projects by fields, such as crashes by user or accuracy by lr."),
+    "aggregate_experiments": lambda: say("Count experiments and average their metrics by field, for example crashes per user or accuracy per learning rate."),
     "compare_experiments": lambda: say("Compare the configs, environments, packages, git commits, commands and results of 2 to 50 experiments."),
     "diagnose_experiment": lambda: say("Diagnose one experiment from all its points: is it healthy, what went wrong, when, and why."),
     "find_similar_experiments": lambda: say("Find the experiments most similar to a planned config or an experiment: was this tried, and how did it end."),

@@ -105,7 +105,7 @@ async def aggregate_experiments(
     page: PageNumber = 1,
     size: PageSize = 0,
 ) -> ApiResponse[Aggregation]:
-    """Count and average the experiments in one or more projects by fields, such as crashes by user or accuracy by lr.
+    """Count experiments and average their metrics by field, for example crashes per user or accuracy per learning rate.
 
     Use rank_experiments to see whether differences are noise. Returns for each group and metric the count, states,
     hours, n, mean, sd, min, median, max and best member; only finished experiments are averaged.

@@ -121,14 +121,14 @@ def _list_cautions(found: Compared) -> list[str]:
     metric = quote(target.key)
     notes = [
         say(
-            "Associations with the best {metric} do not prove an effect; varies_with lists keys whose effects "
-            "cannot be separated.",
+            "An association with the best value of {metric} does not prove an effect. "
+            "The effects of keys in varies_with cannot be separated.",
             metric=metric,
         )
         if target.best
         else say(
-            "Associations with the last {metric} do not prove an effect; varies_with lists keys whose "
-            "effects cannot be separated.",
+            "An association with the last value of {metric} does not prove an effect. "
+            "The effects of keys in varies_with cannot be separated.",
             metric=metric,
         )
     ]

@@ -257,7 +257,9 @@ def _describe_lost(count: int, x_axis: str) -> str:
 
 def _describe_band(plot: Plot) -> str:
     if plot.band == "sd":
-        return say("Curves are means of n experiments; low and high are one standard deviation around the last mean.")
+        return say(
+            "Curves are means of n experiments; low and high are the last mean minus and plus one standard deviation."
+        )
     return say("Curves are means of n experiments; low and high are the smallest and largest last values.")
 
 

@@ -512,7 +512,7 @@ _TRIAGE = (
                 },
             )
         ],
-        [r"augment.*0\.93", "prove an effect|confounded|cannot be told apart"],
+        [r"augment.*0\.93", "prove an effect|confounded|cannot be separated"],
     ),
     Case(
         "diagnose-late-nan",
