@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from itertools import cycle
 
@@ -45,8 +45,7 @@ class Storage:
                     ),
                     hint=say("A proxy or login page may be answering instead: check the storage's public address."),
                 )
-            if "content-length" not in headers and not {"transfer-encoding", "content-encoding"} & set(headers):
-                raise UnexpectedResponse(say("SwanLab's storage sent a download without a length."))
+            _require_end(headers)
             rest = b""
             async for piece in pieces:
                 *lines, rest = (rest + piece).split(b"\n")
@@ -60,6 +59,7 @@ class Storage:
     async def fetch(self, url: str, limit: int) -> MediaFile:
         """Return a presigned file, without content if it has more than `limit` bytes. Raises SwanLabError."""
         async with self._open(url) as response:
+            _require_end(response.headers)
             reported = response.headers.get("content-length", "")
             size = int(reported) if reported.isdecimal() and "content-encoding" not in response.headers else None
             content = bytearray()
@@ -123,6 +123,13 @@ class Storage:
                 hint=say("Send the request again."),
                 status=0,
             ) from error
+
+
+def _require_end(headers: Mapping[str, str]) -> None:
+    """Raise UnexpectedResponse if a download that is cut short would look complete."""
+    is_gzip = headers.get("content-encoding", "").strip().lower() == "gzip"
+    if not (is_gzip or "content-length" in headers or "transfer-encoding" in headers):
+        raise UnexpectedResponse(say("SwanLab's storage sent a download without a length."))
 
 
 def _name_storage(place: Place) -> str:

@@ -873,10 +873,15 @@ async def test_download_without_a_length_is_an_error(
 ) -> None:
     host, answers, _ = raw
     start = b"HTTP/1.1 200 OK\r\nconnection: close\r\n"
-    answers += [start + b"\r\nstep,a\n1,2\n", start + b"content-encoding: gzip\r\n\r\n" + gzip.compress(b"step,a\n")]
+    plain = [start + b"\r\nstep,a\n1,2\n", start + b"content-encoding: identity\r\n\r\nstep,a\n1,2\n"]
+    answers += [*plain, *plain, start + b"content-encoding: gzip\r\n\r\n" + gzip.compress(b"step,a\n")]
     transport = Transport(replace(settings, api_host=host))
-    with pytest.raises(UnexpectedResponse, match="without a length"):
-        await read_lines(transport, f"{host}/x")
+    for _ in plain:
+        with pytest.raises(UnexpectedResponse, match="without a length"):
+            await read_lines(transport, f"{host}/x")
+    for _ in plain:
+        with pytest.raises(UnexpectedResponse, match="without a length"):
+            await transport.fetch(f"{host}/x", 100)
     assert await read_lines(transport, f"{host}/x") == ["step,a"]
     await transport.aclose()
 
