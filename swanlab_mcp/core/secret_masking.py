@@ -22,7 +22,7 @@ _CAMEL = re.compile(r"[a-z](?:Password|Secret|Token|ApiKey|AccessKey|PrivateKey|
 _IN_ADDRESS = re.compile(r"(?<=://)[^/\s@:]*:[^/\s@]+(?=@)")
 _IN_COMMAND = re.compile(
     # an option with its value, or NAME=value; without a dash or "=", it is prose
-    rf"(?P<name>(?:^|\s)--?(?:[\w\-]*[_\-])?{_WORD}(?:=|\s+)|(?:^|\s)(?:[\w\-.]*[_\-.])?{_WORD}=)"
+    rf"(?P<name>(?:^|\s)--?(?:[\w\-]*[_\-])?{_WORD}(?:=|\s+)|(?:^|[\s(,])(?:[\w\-.]*[_\-.])?{_WORD}=)"
     r"(?P<quote>[\"']?)[^\s\"'-][^\s\"']{5,}",
     re.IGNORECASE,
 )

@@ -86,6 +86,9 @@ def test_similar_names_are_not_masked(name: str, value: Any) -> None:
         ("swanlab login --relogin -k 'abcdef123' && python x.py", "swanlab login --relogin -k '***' && python x.py"),
         ("swanlab login --relogin --api-key=abcdef123", "swanlab login --relogin --api-key=***"),
         ("sort -k abcdef123", "sort -k abcdef123"),
+        ('swanlab.login(api_key="abcdef123")', 'swanlab.login(api_key="***")'),
+        ("push(repo, token='abcdef123', lr=1)", "push(repo, token='***', lr=1)"),
+        ("f(token=None)", "f(token=None)"),
     ],
 )
 def test_secret_inside_a_text_is_masked(text: str, expected: str) -> None:
