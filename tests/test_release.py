@@ -52,7 +52,7 @@ def test_checklist_fails_for_a_differing_version(name: str, tmp_path: Path) -> N
         (tmp_path / one).write_text(changed, encoding="utf-8")
     command = [sys.executable, tmp_path / "release" / "checklist.py", "--versions"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (1, "Versions do not agree.\n")
+    assert (done.returncode, done.stderr) == (1, "The versions differ.\n")
 
 
 def test_bundle_starts_the_command_with_known_settings() -> None:
