@@ -29,12 +29,12 @@ __all__ = ["FIRST", "Backend", "FurtherKeys"]
 
 T = TypeVar("T")
 
-# the logged keys of this many experiments represent those of the full list
+# the keys logged by this many experiments are taken to represent the full list
 FIRST = 3
 
 
 class FurtherKeys(NamedTuple):
-    """Additional metric keys whose summaries a question needs: `choose` selects them from the logged keys.
+    """Additional metric keys whose summaries a call needs. `choose` selects these keys from the logged keys.
 
     The `likely` keys are requested before the logged keys are known.
     """
@@ -43,7 +43,7 @@ class FurtherKeys(NamedTuple):
     likely: Sequence[str]
 
     def add(self, keys: Sequence[str], first: Mapping[str, Summary]) -> list[str]:
-        """Return the keys, and those that `choose` adds from the full summaries of the `first` few experiments."""
+        """Return `keys` and the keys that `choose` selects from the full summaries of the `first` few experiments."""
         logged = list(dict.fromkeys(key for summary in first.values() for key in summary))
         return list(dict.fromkeys([*keys, *self.choose(logged)]))
 
@@ -51,17 +51,18 @@ class FurtherKeys(NamedTuple):
 class Backend(Protocol):
     """Read access to workspaces, projects, experiments and metrics, and some writes.
 
-    Every method raises SwanLabError on failure. A list is complete, or contains at most `limit` items (`None`: all)
-    from `offset` on. `page.total` counts the complete list. `notes` mention guesses and repairs.
+    Every method raises SwanLabError on failure. A method with `offset` and `limit` returns at most `limit` items
+    starting at `offset`, or all of them if `limit` is `None`. `page.total` is the length of the complete list. `notes`
+    mention guesses and repairs.
     """
 
     @property
     def writes(self) -> int:
-        """Return how many changes this client has requested. A change may remove names that were listed earlier."""
+        """Return the number of changes that this client has requested. A change may invalidate names listed before."""
         ...
 
     def get_secrets(self) -> tuple[str, ...]:
-        """Return the API key and the session used for requests; no reply may contain them."""
+        """Return the API key and the session id, which must not appear in any reply."""
         ...
 
     async def get_username(self) -> str:
@@ -103,39 +104,39 @@ class Backend(Protocol):
         further: FurtherKeys | None = None,
         known: Sequence[Experiment] = (),
     ) -> ApiResponse[Narrowed]:
-        """Return a project's experiments, with configs, or only a part that includes every match of the filters.
+        """Return the experiments in a project with their configs, or a subset that contains every match of the filters.
 
-        The caller must apply the filters again, because the result may include other experiments and SwanLab compares
-        differently. The result includes summaries of the metrics `keys`, which is faster than a second request if there
-        are thousands of experiments. The backend may add `further` keys that the first experiments logged. It does not
-        read the configs of `known` experiments again.
+        The caller must apply the filters again, because the subset may contain other experiments and SwanLab's
+        comparisons differ. The result includes the summaries of the metrics in `keys`, because a second request would
+        be slow for thousands of experiments. The backend may add the `further` keys that the first experiments logged.
+        It does not read the configs of the `known` experiments again.
         """
         ...
 
     async def list_members(self, ref: ProjectRef, condition: Filter) -> Members | None:
-        """Return the experiments that meet a condition on pin, baseline or updated, or `None` if this is unknown."""
+        """Return the experiments that meet a condition on pin, baseline or updated, or `None` if they are unknown."""
         ...
 
     async def get_experiment(self, ref: ExperimentRef) -> ApiResponse[Experiment]:
-        """Return an experiment by its cuid or slug, with its full profile."""
+        """Return an experiment with its full profile, by cuid or slug."""
         ...
 
     async def get_summary(self, ref: ExperimentRef) -> ApiResponse[Summary]:
-        """Return the last, smallest and largest value of every metric of an experiment, by its cuid or slug."""
+        """Return the last, smallest and largest value of every metric in an experiment, by cuid or slug."""
         ...
 
     async def get_summaries(
         self, ref: ProjectRef, experiments: Sequence[Experiment], keys: Sequence[str] = ()
     ) -> ApiResponse[dict[str, Summary]]:
-        """Return the summaries of experiments by cuid, fetched in batches. If `keys` are given, return only these."""
+        """Return the summaries by cuid, fetched in batches. If `keys` is not empty, return only those metrics."""
         ...
 
     async def read_points(
         self, ref: ExperimentRef, keys: Sequence[str], *, exact: bool
     ) -> ApiResponse[dict[str, Points]]:
-        """Return the points of the metric keys in the given order, without keys that were never logged.
+        """Return the points of each key, in the order of `keys`. Keys that were never logged are missing.
 
-        With `exact`, every point is returned; otherwise SwanLab may send a sample of up to 1,500.
+        If `exact` is true, return every point. Otherwise, SwanLab may return a sample of up to 1,500 points per key.
         """
         ...
 
@@ -146,31 +147,31 @@ class Backend(Protocol):
     async def read_series(
         self, refs: Sequence[ExperimentRef], keys: Sequence[str], *, exact: bool
     ) -> list[dict[str, Points]]:
-        """Call `read_points` for each of several listed experiments, and return the results without notes."""
+        """Call `read_points` for each experiment, and return the results in order, without notes."""
         ...
 
     async def list_keys(self, ref: ExperimentRef, *, with_media: bool = True) -> ApiResponse[LoggedKeys]:
-        """Return the keys of an experiment's scalar metrics, including system metrics, and of its media.
+        """Return an experiment's scalar keys, including system metrics, and its media keys.
 
-        Without `with_media`, the media keys may be missing.
+        If `with_media` is false, the media keys may be missing.
         """
         ...
 
     async def read_logs(self, ref: ExperimentRef, *, start: int | None, count: int) -> ApiResponse[LogPart]:
-        """Return at most `count` log lines from line `start` on, or the last lines if `start` is `None`."""
+        """Return at most `count` log lines starting at line `start`, or the last lines if `start` is `None`."""
         ...
 
     async def list_media(self, ref: ExperimentRef, key: str, *, step: int | None = None) -> ApiResponse[MediaPart]:
-        """Return the steps at which a key has media, and the items at `step` (`None`: at the last step).
+        """Return the steps at which a key has media, and the items at `step`. By default, `step` is the last step.
 
-        The items are empty if the key has no media at `step`, or none at all.
+        `items` is empty if the key has no media at this step.
         """
         ...
 
     async def read_media(
         self, ref: ExperimentRef, items: Sequence[MediaItem], *, limit: int
     ) -> ApiResponse[list[MediaFile]]:
-        """Return the files of the listed items in order. Files of more than `limit` bytes have no content."""
+        """Return the files of the listed items in order. The content of a file larger than `limit` bytes is `None`."""
         ...
 
     async def keep(
@@ -180,9 +181,9 @@ class Backend(Protocol):
         question: Callable[[], Coroutine[Any, Any, ApiResponse[T]]],
         weigh: Callable[[T], int],
     ) -> ApiResponse[T]:
-        """Return the answer that `question` derives from an experiment, which may be cached until it changes.
+        """Return the result of `question` for an experiment. It may be cached until the experiment changes.
 
-        `name` is unique among the derived answers about an experiment. `weigh` returns the answer's size in bytes.
+        `name` identifies this result among the results cached for the experiment. `weigh` returns its size in bytes.
         """
         ...
 
@@ -191,19 +192,19 @@ class Backend(Protocol):
         ...
 
     async def delete_experiment(self, ref: ExperimentRef) -> None:
-        """Delete an experiment by its cuid. A request that may have arrived is never repeated."""
+        """Delete an experiment by cuid. The request is not retried if it may have reached SwanLab."""
         ...
 
     async def delete_project(self, ref: ProjectRef) -> None:
-        """Delete a project with all its experiments. A request that may have arrived is never repeated."""
+        """Delete a project and all its experiments. The request is not retried if it may have reached SwanLab."""
         ...
 
     async def create_project(self, ref: ProjectRef, *, visibility: str, description: str) -> ApiResponse[Project]:
-        """Create an empty project. A request that may have arrived is never repeated."""
+        """Create an empty project. The request is not retried if it may have reached SwanLab."""
         ...
 
     async def get_server_info(self) -> ApiResponse[ServerInfo]:
-        """Return the plan and usage of a self-hosted server. Raises PermissionDenied without a root key."""
+        """Return the plan and usage of a self-hosted server. Raises PermissionDenied if the key is not a root key."""
         ...
 
     async def list_on_server(

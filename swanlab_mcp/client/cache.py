@@ -1,8 +1,8 @@
-"""Cache the responses for one account, and merge equal concurrent requests.
+"""Cache the responses for one account, and merge identical concurrent requests.
 
-Lists, and responses about a running or unknown experiment, are cached for 15 seconds. Responses about an experiment
-that ended are cached for 10 minutes, or until another response shows that it changed. A response that was requested
-before a change was seen is never cached.
+Lists and responses about a running or unknown experiment are cached for 15 seconds. Responses about a finished
+experiment are cached for 10 minutes, or until another response shows that the experiment has changed. If a change is
+detected while a request is pending, its response is not cached.
 """
 
 from __future__ import annotations
@@ -41,13 +41,16 @@ _SMALLEST = 3200  # limits the cache to 20,000 responses
 _MOST_PROJECTS = 100
 _WEIGHED = 64
 _DEEPEST = 12
-# fields that SwanLab never changes after the end, and fields that depend on the request; all others can change
+# fields that never change after an experiment ends, and fields that depend on the request; all other fields can change
 _FIXED = {"cuid", "slug", "createdAt", "user", "profile", "error", "metrics", "facts", "rootProId", "rootExpId"}
 _CHANGEABLE = [name for name in Experiment.model_fields if name not in _FIXED]
 
 
 class _Sighting(NamedTuple):
-    """The newest known state of an experiment. `requested` is the number of its request, `ended` is in Unix seconds."""
+    """The latest known state of an experiment. `requested` numbers the request that returned it.
+
+    `ended` is the end of the experiment in Unix seconds, or `None` if the experiment may still be running.
+    """
 
     name: str
     look: Hashable
@@ -57,14 +60,14 @@ class _Sighting(NamedTuple):
 
 @dataclass
 class _Project:
-    """The experiments of a project by id and slug. `is_whole` means that the list is complete."""
+    """The known experiments in a project by id and slug. `is_whole` is true if the list is complete."""
 
     sightings: dict[str, _Sighting] = field(default_factory=dict[str, _Sighting])
     is_whole: bool = False
 
 
 class Start(NamedTuple):
-    """What the cache knew when a request started."""
+    """A snapshot of the cache's knowledge about the subject of a request, taken when the request starts."""
 
     look: Hashable
     at: float
@@ -90,7 +93,7 @@ class _Entry(NamedTuple):
 class AnswerCache:
     """A cache of the responses for one account. Accounts never share a cache.
 
-    `clock` returns Unix seconds, because a monotonic clock would stop while a laptop sleeps. `capacity` is in bytes.
+    `clock` returns Unix seconds, because a monotonic clock may stop while a laptop sleeps. `capacity` is in bytes.
     """
 
     def __init__(self, clock: Callable[[], float] = time.time, capacity: int = CAPACITY) -> None:
@@ -109,11 +112,11 @@ class AnswerCache:
         return self._entries.currsize
 
     def knows(self, ref: ProjectRef) -> bool:
-        """Return whether an experiment of the project was seen recently."""
+        """Return whether a recent response contained an experiment in the project."""
         return ref in self._projects
 
     def forget(self) -> None:
-        """Drop all responses, including pending requests, so that this client's own change is visible at once."""
+        """Drop all cached and pending responses, so that a change made by this client is visible immediately."""
         self._changes += 1
         self._forgotten += 1
         self._entries = LRUCache[Hashable, _Entry](self._entries.maxsize, getsizeof=lambda entry: entry.size)
@@ -129,8 +132,8 @@ class AnswerCache:
     ) -> ApiResponse[T]:
         """Return the response cached under `name`, or await `question` and cache its response.
 
-        `see` records the states in the response. It returns False if another response is newer, and then nothing is
-        cached. `take_apart` splits a response into the parts to cache.
+        `see` records the experiment states in the response. If it returns false, a newer response exists, and this
+        response is not cached. `take_apart` splits the response into parts that are cached separately.
         """
         if isinstance(ref, ExperimentRef):
             self._refuse_name(ref)
@@ -154,11 +157,11 @@ class AnswerCache:
                     self.keep(part.name, part.answer, self.begin(part.ref)._replace(at=begun.at), part.size)
             return answer
 
-        # a request made after a change must not share the response to an earlier request
+        # a request made after a change must not share the response to a request made before it
         return _copy(await self.share((name, begun.look), fetch))
 
     async def share(self, name: Hashable, question: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Merge equal concurrent calls into a single request, and report its progress to every caller."""
+        """Merge identical concurrent calls into a single request, and report the request's progress to every caller."""
         mine = progress.listener.get()
         waiting = self._listeners.setdefault(name, [])
 
@@ -181,14 +184,14 @@ class AnswerCache:
                 self._listeners.pop(name, None)
 
     def begin(self, ref: Ref | None) -> Start:
-        """Return what the cache currently knows about the subject of a request."""
+        """Return a snapshot of the cache's current knowledge about the subject of a request."""
         if isinstance(ref, ExperimentRef):
             return self.begin_all(ref.parent, (ref.cuid,))[ref.cuid]
         self._requested += 1
         return Start(self._changes, self._clock(), LIST_LIFETIME, self._requested)
 
     def begin_all(self, ref: ProjectRef, cuids: Iterable[str]) -> dict[str, Start]:
-        """Return what the cache currently knows about each of several experiments in a project."""
+        """Return a snapshot of the cache's current knowledge for each of several experiments, by cuid."""
         self._requested += 1
         now, seen = self._clock(), self._get_sightings(ref)
         return {cuid: self._start(seen.get(cuid), now) for cuid in cuids}
@@ -197,12 +200,12 @@ class AnswerCache:
         return Start((self._forgotten, seen and seen.look), now, _get_lifetime(seen, now), self._requested)
 
     def recall(self, name: Hashable, ref: Ref | None) -> ApiResponse[Any] | None:
-        """Return a copy of the response cached under a name, or `None` if it is missing or outdated."""
+        """Return a copy of the response cached under `name`, or `None` if it is missing or outdated."""
         answer = self.find(name, ref)
         return None if answer is None else _copy(answer)
 
     def find(self, name: Hashable, ref: Ref | None) -> ApiResponse[Any] | None:
-        """Return the cached response itself, which the caller must not change."""
+        """Return the cached response, or `None` if it is missing or outdated. The caller must not change it."""
         now = self.begin(ref)
         return self._find(name, now.look, now.at, now.lifetime)
 
@@ -231,9 +234,9 @@ class AnswerCache:
         return answer
 
     def keep(self, name: Hashable, answer: ApiResponse[Any], start: Start, size: int | None = None) -> None:
-        """Cache a response that no caller can change."""
+        """Cache a response. No caller may modify it afterwards."""
         entry = _Entry(answer, start, max(_SMALLEST, _weigh(answer) + _ENTRY if size is None else size))
-        # replaced, not updated, so that the newest entry is evicted last
+        # remove the old entry first, so that the new entry is evicted last
         self._entries.pop(name, None)
         if entry.size <= self._entries.maxsize:
             self._entries[name] = entry
@@ -241,7 +244,7 @@ class AnswerCache:
     def see(
         self, ref: ProjectRef, experiments: Iterable[Experiment], requested: int, *, is_whole: bool = False
     ) -> bool:
-        """Record the states of experiments; return False if the response to a later request contradicts them."""
+        """Record the states of experiments. Return False if the response to a later request contradicts them."""
         project = self._projects.get(ref) or _Project()
         known = project.sightings
         found = {name: _look_at(one, requested) for one in experiments for name in (one.cuid, one.slug) if name}
@@ -251,7 +254,7 @@ class AnswerCache:
             name for name in found if name in known and name not in newer and found[name].look != known[name].look
         }
         gone = known.keys() - found.keys() - newer.keys() if is_whole else set[str]()
-        # a complete list cached earlier lacks these experiments
+        # a complete list in the cache does not contain these experiments
         unlisted = not is_whole and found.keys() - known.keys() and project.is_whole
         if changed or gone or unlisted:
             self._changes += 1
@@ -264,7 +267,7 @@ class AnswerCache:
         return project.sightings if project else {}
 
     def _refuse_name(self, ref: ExperimentRef) -> None:
-        """Raise NotFound without a request if the given id is the name of a listed experiment."""
+        """Raise NotFound, without sending a request, if the id is the name of a listed experiment."""
         project = self._projects.get(ref.parent)
         if not project or not project.is_whole or ref.cuid in project.sightings:
             return
@@ -284,7 +287,7 @@ class AnswerCache:
 
 
 def weigh_parts(parts: Sequence[Any] | dict[Any, Any]) -> int:
-    """Estimate the bytes of each part when it is cached as a separate response."""
+    """Estimate the average size in bytes of a part that is cached as a separate response."""
     return _weigh(parts) // max(1, len(parts)) + _ENTRY
 
 
@@ -304,7 +307,7 @@ def _look_at(experiment: Experiment, requested: int) -> _Sighting:
 
 
 def _copy(answer: ApiResponse[T]) -> ApiResponse[T]:
-    """Return a response whose lists the caller may change."""
+    """Copy a response so that the caller may modify its data and notes."""
     data: Any = answer.data
     if isinstance(data, (list, dict)):
         data = cast("Any", data).copy()
@@ -312,7 +315,7 @@ def _copy(answer: ApiResponse[T]) -> ApiResponse[T]:
 
 
 def _weigh(value: Any, depth: int = 0) -> int:
-    """Estimate the bytes of a value from a sample of its parts."""
+    """Estimate the size of a value in bytes from a sample of its parts."""
     size = sys.getsizeof(value)
     if depth > _DEEPEST:
         return size

@@ -13,10 +13,10 @@ __all__ = ["FailedRank", "LocalCopy"]
 class LocalCopy(NamedTuple):
     """The facts about a run folder that are cheap to read.
 
-    `last_step` is `None` if the run has no points or is too large to read. `run_id` is the recorded id, and `workspace`
-    the SwanLab workspace it was recorded for, or "". `folder` is the path relative to the parent of the log folder.
-    `is_fresh` means that the file was written within the last 10 minutes. `may_be_seeded` means that another training
-    run may have the same id.
+    `run_id` is the recorded id. `workspace` is the SwanLab workspace that the run was recorded for, or "". `last_step`
+    is `None` if the run has no points or is too large to read. `folder` is the path relative to the parent of the log
+    folder. `is_fresh` is true if the record file was written within the last 10 minutes. `may_be_seeded` is true if
+    another training run may have the same id.
     """
 
     ref: ExperimentRef
@@ -32,7 +32,7 @@ class LocalCopy(NamedTuple):
 
 
 class FailedRank(NamedTuple):
-    """The rank whose end determines the experiment's state, with the last step and value of each of its metrics."""
+    """The failed rank that determines an experiment's state. `last` maps each metric to its last step and value."""
 
     folder: str
     last: Mapping[str, tuple[int, float]]

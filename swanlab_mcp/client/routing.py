@@ -1,4 +1,4 @@
-"""Choose the backend for a request: SwanLab's cloud, or the runs on this machine."""
+"""Route each request to a backend: SwanLab's cloud, or the runs on this machine."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 
 __all__ = ["SwanLabClient", "open_client"]
 
-# shortly after the last embedded run, so that "the last 7 days" of the demo always contain its runs
+# shortly after the last demo run, so that "the last 7 days" always include the demo runs
 _DEMO_CLOCK = 1_795_424_400_000
 _PAUSE = 300.0
 
 
 class SwanLabClient:
-    """The backends of an account: this machine for the workspace `local`, and the cloud for all others.
+    """The backends for an account. The workspace `local` is on this machine; all other workspaces are in the cloud.
 
-    Without an API key (`signed_in` is False), the default is the runs on this machine, if there are any.
-    `stopped_clock` (in Unix milliseconds) is the current time for recorded runs.
+    If there is no API key, `signed_in` is false, and the default backend is this machine if it has log folders. If
+    `stopped_clock` is set, it replaces the current time and is in Unix milliseconds.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class SwanLabClient:
         self._listed: Sequence[WorkspaceRef] = ()
 
     def at(self, ref: Ref) -> Backend:
-        """Return the backend for a workspace and everything in it."""
+        """Return the backend for a workspace, or for a project or experiment in it."""
         return self._local if ref.workspace == LOCAL else self._others
 
     @property
@@ -66,7 +66,7 @@ class SwanLabClient:
 
     @property
     def is_cloud_silent(self) -> bool:
-        """Return whether the cloud recently failed to respond, so that answers about runs on disk do not query it."""
+        """Return whether the cloud recently failed to respond. Calls about runs on disk then do not query it."""
         return time.monotonic() < self._silent_until
 
     def note_silence(self) -> None:
@@ -79,13 +79,13 @@ class SwanLabClient:
         return self._offline is not None and self._can_compare
 
     async def find_copies(self, run_ids: Collection[str], *, with_steps: bool) -> dict[str, list[LocalCopy]]:
-        """Return the copies of these runs on this machine, if there is a cloud to compare them with."""
+        """Return the copies of cloud runs on this machine, by run id. Return {} if the user is not logged in."""
         if self._offline and self._can_compare:
             return await self._offline.find_copies(run_ids, with_steps=with_steps)
         return {}
 
     async def find_failed_rank(self, ref: ExperimentRef) -> FailedRank | None:
-        """Return the rank that crashed or was aborted, if several processes recorded the experiment on this machine."""
+        """Return the failed rank that determines the state of a local multi-rank experiment, otherwise `None`."""
         return await self._offline.find_failed_rank(ref) if self._offline and ref.workspace == LOCAL else None
 
     async def list_workspaces(self) -> ApiResponse[list[Workspace]]:
@@ -105,16 +105,16 @@ class SwanLabClient:
         )
 
     async def guess_workspaces(self) -> Sequence[WorkspaceRef]:
-        """Return the workspaces that were listed last, or the default workspace if none have been listed."""
+        """Return the most recently listed workspaces, or the default workspace if none were listed."""
         return self._listed or [WorkspaceRef(await self.default.get_username())]
 
     def get_secrets(self) -> tuple[str, ...]:
-        """Return the API key and the session used for requests; no reply may contain them."""
+        """Return the API key and the session id, which must not appear in any reply."""
         return tuple(secret for backend in self._backends for secret in backend.get_secrets())
 
     @property
     def cached_bytes(self) -> float:
-        """The estimated size of the cached responses in bytes."""
+        """Return the estimated size of all cached responses in bytes."""
         return self._cache.size if self._cache else 0
 
     def forget(self) -> None:
@@ -128,9 +128,9 @@ class SwanLabClient:
 
 
 def open_client(settings: Settings, *, is_cached: bool = False) -> SwanLabClient:
-    """Return a client for an account. With `is_cached`, SwanLab's responses are cached for a while.
+    """Return a client for an account. If `is_cached` is true, SwanLab's responses are cached.
 
-    This only imports modules. The first request opens files and connections.
+    No file or connection is opened until the first request.
     """
     # imported here to keep the server's start fast
     from swanlab_mcp.client.local import OfflineClient

@@ -28,17 +28,17 @@ def is_object(value: Any) -> TypeGuard[dict[str, Any]]:
 
 
 def unwrap_config(config: Any, depth: int = DEEPEST) -> Any:
-    """Unwrap each config value in SwanLab's `{"value", "desc", "sort"}` objects, at any depth.
+    """Replace SwanLab's `{"value", "desc", "sort"}` wrappers in a config with their values, at any depth.
 
-    Only an object that consists of `value` and at least one of `desc` and `sort` is a wrapper. Values nested too deeply
-    are cut in the same pass (see `limit_value`).
+    Only an object that consists of `value` and at least one of `desc` and `sort` is a wrapper. The same pass truncates
+    values that are nested too deeply (see `limit_value`).
     """
     if type(config) in _PLAIN or (type(config) is int and -_SMALL < config < _SMALL):
         return config
     if not depth or type(config) is int:
         return limit_value(config, depth)
     if is_object(config):
-        # plain values need no call, because the configs of a project contain hundreds of thousands of them
+        # plain values skip the function call, because a project's configs contain hundreds of thousands of them
         if "value" in config and len(config) > 1 and config.keys() <= _WRAPPING:
             value = config["value"]
             return value if type(value) in _PLAIN else unwrap_config(value, depth - 1)
@@ -51,14 +51,14 @@ def unwrap_config(config: Any, depth: int = DEEPEST) -> Any:
 
 
 def restore_none(config: dict[str, Any]) -> dict[str, Any]:
-    """Restore None in an unwrapped config of SDK 0.8 or later, which stores a top-level None as {}."""
+    """Restore top-level None values in an unwrapped config. SDK 0.8 and later store them as {}."""
     if {} not in config.values():
         return config
     return {key: None if value == {} else value for key, value in config.items()}
 
 
 def read_number(value: Any) -> float | None:
-    """Return the float for a number or for SwanLab's spellings of NaN and infinity, else `None`."""
+    """Convert a number, or one of SwanLab's spellings of NaN and infinity, to a float. Otherwise, return `None`."""
     if isinstance(value, str):
         return _SPELLED.get(value.strip().lower())
     if isinstance(value, bool) or not isinstance(value, (int, float)):

@@ -1,4 +1,4 @@
-"""Read HTTP responses: return their JSON, or raise the error for their status."""
+"""Parse the JSON in HTTP responses, and raise an exception for unsuccessful responses."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ _PAGE = re.compile(rb"\s*(?:<!doctype html|<html|<head|<body)\b", re.IGNORECASE)
 
 
 class Answer(NamedTuple):
-    """A response to a request for the URL `address`.
+    """A response. `address` is the requested URL.
 
-    `headers` are case-insensitive. `opened` is a download whose body has not been read yet.
+    `headers` are case-insensitive. `opened` is set for a download whose body has not been read yet.
     """
 
     status: int
@@ -52,7 +52,7 @@ class Answer(NamedTuple):
 
 
 async def read_json(answer: Answer, what: str) -> Any:
-    """Return the response's JSON, or raise the error for its status."""
+    """Return the response's JSON, or raise the exception that matches its status."""
     status, trace_id = answer.status, read_trace_id(answer)
     if answer.is_success:
         try:
@@ -116,7 +116,7 @@ async def read_json(answer: Answer, what: str) -> Any:
 
 
 def name_page(message: str, answer: Answer) -> str:
-    """Add the URL to a message if a web page answered: a proxy, a login page or another path."""
+    """Add the URL to a message if the response is a web page, for example from a proxy or a login page."""
     kind = answer.headers.get("content-type", "").lower()
     if kind.startswith(("text/html", "application/xhtml")) or _PAGE.match(answer.content):
         return _add_address(
@@ -146,7 +146,7 @@ def _name_target(answer: Answer) -> str:
 async def _parse(content: bytes, what: str) -> Any:
     if len(content) < _LARGE:
         return parse_json(content)
-    # an upper bound: an object, a list, or a value with its place in them
+    # an upper bound in bytes, from the number of objects, lists and values
     size = 200 * content.count(b"{") + 90 * content.count(b"[") + 60 * content.count(b",")
     if size > _MOST_MEMORY:
         raise UnexpectedResponse(
@@ -154,7 +154,7 @@ async def _parse(content: bytes, what: str) -> Any:
             hint=say("Request less data at once."),
         )
     postpone()
-    # even in a thread, the C parser blocks the event loop, unless a hook makes it call Python
+    # even in a thread, the C parser blocks the event loop unless it has a hook that calls Python
     return await asyncio.to_thread(parse_json, content, lambda item: item)
 
 
@@ -175,7 +175,10 @@ def read_trace_id(answer: Answer) -> str:
 
 
 def read_retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return the delay in seconds that SwanLab requests, given in seconds or as an HTTP date (RFC 9110, 10.2.3)."""
+    """Parse Retry-After, which is in seconds or an HTTP date (RFC 9110, 10.2.3). Return the delay in seconds.
+
+    Return `None` if the header is missing or invalid.
+    """
     text = headers.get("retry-after", "").strip()
     if text.isdecimal():
         return float(text)

@@ -51,14 +51,14 @@ T = TypeVar("T")
 
 _PROFILES_AT_ONCE = 20
 _EXPERIMENTS_AT_ONCE = 32
-# longer lists are read in pages instead, which delay other calls less
+# longer lists are read page by page instead, because this blocks other calls for less time
 _MOST_SHOWN = 50_000
-# projects of a workspace whose experiments may be requested next
+# number of projects whose ids are remembered after a workspace is listed
 _MOST_REMEMBERED = 100
 
 
 class CloudClient(MetricQueries):
-    """A client for the SwanLab server that `transport` connects to. Links lead to `web_host`."""
+    """A client for the SwanLab server that `transport` connects to. `web_host` is the host in links."""
 
     def __init__(self, transport: Transport, web_host: str) -> None:
         super().__init__(transport)
@@ -140,7 +140,7 @@ class CloudClient(MetricQueries):
         further: FurtherKeys | None = None,
         known: Sequence[Experiment] = (),
     ) -> ApiResponse[Narrowed]:
-        """Let SwanLab apply the filters that it supports. Read missing configs only if the full list costs more."""
+        """Let SwanLab apply the filters that it supports, unless reading the full list is cheaper."""
         items = {id(one): item for one in filters if (item := write_filter(one))}
         if items and not self._lacks_shows:
             shown = await self._show_experiments(ref, list(items.values()))
@@ -154,7 +154,7 @@ class CloudClient(MetricQueries):
         return ApiResponse(data=await self._list_summarised(ref, keys, further))
 
     async def list_members(self, ref: ProjectRef, condition: Filter) -> Members | None:
-        """Compare SwanLab's answers to the condition, its opposite, and a condition that no experiment can meet."""
+        """Query the condition, its opposite and a condition that no experiment can meet, and compare the responses."""
         first, second = write_opposites(condition)
 
         async def ask(*filters: dict[str, Any]) -> set[str]:
@@ -169,7 +169,7 @@ class CloudClient(MetricQueries):
                 return None
             raise
         if condition.field == "pin":
-            # the answer to `pin = false` includes the pinned experiments too
+            # the response to `pin = false` includes the pinned experiments as well
             surplus, pinned = pinned, set[str]()
             accepted, refused = (accepted, refused - surplus) if condition.value else (accepted - surplus, refused)
         elif condition.op in ("<", ">"):
@@ -179,7 +179,7 @@ class CloudClient(MetricQueries):
         return Members(accepted - pinned, refused - pinned, pinned)
 
     async def _list_summarised(self, ref: ProjectRef, keys: Sequence[str], further: FurtherKeys | None) -> Narrowed:
-        """Return all experiments in a project, and fetch summaries while more pages are pending."""
+        """Return all experiments in a project, fetching their summaries while more pages of the list are pending."""
         collected = ListedSummaries(self._references, self._summaries, ref, keys, further)
         experiments: list[Experiment] = []
 
@@ -192,7 +192,7 @@ class CloudClient(MetricQueries):
 
         await gather(read_list_of_all(), look_up())
         await collected.finish()
-        # a second reading may lack experiments that were in the first
+        # if the list was read twice, the second result may lack experiments from the first
         found = {one.cuid: collected.found[one.cuid] for one in experiments}
         return Narrowed(experiments, found, keys=collected.keys, first=collected.first)
 
@@ -206,14 +206,14 @@ class CloudClient(MetricQueries):
     async def _show_experiments(
         self, ref: ProjectRef, filters: Sequence[dict[str, Any]]
     ) -> dict[str, dict[str, Any]] | None:
-        """Return the matches from `runs/shows`, or `None` if it is unsupported or the full list is cheaper."""
+        """Return the matches from `runs/shows`, or `None` if it is unsupported or reading the full list is cheaper."""
         body: dict[str, Any] = {"filters": filters, "groups": [], "sorts": []}
         try:
             answer = await self._transport.query("project", ref.workspace, ref.project, "runs", "shows", body=body)
         except SwanLabError as error:
             if error.status not in NOT_OFFERED:
                 raise
-            # a 404 may also mean that the project does not exist, in which case this raises NotFound
+            # a 404 may also mean that the project does not exist, in which case this lookup raises NotFound
             self._references.forget(ref)
             await self._references.find_project_id(ref)
             self._lacks_shows = True
@@ -229,7 +229,7 @@ class CloudClient(MetricQueries):
         keys: Sequence[str],
         known: Sequence[Experiment],
     ) -> tuple[list[Experiment], dict[str, Summary]]:
-        """Add missing configs to the matches from `runs/shows`, and return them with their summaries of the keys."""
+        """Add missing configs to the matches from `runs/shows`, and return the matches with summaries of `keys`."""
         found = {cuid: read_experiment(item) async for cuid, item in yield_often(shown.items())}
         lacking = [cuid for cuid, item in shown.items() if "profile" not in item]
         whole = {one.cuid: one for one in known if one.cuid in lacking}
@@ -274,7 +274,7 @@ class CloudClient(MetricQueries):
     async def get_summaries(
         self, ref: ProjectRef, experiments: Sequence[Experiment], keys: Sequence[str] = ()
     ) -> ApiResponse[dict[str, Summary]]:
-        """Fetch the summaries of 300 experiments per request, in parallel, and drop all metrics except the keys."""
+        """Fetch the summaries of 300 experiments per request, in parallel."""
         project_id = await self._references.find_project_id(ref)
         references = [read_reference(experiment, project_id) for experiment in experiments]
         self._references.remember(ref, references)
@@ -309,7 +309,7 @@ class CloudClient(MetricQueries):
         return await question()
 
     def require_writable(self, ref: WorkspaceRef) -> None:
-        """Accept every workspace, because SwanLab checks the permission."""
+        """Accept every workspace, because SwanLab itself checks permissions."""
 
     async def delete_experiment(self, ref: ExperimentRef) -> None:
         try:
@@ -332,7 +332,7 @@ class CloudClient(MetricQueries):
             self._note_write(ref)
 
     def _note_write(self, ref: ProjectRef | ExperimentRef) -> None:
-        """Forget the ids that a write may have changed, even if it is unknown whether the write succeeded."""
+        """Forget the ids that a write may have invalidated, even if it is unknown whether the write succeeded."""
         self._writes += 1
         self._references.forget(ref)
 
@@ -365,7 +365,7 @@ class CloudClient(MetricQueries):
         return await self._lists.read(("self_hosted", path), {}, read, offset, limit, what)
 
     async def _require_root(self) -> ServerInfo:
-        """Return the licence. Raises NotFound if not self-hosted, and PermissionDenied without a root key."""
+        """Return the licence. Raises NotFound if SwanLab is not self-hosted, PermissionDenied without a root key."""
         try:
             about = get_object(await self._transport.get("self_hosted", "info"))
         except SwanLabError as error:

@@ -30,7 +30,7 @@ class Response(Protocol):
 
 
 async def read_whole(response: Response, what: str) -> Answer:
-    """Return a response with its full body, at most 64 MB after decompression. Raises UnexpectedResponse."""
+    """Return a response with its full body, or raise UnexpectedResponse if the decompressed body exceeds 64 MB."""
     content = bytearray()
     async with aclosing(read_body(response, _LARGEST_ANSWER, what)) as pieces:
         async for piece in pieces:
@@ -39,9 +39,9 @@ async def read_whole(response: Response, what: str) -> Answer:
 
 
 async def read_body(response: Response, limit: int, what: str = "") -> AsyncGenerator[bytes, None]:
-    """Yield a body in small decompressed pieces; httpx would decompress all received data at once.
+    """Yield a decompressed body in small pieces. httpx would decompress all received data at once.
 
-    Raises UnexpectedResponse if the body has more than `limit` bytes or is not valid gzip as declared.
+    Raises UnexpectedResponse if the body has more than `limit` bytes, or is declared as gzip but is not valid gzip.
     """
     what = what or say("a download")
     reported = response.headers.get("content-length", "")

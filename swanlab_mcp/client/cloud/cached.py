@@ -1,4 +1,4 @@
-"""The client for SwanLab's HTTP API with cached responses (see `client/cache.py`)."""
+"""A client for SwanLab's HTTP API that caches responses (see `client/cache.py`)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Method = TypeVar("Method", bound=Callable[..., Coroutine[Any, Any, Any]])
 
 
 def _kept(fetch: Method) -> Method:
-    """Return the method with its responses cached by name and arguments. Its first argument must be the reference."""
+    """Cache the responses of a method by its name and arguments. The first argument, if any, must be a reference."""
     signature = inspect.signature(fetch)
 
     @wraps(fetch)
@@ -39,7 +39,7 @@ def _kept(fetch: Method) -> Method:
 
 
 def _changing(write: Method) -> Method:
-    """Return the method, extended to drop all cached responses afterwards, even if it fails."""
+    """Drop all cached responses after each call of a method, even if the call fails."""
 
     @wraps(write)
     async def change(self: CachedClient, *args: Any, **kwargs: Any) -> Any:
@@ -82,7 +82,7 @@ class CachedClient(CloudClient):
     async def list_experiments(
         self, ref: ProjectRef, *, offset: int = 0, limit: int | None = None
     ) -> ApiResponse[list[Experiment]]:
-        """Return a slice of the complete list if that is cached, otherwise fetch the slice."""
+        """Return a slice of the complete list if the list is cached. Otherwise, fetch only the slice."""
         whole = self.answers.recall(_name_list(ref), ref)
         if whole and (offset or limit is not None):
             items = cast("list[Experiment]", whole.data or [])
@@ -109,7 +109,7 @@ class CachedClient(CloudClient):
         further: FurtherKeys | None = None,
         known: Sequence[Experiment] = (),
     ) -> ApiResponse[Narrowed]:
-        """Fetch experiments and summaries together, or only the missing part if the list is cached."""
+        """Fetch the experiments and their summaries together, or only the summaries if the list is cached."""
         if filters and not self.answers.recall(_name_list(ref), ref):
             answer = await self.answers.ask(
                 ("narrowed", ref, repr(filters)),
@@ -129,7 +129,7 @@ class CachedClient(CloudClient):
                 lambda answer: _take_apart(ref, answer.data),
             )
         else:
-            # the full list includes every match of any filters
+            # the full list contains every match of any filter
             answer = await self.list_experiments(ref)
             narrowed = Narrowed(answer.data or (), {})
         if not keys or not narrowed.experiments:
@@ -160,7 +160,7 @@ class CachedClient(CloudClient):
     async def get_summaries(
         self, ref: ProjectRef, experiments: Sequence[Experiment], keys: Sequence[str] = ()
     ) -> ApiResponse[dict[str, Summary]]:
-        """Fetch only the summaries that are missing from the cache. The caller must not change them."""
+        """Fetch only the summaries that are missing from the cache. The caller must not change the summaries."""
         names = {one.cuid: _name_summary(ref, one.cuid, keys) for one in experiments}
         known: dict[str, Summary] = {
             cuid: answer.data or {} for cuid, answer in self.answers.find_all(ref, names).items()
@@ -194,7 +194,7 @@ class CachedClient(CloudClient):
         )
 
     def require_writable(self, ref: WorkspaceRef) -> None:
-        """Clear the cache first, because a change must be based on the current state."""
+        """Clear the cache before a write, because the write must be based on the current state."""
         self.answers.forget()
         super().require_writable(ref)
 
@@ -213,12 +213,12 @@ def _name_summary(ref: ProjectRef, cuid: str, keys: Sequence[str]) -> Hashable:
 
 
 def _take_apart(ref: ProjectRef, narrowed: Narrowed) -> Iterable[Part]:
-    """Split experiments and summaries that were fetched together into parts to cache, as if requested separately."""
+    """Split a combined response into the parts that separate requests for the list and the summaries would cache."""
     experiments = list(narrowed.experiments)
     listed = ApiResponse(data=experiments, page=Page(returned=len(experiments), total=len(experiments)))
     for summaries, keys in ((narrowed.first, ()), (narrowed.summaries, narrowed.keys)):
         size = weigh_parts(dict(summaries))
         for cuid, summary in summaries.items():
             yield Part(_name_summary(ref, cuid, keys), ref.experiment(cuid), ApiResponse(data=dict(summary)), size)
-    # yielded last, because the last part is evicted last
+    # the list comes last, because the most recently cached part is evicted last
     yield Part(_name_list(ref), ref, listed)

@@ -1,4 +1,4 @@
-"""Send HTTP requests to one server, at most 64 at once. `network` chooses the route."""
+"""Send HTTP requests to one server, at most 64 at a time. The `network` module chooses proxies and certificates."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["BrokenConnection", "Connections", "Request"]
 
 Request = httpx.Request
 
-# enough for the pages of a list of 3,000, or 50 concurrent calls, in one round trip
+# enough to read a list of 3,000 items, or to answer 50 concurrent calls, in one round trip
 _AT_ONCE = 64
 _AT_ONCE_IN_ALL = 1024
 _IDLE_IN_ALL = 256
@@ -37,7 +37,7 @@ _sending: ContextVar[bool] = ContextVar("sending", default=False)
 
 
 class _Silence(logging.Filter):
-    """Hide our requests from httpx's logs, because URLs contain signatures and headers contain the session."""
+    """Hide our requests from httpx's logs, because URLs may contain signatures and headers contain the session id."""
 
     def filter(self, record: logging.LogRecord) -> bool:  # noqa: ARG002 all records are hidden
         return not _sending.get()
@@ -48,7 +48,10 @@ for _name in ("httpx", "httpcore.connection", "httpcore.http11", "httpcore.proxy
 
 
 class BrokenConnection(Exception):
-    """A request without a complete response. `kind` names the error, and `is_unsent` means it was never delivered."""
+    """Raised for a request that received no complete response.
+
+    `kind` is the name of the underlying error. `is_unsent` is true if the request certainly never reached the server.
+    """
 
     def __init__(self, error: httpx.TransportError) -> None:
         super().__init__(str(error))
@@ -60,10 +63,10 @@ class BrokenConnection(Exception):
 class Connections:
     """A pool of at most 64 transports, each of which handles one request at a time.
 
-    httpx's own pool checks all its connections for each request, which increased the processor time of a ranking of
-    3,000 experiments by a factor of 1.3 (benchmarks/RESULTS.md). It also never closes the connection of a cancelled
-    request. A request takes the first free transport, so sequential requests share one connection. There is no httpx
-    client, because its cookies, redirects and authentication are not needed.
+    httpx's own pool checks all connections for each request, which made ranking 3,000 experiments take 1.3 times as
+    much CPU time (benchmarks/RESULTS.md). The pool also never closes the connection of a cancelled request. Here, a
+    request takes the first free transport, so sequential requests share one connection. An httpx client is not used,
+    because its cookies, redirects and authentication are not needed.
     """
 
     def __init__(self, base_url: str = "") -> None:
@@ -85,9 +88,9 @@ class Connections:
 
     @asynccontextmanager
     async def send(self, request: httpx.Request) -> AsyncGenerator[httpx.Response, None]:
-        """Wait for a free transport, send the request, yield the response, and close it afterwards.
+        """Send a request on the first free transport, and close the response when the `with` block exits.
 
-        Raises BrokenConnection, including for an incomplete body.
+        Raises BrokenConnection, including for a body that ends too early.
         """
         shared = _get_shared()
         async with self._slots, shared.slots:
@@ -127,7 +130,7 @@ class Connections:
         await asyncio.gather(*self._closing)
 
     async def _close_idle(self) -> None:
-        """Close connections that were idle for 5 seconds until all are closed. httpx does this only during requests."""
+        """Close each connection after 5 idle seconds, until none is open. httpx would do so only during a request."""
         while self._used:
             await asyncio.sleep(_IDLE / 5)
             for number in [one for one in self._free if time.monotonic() - self._used.get(one, math.inf) > _IDLE]:
@@ -153,7 +156,7 @@ class Connections:
 
 
 class _Shared:
-    """The limit on concurrent requests from all accounts, and their idle connections, with the longest idle first."""
+    """The request limit and the idle connections that all accounts share. The longest idle connection comes first."""
 
     def __init__(self) -> None:
         self.slots = asyncio.Semaphore(_AT_ONCE_IN_ALL)

@@ -1,4 +1,4 @@
-"""Check download addresses: they must be public or belong to the API host."""
+"""Check the IP addresses of downloads, which must be public or belong to the API host."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ __all__ = ["resolve_destination"]
 
 # networks whose last 32 bits are an IPv4 address: NAT64 and two older forms
 _TRANSLATED = tuple(map(ipaddress.IPv6Network, ("64:ff9b::/96", "::/96", "::ffff:0:0:0/96")))
-# local NAT64 and site-local addresses, which Python considers global
+# local NAT64 and site-local networks, whose addresses Python considers global
 _LOCAL = tuple(map(ipaddress.IPv6Network, ("64:ff9b:1::/48", "fec0::/10")))
 
 
 async def resolve_destination(host: str, port: int, own_host: str) -> list[str]:
-    """Return the addresses to connect to for a download from `host`, or [] if the connection may resolve the name.
+    """Resolve and check the host of a download. Return [] if the connection may resolve the name itself.
 
-    A server or a forged response must not be able to make this process read from its private network. Therefore
-    private, link-local and loopback addresses are accepted only if the API host has them. Raises UnexpectedResponse.
+    A malicious server or a forged response must not make this process send requests into its private network.
+    Private, link-local and loopback addresses are therefore accepted only if the API host resolves to them as well.
+    Raises UnexpectedResponse for any other such address.
     """
     if host == own_host:
         return []
@@ -42,12 +43,12 @@ async def resolve_destination(host: str, port: int, own_host: str) -> list[str]:
                 host=own_host,
             ),
         )
-    # a proxy resolves the name itself
+    # if there is a proxy, the proxy resolves the name
     return [] if getproxies() else addresses
 
 
 async def _resolve(host: str, port: int) -> list[str]:
-    """Return the addresses of a name, or [] if it is unknown, in which case connecting fails with its own error."""
+    """Return the addresses of a host name, or [] if it cannot be resolved. Connecting to it then fails by itself."""
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
@@ -60,7 +61,7 @@ def _is_public(address: str) -> bool:
     if isinstance(parsed, ipaddress.IPv6Address):
         if any(parsed in network for network in _LOCAL):
             return False
-        # a gateway may pass the connection on to the IPv4 address inside
+        # a gateway may forward the connection to the embedded IPv4 address
         if any(parsed in network for network in _TRANSLATED):
             parsed = ipaddress.IPv4Address(int(parsed) & 0xFFFFFFFF)
         else:

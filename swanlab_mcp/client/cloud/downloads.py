@@ -1,4 +1,4 @@
-"""Download presigned files from SwanLab's storage, without the session."""
+"""Download files from presigned URLs in SwanLab's storage, without sending the session."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _LONGEST_LINE = 2**20
 
 
 class Storage:
-    """Downloads from the URLs that the server at `settings.api_host` provides.
+    """Downloads files from the URLs that the server at `settings.api_host` returns.
 
-    They use separate connections, because the storage must not receive the session or its cookies.
+    Downloads use separate connections, because the storage must not receive the session or its cookies.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -34,7 +34,7 @@ class Storage:
         self._connections = Connections()
 
     async def read_lines(self, url: str) -> AsyncGenerator[str, None]:
-        """Yield the lines of a presigned text file of at most 1 GB, without the session. Raises SwanLabError."""
+        """Yield the lines of a text file at a presigned URL. Raises SwanLabError, including for files above 1 GB."""
         async with self._open(url) as response, aclosing(read_body(response, _LARGEST_DOWNLOAD)) as pieces:
             headers = response.headers
             if headers.get("content-type", "").lower().startswith("text/html"):
@@ -57,7 +57,7 @@ class Storage:
                 yield rest.decode(errors="replace")
 
     async def fetch(self, url: str, limit: int) -> MediaFile:
-        """Return a presigned file, without content if it has more than `limit` bytes. Raises SwanLabError."""
+        """Return the file at a presigned URL, without its content if it exceeds `limit` bytes. Raises SwanLabError."""
         async with self._open(url) as response:
             _require_end(response.headers)
             reported = response.headers.get("content-length", "")
@@ -85,7 +85,7 @@ class Storage:
         request = connections.build_request("GET", place.url)
         addresses = await resolve_destination(place.host, place.port, place.own_host)
         if addresses:
-            # connect to the checked address, because the name may resolve differently next time
+            # connect to a checked address, because the name may resolve differently next time
             request.extensions = {**request.extensions, "sni_hostname": place.host}
         turns = cycle(addresses)
 
@@ -112,7 +112,7 @@ class Storage:
                     raise AssertionError("unreachable: an answer without success raises")
                 yield answer.opened
         except ServerUnavailable as error:
-            # this machine does not know the name; a proxy would resolve it
+            # this machine cannot resolve the name; only a proxy might
             if not error.status and not addresses and place.host != place.own_host:
                 fix = say("If the name is internal to that server, set the storage's public address there.")
                 error.hint = join_sentences(error.hint, fix)

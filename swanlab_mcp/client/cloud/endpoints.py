@@ -1,10 +1,10 @@
-"""Name the endpoints of SwanLab's API in metrics and traces, without the names and ids in their paths."""
+"""Name the endpoints of SwanLab's API for metrics and traces, without the names and ids in request paths."""
 
 from __future__ import annotations
 
 __all__ = ["name_endpoint"]
 
-# parts of the API's own paths
+# fixed path segments in the API
 _WORDS = {
     *("api_key", "column", "csv", "experiment", "export", "files", "get", "group", "groups", "house", "keys", "log"),
     *("login", "media", "metrics", "presigned", "profile", "project", "resources", "runs", "scalar", "shows"),
@@ -13,9 +13,9 @@ _WORDS = {
 
 
 def name_endpoint(path: str, prefix: str = "") -> str:
-    """Return the path of an API request below the host's `prefix`, with `{}` for every name or id.
+    """Return the path of an API request without `prefix` and `/api`, and with `{}` for every name or id.
 
-    Other paths are downloads from the storage, whose parts are the names of workspaces and files.
+    Return "download" for all other paths, because the paths of downloads contain workspace and file names.
     """
     api = f"{prefix}/api"
     if not path.startswith(f"{api}/"):

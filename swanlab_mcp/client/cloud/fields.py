@@ -1,4 +1,4 @@
-"""Read fields of SwanLab's JSON and check their types. Unknown forms raise UnexpectedResponse. Pure functions."""
+"""Pure functions that read fields from SwanLab's JSON. They raise UnexpectedResponse for an unexpected type."""
 
 from __future__ import annotations
 
@@ -30,7 +30,10 @@ LARGEST_STEP = 2**63
 
 
 def read_list(answer: Any, what: str) -> list[dict[str, Any]]:
-    """Return the objects in a bare list or in a page's `list`. Raises UnexpectedResponse."""
+    """Return the objects in a response, which is either a list or a page with the field `list`.
+
+    Raises UnexpectedResponse for any other response.
+    """
     items: Any = answer.get("list") if is_object(answer) else answer
     if not isinstance(items, list):
         raise UnexpectedResponse(
@@ -60,8 +63,8 @@ def get_text(value: Any) -> str:
 
 
 def get_optional_text(value: Any) -> str | None:
-    """Return a text, or `None` for null and empty texts. Raises UnexpectedResponse for any other type."""
-    # faster than isinstance with a union, which would be built for every text in thousands of experiments
+    """Return a string, or `None` for null and the empty string. Raises UnexpectedResponse for any other type."""
+    # isinstance with a union is slower, because the union would be built for every string in thousands of experiments
     if value is not None and not isinstance(value, str):
         raise refuse(value, say("a text"))
     return value or None

@@ -1,4 +1,4 @@
-"""Request the summaries of listed experiments while more pages of the list are pending."""
+"""Fetch the summaries of listed experiments while more pages of the list are pending."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ SUMMARIES_AT_ONCE = 300
 
 
 class ListedSummaries:
-    """Collects summaries of the metrics `keys` by cuid, in `found`.
+    """Collects in `found` the summaries of the metrics in `keys`, by cuid.
 
-    `further` chooses additional keys from those that the first experiments logged. `first` contains the full summaries
-    of these experiments.
+    `further` selects additional keys from the keys that the first few experiments logged. `first` contains the full
+    summaries of these experiments.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class ListedSummaries:
         self.first: dict[str, Summary] = {}
 
     async def take(self, items: list[dict[str, Any]], total: int, *, is_last: bool) -> None:
-        """Take the experiments on a page, and request the summaries of 300 experiments at a time."""
+        """Add the experiments on a page, and fetch summaries whenever a batch of about 300 experiments is complete."""
         own = self._stage = self._stage or progress.Stage("summaries", total)
         self._waiting.extend(items)
         is_first, self._has_first = not self._has_first, True
@@ -61,9 +61,9 @@ class ListedSummaries:
             await own.advance(len(batch))
 
     async def finish(self) -> None:
-        """Read the chosen keys that were not likely, drop the likely keys that were not chosen, and remember the ids.
+        """Fetch the chosen keys that are still missing, and drop the likely keys that were not chosen.
 
-        With these ids, questions about the listed experiments need no lookup.
+        Remember the ids of all listed experiments, so that later requests about them need no lookup.
         """
         references = list(self._listed.values())
         self._references.remember(self._ref, references)
@@ -80,7 +80,7 @@ class ListedSummaries:
 
     def _cut_batch(self, *, is_last: bool) -> list[dict[str, Any]]:
         if is_last:
-            # a list that is read again starts from scratch
+            # if the list is read again, its progress starts over
             self._stage = None
         elif len(self._waiting) <= SUMMARIES_AT_ONCE - LARGEST_PAGE:
             return []

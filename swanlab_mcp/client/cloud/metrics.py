@@ -1,4 +1,4 @@
-"""Requests for an experiment's metrics, logs and media in SwanLab's HTTP API."""
+"""Request an experiment's metrics, logs and media from SwanLab's HTTP API."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ _SHARD = 1000
 
 
 class MetricQueries:
-    """Requests about an experiment to the server that `transport` connects to."""
+    """Requests experiment data from the server that `transport` connects to."""
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
@@ -62,7 +62,7 @@ class MetricQueries:
         self._series_slots = asyncio.Semaphore(_REQUESTS_AT_ONCE)
 
     async def read_logs(self, ref: ExperimentRef, *, start: int | None, count: int) -> ApiResponse[LogPart]:
-        """Find the log's length, then fetch each required shard of 1,000 lines once."""
+        """Determine the length of the log, then fetch each required shard of 1,000 lines once."""
         known: dict[int, list[dict[str, Any]]] = {}
         total = await self._references.ask(ref, lambda one: self._count_log_lines(one, known))
         reference = await self._references.refer(ref)
@@ -106,9 +106,9 @@ class MetricQueries:
             raise _describe_old(error, say("log lines")) from error
 
     async def _count_log_lines(self, reference: dict[str, Any], known: dict[int, list[dict[str, Any]]]) -> int:
-        """Return the log's length. Some servers report it; others report only the number of lines in each shard.
+        """Return the length of the log. If the server does not report it, find the last shard by binary search.
 
-        `known` receives the shards read in the process.
+        The shards that are read in the process are added to `known`.
         """
         known.clear()
 
@@ -142,7 +142,7 @@ class MetricQueries:
         return ApiResponse(data=LoggedKeys(*(await self._references.ask(ref, ask) or [()])))
 
     async def _list_keys(self, reference: dict[str, Any], kind: str) -> list[str]:
-        """Return the keys of one kind. After a server lacks the current format, the older list of columns is used."""
+        """Return the keys of one kind. Fall back to the legacy list of columns if the current format is unsupported."""
         refused: SwanLabError | None = None
         if not self._legacy_series:
             try:
@@ -175,7 +175,7 @@ class MetricQueries:
     async def read_points(
         self, ref: ExperimentRef, keys: Sequence[str], *, exact: bool
     ) -> ApiResponse[dict[str, Points]]:
-        """Fetch 16 keys per request, and check keys without points against the logged keys."""
+        """Fetch 16 keys per request. For keys without points, check whether they were logged at all."""
 
         async def read(reference: dict[str, Any], part: Sequence[str]) -> dict[str, Points]:
             async with self._series_slots:
@@ -213,7 +213,7 @@ class MetricQueries:
         return await progress.follow("experiments", *map(read, refs))
 
     async def _read_whole(self, reference: dict[str, Any], keys: Sequence[str]) -> dict[str, Points]:
-        """Read every point. If a table ends before the summary's last step, retry once and then raise an error."""
+        """Read every point. Retry once if a table ends before the last step in the summary, then raise an error."""
         answers: list[Any] = await gather(
             self._read_part(reference, keys, exact=True), self._summaries.find_last_steps(reference, keys)
         )
@@ -236,7 +236,7 @@ class MetricQueries:
     async def _read_part(
         self, reference: dict[str, Any], keys: Sequence[str], *, exact: bool = False
     ) -> dict[str, Points]:
-        """Read an export in the current format, or one key at a time from servers without that format."""
+        """Read points in the current format. If the server does not support it, read one key at a time."""
         if not self._legacy_series:
             try:
                 return await (self._export_points if exact else self._sample_points)(reference, keys)
@@ -247,7 +247,7 @@ class MetricQueries:
         return {key: points for column in columns for key, points in column.items()}
 
     async def _read_column(self, reference: dict[str, Any], key: str) -> dict[str, Points]:
-        """Return all points of a key from an old server's export, or an empty dict if the key does not exist."""
+        """Return all points of a key from the export of an old server, or {} if the key does not exist."""
         try:
             path = ("experiment", _as_root(reference)["experimentId"], "column", "csv")
             url = read_text_field(await self._transport.get(*path, params={"key": key}), "url")
@@ -299,9 +299,9 @@ class MetricQueries:
     async def read_media(
         self, ref: ExperimentRef, items: Sequence[MediaItem], *, limit: int
     ) -> ApiResponse[list[MediaFile]]:
-        """Request all URLs at once. The files of a clone are stored under the ids of its root.
+        """Request all URLs at once. The files of a clone are stored under the ids of its root experiment.
 
-        A missing file has neither content nor size, and is mentioned in a note.
+        A missing file has neither content nor size, and a note mentions it.
         """
         reference = _as_root(await self._references.refer(ref))
         body = {
@@ -331,7 +331,7 @@ class MetricQueries:
 
 
 def _find_short(points: Mapping[str, Points], ends: Mapping[str, int]) -> list[str]:
-    """Return the keys whose points end before the expected step. Points logged in the meantime are allowed."""
+    """Return the keys whose points end before the expected last step. Newer points are allowed."""
     return [key for key, end in ends.items() if key in points and max(points[key].steps, default=-1) < end]
 
 
@@ -349,7 +349,7 @@ def _describe_old(error: SwanLabError, what: str) -> SwanLabError:
 
 
 def _as_root(reference: dict[str, Any]) -> dict[str, Any]:
-    """Replace a clone's ids in a reference with those of its root, as some calls require."""
+    """Replace a clone's ids in a reference with the ids of its root experiment, as some endpoints require."""
     root = {"projectId": reference.get("rootProId"), "experimentId": reference.get("rootExpId")}
     return {**reference, **{name: value for name, value in root.items() if value}}
 

@@ -1,4 +1,4 @@
-"""Proxies, certificates, and explanations of failed connections."""
+"""Choose proxies, load certificates, and explain failed connections."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ __all__ = [
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _LAST_PORT = 65535
-# an address without a scheme: a name and a port, or a bracketed IPv6 address
+# a host without a scheme: a name and a port, or a bracketed IPv6 address
 _HOST_AND_PORT = re.compile(r"(?:[\w.-]+:\d+|\[[\da-fA-F:.%]+\](?::\d+)?)(?:[/?#]|$)")
 # OpenSSL's codes for a certificate that was not signed by a known CA
 _UNKNOWN_AUTHORITY = {2, 18, 19, 20, 21}
@@ -44,7 +44,7 @@ _OTHER_NAME = {62, 63, 64}
 
 
 class Network(httpx.AsyncBaseTransport):
-    """The route of each request: direct, or through the environment's proxy for its host.
+    """A transport that sends each request directly, or through the proxy that the environment sets for its host.
 
     Certificates and proxies are loaded on demand, because a plain HTTP request needs no certificates. After
     `reload_certificates`, the next request opens a new connection.
@@ -97,14 +97,14 @@ class Network(httpx.AsyncBaseTransport):
 
 
 class Failure(NamedTuple):
-    """The reason for a failed connection. `message` is set if retrying cannot help, and `hint` says what to do."""
+    """The reason for a failed connection. `message` is set only if retrying cannot help. `hint` says what to do."""
 
     message: str
     hint: str
 
 
 def explain(error: httpx.TransportError) -> Failure:
-    """Explain a failed connection to the user."""
+    """Explain to the user why a connection failed."""
     request = getattr(error, "_request", None)
     url = request.url if request else httpx.URL("")
     proxy = _choose_proxy(read_network_variables(), url) if request else None
@@ -162,7 +162,7 @@ def explain(error: httpx.TransportError) -> Failure:
 
 
 class Place(NamedTuple):
-    """The location of a download, and the host of the API."""
+    """The location of a download. `own_host` is the API host."""
 
     url: httpx.URL
     host: str
@@ -171,9 +171,9 @@ class Place(NamedTuple):
 
 
 def place_download(address: str, api_host: str) -> Place:
-    """Return the location of a download. A URL without a scheme or host is relative to the API host.
+    """Parse the URL of a download. A URL without a scheme or host is relative to the API host.
 
-    Raises UnexpectedResponse for an invalid URL, and for plain HTTP unless the API host uses it too.
+    Raises UnexpectedResponse if the URL is invalid. Plain HTTP is allowed only on the API host, if it also uses HTTP.
     """
     own = httpx.URL(api_host)
     if _HOST_AND_PORT.match(address):
@@ -250,7 +250,7 @@ def _find_causes(error: BaseException) -> Iterator[BaseException]:
             continue
         seen.add(id(one))
         yield one
-        # errors from several addresses are grouped
+        # an exception group contains one error per address
         grouped: Iterable[BaseException] = getattr(one, "exceptions", ())
         pending += [cause for cause in (one.__cause__, one.__context__, *grouped) if cause is not None]
 
@@ -262,10 +262,10 @@ def _choose_proxy(variables: NetworkVariables, url: httpx.URL) -> Variable | Non
 
 
 def is_exempt(entry: str, scheme: str, host: str, port: int | None) -> bool:
-    """Return whether an entry of NO_PROXY covers a host.
+    """Return whether an entry in NO_PROXY matches a host.
 
-    An entry is `*`, a name (including its subdomains), or an IPv4 or IPv6 address or network. Brackets, a scheme and a
-    port are optional. Any other entry covers no host.
+    An entry is `*`, a host name, or an IPv4 or IPv6 address or network. A host name also matches its subdomains.
+    Brackets, a scheme and a port are optional. Any other entry matches no host.
     """
     entry = entry.strip().lower()
     before, separator, after = entry.partition("://")
@@ -320,7 +320,10 @@ def _parse_proxy(proxy: Variable) -> httpx.Proxy:
 
 @lru_cache(maxsize=4)
 def _load_certificates(variables: tuple[Variable, ...]) -> ssl.SSLContext:
-    """Return a TLS context that trusts the variables' certificates, by default certifi's. Raises ServerUnavailable."""
+    """Return a TLS context that trusts the certificates that `variables` name, or certifi's if there are none.
+
+    Raises ServerUnavailable if a certificate cannot be loaded.
+    """
     for variable in variables:
         _check_file(variable)
     where = {one.name: one for one in variables}
@@ -337,14 +340,14 @@ def _load_certificates(variables: tuple[Variable, ...]) -> ssl.SSLContext:
 
 
 def reload_certificates() -> None:
-    """Reload the certificate files. If they cannot be used, keep the old certificates and raise ServerUnavailable."""
+    """Reload the certificate files. If they are unusable, keep the old certificates and raise ServerUnavailable."""
     _load_certificates.__wrapped__(read_network_variables().certificates)
     _load_certificates.cache_clear()
     Network.generation += 1
 
 
 def _check_file(variable: Variable) -> None:
-    """Raise ServerUnavailable if the path in the variable cannot be used."""
+    """Raise ServerUnavailable if the path in the variable is unusable."""
     wants_folder, may_be_new = variable.name == "SSL_CERT_DIR", variable.name == "SSLKEYLOGFILE"
     paths = variable.value.split(os.pathsep) if wants_folder else [variable.value]
     problems = [_find_problem(Path(path), variable.name, may_be_new=may_be_new) for path in paths if path]

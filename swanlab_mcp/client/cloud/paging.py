@@ -1,4 +1,4 @@
-"""Read SwanLab's paged lists completely or not at all."""
+"""Read SwanLab's paged lists, and raise an error rather than return an incomplete list."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ T = TypeVar("T")
 LARGEST_PAGE = 100
 _SIZES = (10, 12, 15, 20, 24, 27, 50, 100)
 _READINGS = 3
-# pages: more than there are connections, but few enough if the reported total is absurd
+# more pages than connections, but a harmless number of requests if the reported total is absurd
 _AT_ONCE = 128
 
 
 class HandOn(Protocol):
-    """Receive the items on one page of a list with `total` items. `is_last` means that no page follows."""
+    """A callback for each page of a list. `total` is the length of the list, and `is_last` marks the last page."""
 
     def __call__(self, items: list[dict[str, Any]], total: int, *, is_last: bool) -> Coroutine[Any, Any, None]: ...
 
 
 class PagedLists:
-    """The paged lists of the server that `transport` connects to."""
+    """Reads paged lists from the server that `transport` connects to."""
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
@@ -49,11 +49,12 @@ class PagedLists:
         hand_on: HandOn | None = None,
         expected: int = 0,
     ) -> tuple[list[T], int]:
-        """Return at most `limit` items from `offset` on, each converted by `read`, and the total number of items.
+        """Return at most `limit` items starting at `offset`, each converted by `read`, and the total number of items.
 
-        `hand_on` receives the items on each page as soon as it arrives. A list that changes while its pages are read
-        would contain gaps or repetitions, so it is read again. Raises UnexpectedResponse after 3 inconsistent attempts.
-        If the number of `expected` items is right, all pages are requested at once.
+        `hand_on` is called with the items on each page as soon as the page arrives. If the list changes while it is
+        being read, items could be missing or repeated, so the list is read again. After three inconsistent attempts,
+        UnexpectedResponse is raised. `expected` is a guess of the total. If it is right, all pages are requested at
+        once.
         """
         size = limit if limit in _SIZES and offset % limit == 0 else LARGEST_PAGE
         first = offset // size + 1
@@ -67,7 +68,7 @@ class PagedLists:
         for _ in range(_READINGS):
             reading = _Reading(read_page, read, size, first, stop, what, hand_on)
             rows = await reading.read_all(expected)
-            # another attempt trusts only the list itself
+            # the next attempt does not use the guess
             total, expected = reading.total, 0
             whole = max(0, min(total, _count_pages(stop, size) * size if stop else total) - (first - 1) * size)
             if reading.is_steady and len(rows) == len(dict(rows)) == whole:
@@ -85,10 +86,10 @@ class PagedLists:
 
 
 class _Reading(Generic[T]):
-    """One attempt to read the pages from `first` to the page with item `stop`.
+    """One attempt to read the pages from `first` to the page that contains item `stop`.
 
-    Pages are parsed while others are pending. `is_steady` means that all pages report the same `total` and none lacks
-    items. Otherwise the remaining pages are not read.
+    Pages are parsed while other pages are pending. `is_steady` is true if all pages report the same `total` and no page
+    lacks items. Once it is false, the remaining pages are not read.
     """
 
     def __init__(
@@ -112,23 +113,23 @@ class _Reading(Generic[T]):
         self.is_steady = True
 
     async def read_all(self, expected: int) -> list[tuple[str, T]]:
-        """Return the items as (id, row)."""
+        """Return an (id, item) pair for each item."""
         early = min(self._find_last(expected), self._first + _AT_ONCE)
         await gather(self._read_first(early), *map(self._read_early, range(self._first + 1, early + 1)))
         return [row for number in sorted(self._pages) for row in self._pages[number]]
 
     def _find_last(self, total: int) -> int:
-        """Return the number of the last page to read, which is at least the first requested page."""
+        """Return the number of the last page to read, but at least the first requested page."""
         return max(self._first, _count_pages(total if self._stop is None else min(total, self._stop), self._size))
 
     async def _read_first(self, early: int) -> None:
-        """Read the first page, and the pages after `early` if the list is longer than expected."""
+        """Read the first page. If the list is longer than expected, read the pages after `early` as well."""
         try:
             answer = await self._read_page(self._first)
         except SwanLabError as error:
             if self._first == 1 or error.status not in NOT_OFFERED:
                 raise
-            # some servers reject a page beyond the last, but the first page contains the number of items
+            # some servers reject a page beyond the end of the list, but page 1 reports the number of items
             self.total = _require_total(await self._read_page(1), self._what)
             if self.total > (self._first - 1) * self._size:
                 raise
@@ -150,7 +151,7 @@ class _Reading(Generic[T]):
             await self._take(number, await self._read_page(number))
 
     async def _read_early(self, number: int) -> None:
-        """Read a page before the number of pages is known, so it may not exist."""
+        """Read a page before the number of pages is known. If the page does not exist, ignore the error."""
         try:
             answer = await self._read_page(number)
         except SwanLabError as error:
@@ -175,7 +176,7 @@ class _Reading(Generic[T]):
 
         async def read_items() -> None:
             async with self._turn:
-                # one page at a time, to keep the event loop free
+                # parse one page at a time, to keep the event loop free
                 rows.extend((_identify(item), self._read(item)) for item in items)
                 await asyncio.sleep(0)
             await self._stage.advance()
@@ -185,7 +186,7 @@ class _Reading(Generic[T]):
 
 
 def _identify(item: dict[str, Any]) -> str:
-    # on a full server, several users may have the same name, and so may projects in different workspaces
+    # in a list of the full server, users may share a name, and projects in different workspaces may as well
     return str(item.get("cuid") or item.get("path") or item.get("username") or item.get("name"))
 
 

@@ -1,4 +1,4 @@
-"""The ids that metric queries require for an experiment, cached briefly."""
+"""Look up the ids that metric queries require for an experiment, and cache them briefly."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ class References:
         self._transport = transport
         # ids never change, but the project or experiment may be deleted in the meantime
         self._known = TTLCache[ProjectRef | ExperimentRef, dict[str, Any]](_MOST_REMEMBERED, _REMEMBERED)
-        # these experiments need no lookup, except for their project
+        # for these experiments, only the project's id must be looked up
         self._read = TTLCache[ProjectRef | ExperimentRef, dict[str, Any]](_MOST_REMEMBERED, _REMEMBERED)
-        # experiments of listed projects need no lookup
+        # experiments in these projects need no lookup
         self._listed = TTLCache[ProjectRef, dict[str, dict[str, Any]]](_MOST_LISTED, _REMEMBERED, getsizeof=len)
-        # lists of experiments with a known length are read in a single round
+        # if the length of a list is known, all pages are requested at once
         self._lengths = TTLCache[ProjectRef, int](_MOST_REMEMBERED, _REMEMBERED)
         self._lookups = SharedAnswers[dict[str, Any]]()
 
     def remember(self, ref: ProjectRef, references: Sequence[dict[str, Any]]) -> None:
-        """Remember the ids of a project's listed experiments, unless they are known or too many."""
+        """Remember the ids of the listed experiments in a project, unless all are known or there are too many."""
         known = self._listed.get(ref, {})
         if len(references) <= _MOST_LISTED and not all(one["experimentId"] in known for one in references):
             self._listed[ref] = {one["experimentId"]: one for one in references}
 
     def remember_experiments(self, ref: ProjectRef, experiments: Sequence[Experiment]) -> None:
-        """Remember the ids in a short list of experiments."""
+        """Remember the ids of listed experiments, unless the list is long."""
         if len(experiments) > _MOST_REMEMBERED:
             return
         if known := self._known.get(ref):
@@ -58,7 +58,7 @@ class References:
         self._read[ref] = read_reference(experiment, "")
 
     def remember_projects(self, projects: Mapping[ProjectRef, Project]) -> None:
-        """Remember the ids of listed projects, and how many experiments they contain."""
+        """Remember the id and the number of experiments of each listed project."""
         for ref, one in projects.items():
             count = one.count.get("experiments")
             if one.cuid and isinstance(count, int):
@@ -66,11 +66,11 @@ class References:
                 self._lengths[ref] = count
 
     def get_length(self, ref: ProjectRef) -> int:
-        """Return how many experiments a project contained recently, or 0 if unknown."""
+        """Return the recent number of experiments in a project, or 0 if it is unknown."""
         return self._lengths.get(ref, 0)
 
     async def ask(self, ref: ExperimentRef, question: Callable[[dict[str, Any]], Awaitable[T]]) -> T:
-        """Await `question` with an experiment's ids. If cached ids give an empty result, look them up and retry."""
+        """Call `question` with an experiment's ids. If cached ids give an empty result, look up the ids and retry."""
         was_known = ref in self._known or ref in self._read or ref.cuid in self._listed.get(ref.parent, {})
         answer = await question(await self.refer(ref))
         if answer or not was_known:
@@ -79,7 +79,7 @@ class References:
         return await question(await self.refer(ref))
 
     async def refer(self, ref: ExperimentRef) -> dict[str, Any]:
-        """Return the reference for metric queries: the experiment's ids, its creation time, and a clone's root."""
+        """Return the reference that metric queries require. It contains ids, the creation time, and a clone's root."""
 
         async def look_up() -> dict[str, Any]:
             if read := self._read.get(ref):
@@ -102,14 +102,14 @@ class References:
     async def _look_up(
         self, ref: ProjectRef | ExperimentRef, question: Callable[[], Coroutine[Any, Any, dict[str, Any]]]
     ) -> dict[str, Any]:
-        """Return the ids of a project or experiment, from the cache if possible."""
+        """Return the cached ids of a project or experiment, or call `question` to look them up."""
         known = self._known.get(ref)
         if known is None:
             known = self._known[ref] = await self._lookups.ask(ref, question)
         return known
 
     def forget(self, ref: ProjectRef | ExperimentRef) -> None:
-        """Forget the ids of an experiment, or of a project and its experiments."""
+        """Forget the ids of an experiment, or of a project and all its experiments."""
         for kept in (self._known, self._read):
             for known in list(kept):
                 if ref in (known, known.parent):

@@ -1,4 +1,4 @@
-"""Retry requests up to 4 times, with the delays that SwanLab requests."""
+"""Retry failed requests up to four times, and respect the delays that SwanLab requests."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ _RETRIED = {429, 500, 502, 503, 504}
 async def exchange(
     send: Callable[[], Awaitable[Answer]], what: str, place: str, *, backoff: float, is_repeatable: bool = True
 ) -> Answer:
-    """Send until a response is final: in at most 5 tries, with at most 20 s of delays that SwanLab requests."""
+    """Call `send` until it returns a final response, at most five times.
+
+    The delays that SwanLab requests may add up to 20 seconds. Raises ServerUnavailable if the connection fails.
+    """
     waited = 0.0
     for attempt in range(1, _TRIES + 1):
         try:
@@ -39,7 +42,7 @@ async def exchange(
             waited += requested
             if answer.status not in _RETRIED or not is_repeatable or attempt == _TRIES or waited > _LONGEST_WAIT:
                 return answer
-        # jitter spreads requests that failed together
+        # jitter spreads out the retries of requests that failed together
         delay = max(backoff * 2 ** (attempt - 1) * random.uniform(0.75, 1.25), requested)  # noqa: S311 no secret
         log.info("%s: try %d of %d failed, next in %.1f s", what, attempt, _TRIES, delay)
         await asyncio.sleep(delay)
@@ -53,7 +56,7 @@ def describe_doubt() -> str:
 def _judge(
     error: BrokenConnection, what: str, place: str, *, is_repeatable: bool, is_last: bool
 ) -> ServerUnavailable | None:
-    """Return the error for a broken connection, or `None` if the request may be retried."""
+    """Return the exception to raise for a broken connection, or `None` if the request may be retried."""
     failure = error.failure
     if failure.message:
         return ServerUnavailable(failure.message, hint=failure.hint, status=0)

@@ -1,4 +1,4 @@
-"""Parse metric points from SwanLab's JSON series and exported tables. Pure functions."""
+"""Parse metric points from SwanLab's JSON series and exported tables, without I/O."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from swanlab_mcp.core.records import is_moment
 __all__ = ["PointsTable", "count_points", "read_series", "read_text_field"]
 
 _FIELDS: Callable[[Mapping[str, Any]], tuple[Any, Any, Any]] = itemgetter("index", "data", "timestamp")
-_BATCH = 4096  # cells, which are parsed in a few milliseconds
+_BATCH = 4096  # number of cells that can be parsed in a few milliseconds
 
 
 def read_series(answer: Any, limit: int) -> dict[str, Points]:
-    """Return the points of each key, in any order of keys. `limit` points or more may be a sample."""
+    """Return the points of each key. A series of `limit` or more points is treated as a sample."""
     series: dict[str, Points] = {}
     for item in read_list(answer, say("series")):
         metrics: Any = item.get("metrics") or []
@@ -33,7 +33,10 @@ def read_series(answer: Any, limit: int) -> dict[str, Points]:
 
 
 def _read_plain(points: Sequence[Mapping[str, Any]]) -> Points | None:
-    """Return points several times as fast if they are in order and have the usual types, otherwise `None`."""
+    """Parse points that are in order and have the usual types, several times as fast as `_read_points`.
+
+    Return `None` for any other points.
+    """
     try:
         steps, values, times = map(list, zip(*map(_FIELDS, points), strict=True))
         values = list(map(float, values)) if set(map(type, values)) == {float, int} else values
@@ -69,10 +72,11 @@ def read_text_field(answer: Any, field: str) -> str:
 
 
 class PointsTable:
-    """Parse an exported CSV line by line: `step`, then a value column and a time column for each key.
+    """Parses an exported CSV file line by line.
 
-    The value column is named `<experiment>-<key>_step`, and the time column `…_timestamp` (in Unix milliseconds). Old
-    servers export one key at a time with an arbitrary experiment name, in which case `experiment` is `None`.
+    The columns are `step`, followed by a value column and a time column for each key. The value column is named
+    `<experiment>-<key>_step`. The time column is named `<experiment>-<key>_timestamp` and is in Unix milliseconds. An
+    old server exports one key at a time with an arbitrary experiment name. In that case, `experiment` is `None`.
     """
 
     def __init__(self, experiment: str | None, keys: Sequence[str]) -> None:
@@ -99,14 +103,14 @@ class PointsTable:
             self._width = len(cells)
             return
         if len(cells) < self._width:
-            # the last cell of an incomplete row may be a truncated number
+            # the last cell in an incomplete row may be a truncated number
             cells = cells[:-1] + [""] * (self._width - len(cells) + 1)
         self._rows.append(cells[: self._width])
         if len(self._rows) * self._width > _BATCH:
             self._take_rows()
 
     def _take_rows(self) -> None:
-        """Parse the collected rows column by column, which is several times as fast as cell by cell."""
+        """Parse the collected rows by column, because parsing single cells is several times as slow."""
         columns = list(zip(*self._rows, strict=True))
         self._rows.clear()
         steps = [get_integer(step) for step in _to_floats(columns[0])] if columns else []
@@ -114,14 +118,14 @@ class PointsTable:
             times = columns[time_place] if time_place >= 0 else [""] * len(steps)
             rows = zip(steps, columns[place], times, strict=True)
             if None in steps or "" in columns[place]:
-                # a cell is empty if only other keys have the step
+                # a cell is empty if its key has no point at the step
                 rows = (row for row in rows if row[0] is not None and row[1])
             self._add_points(key, list(rows))
 
     def _add_points(self, key: str, rows: Sequence[tuple[Any, str, str]]) -> None:
         values = _to_floats([cell for _, cell, _ in rows])
         if None in values:
-            # texts that are not numbers
+            # drop cells that are not numbers
             rows = [row for row, value in zip(rows, values, strict=True) if value is not None]
         steps, numbers, moments = self._series[key]
         steps.extend([step for step, _, _ in rows])
@@ -136,14 +140,14 @@ class PointsTable:
         return {names[name]: place for place, name in enumerate(cells) if name in names}
 
     def get_points(self) -> dict[str, Points]:
-        """Return the points of every key with a column, even an empty column."""
+        """Return the points of every key that has a column, even if the column is empty."""
         self._take_rows()
         named = [key for key, *_ in self._columns or ()]
         return {key: Points(*self._series[key]) for key in named}
 
 
 def _split(line: str) -> list[str]:
-    # ten times as fast, with the same result if no cell is quoted
+    # ten times as fast as the csv module, with the same result if no cell is quoted
     if '"' not in line and "\r" not in line and len(line) < csv.field_size_limit():
         return line.split(",")
     try:

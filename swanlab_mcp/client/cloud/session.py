@@ -1,4 +1,4 @@
-"""The session that a login starts."""
+"""Parse the session from a login response, and plan its renewal."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ def read_session(answer: Any) -> Session:
 
 
 def _plan_renewal(expires: Any) -> float | None:
-    """Return when to log in again: 7 days before the end, or halfway through a shorter session."""
+    """Return the time to log in again: 7 days before the session expires, or halfway through a shorter session."""
     try:
         end = datetime.fromisoformat(str(expires).replace("Z", "+00:00"))
     except ValueError:
         return None
     left = (end if end.tzinfo else end.replace(tzinfo=timezone.utc)).timestamp() - time.time()
     if left <= 0:
-        return None  # a wrong clock must not cause a login for every request
+        return None  # a wrong local clock must not cause a login for every request
     return time.time() + (left - _RENEWAL if left > _RENEWAL else left / 2)

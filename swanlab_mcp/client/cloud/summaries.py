@@ -1,4 +1,4 @@
-"""Read the last, smallest and largest values of metrics, for many experiments at once."""
+"""Read the last, smallest and largest values of metrics for many experiments at once."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ __all__ = ["Summaries"]
 
 
 class Summaries:
-    """Summaries of experiments on the server that `transport` connects to."""
+    """Reads summaries of experiments from the server that `transport` connects to."""
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
         self._is_legacy = False
 
     async def read(self, references: list[dict[str, Any]], keys: Sequence[str] = ()) -> dict[str, Summary]:
-        """Return the summaries by cuid. If `keys` are given, return only these. Raises SwanLabError."""
+        """Return the summaries by cuid. If `keys` is not empty, return only those metrics. Raises SwanLabError."""
         answer = await self._query(references, keys)
         if not is_object(answer):
             raise UnexpectedResponse(
@@ -43,14 +43,14 @@ class Summaries:
         summaries: dict[str, Summary] = {}
         for reference in references:
             cuid = reference["experimentId"]
-            # a server may store a clone's metrics under the original experiment
+            # a server may store a clone's metrics under its root experiment
             found = answer.get(cuid) or answer.get(reference.get("rootExpId", ""))
             read = partial(read_summary, found, keys)
             summaries[cuid] = await run_aside(read, 0 if keys or not is_object(found) else len(found))
         return summaries
 
     async def find_last_steps(self, reference: dict[str, Any], keys: Sequence[str]) -> dict[str, int]:
-        """Return the known last step of each key, or an empty dict if SwanLab rejects summaries."""
+        """Return the last step of each key, if known, or {} if the server does not support summaries."""
         try:
             summary = (await self.read([reference], keys))[reference["experimentId"]]
         except SwanLabError as error:
@@ -60,7 +60,7 @@ class Summaries:
         return {key: one.step for key, one in summary.items() if one.step is not None}
 
     async def _query(self, references: list[dict[str, Any]], keys: Sequence[str]) -> Any:
-        """Request the current format. After a server lacks it, always request the legacy format."""
+        """Query in the current format. If the server does not support it, use the legacy format from then on."""
         path = ("house", "metrics", "summaries")
         if self._is_legacy:
             return await self._transport.query(*path, body=references)

@@ -1,4 +1,4 @@
-"""Send HTTP requests to one SwanLab server: log in, renew the session, and turn statuses into errors."""
+"""Send HTTP requests to a SwanLab server: log in, renew the session, and raise an exception for an error status."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _PROBE = 4.0
 
 
 async def probe(settings: Settings) -> None:
-    """Send SwanLab a request without a key. Any status below 500 is fine. Raises ServerUnavailable."""
+    """Check that SwanLab responds to a request without a key, with any status below 500. Raises ServerUnavailable."""
     transport = Transport(replace(settings, backoff=0.1))
     try:
         await asyncio.wait_for(transport.reach(), _PROBE)
@@ -51,7 +51,7 @@ async def probe(settings: Settings) -> None:
 
 
 class Transport:
-    """Sends requests to `settings.api_host`, at most 64 at once. The first request opens the connections."""
+    """Sends requests to `settings.api_host`, at most 64 at a time. No connection is opened until the first request."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -62,19 +62,22 @@ class Transport:
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """The API key and the session, if there is one."""
+        """Return the API key and the session id, if they are set."""
         return tuple(one for one in (self._settings.api_key, self._session and self._session.sid) if one)
 
     async def get(self, *path: str, params: Mapping[str, str | int] | None = None) -> Any:
-        """Read the resource at a path given as segments, which are percent-encoded here. Raises SwanLabError."""
+        """Send a GET request. The segments of `path` are percent-encoded. Raises SwanLabError."""
         return await self._ask("GET", path, params=params)
 
     async def query(self, *path: str, body: Any) -> Any:
-        """Read by POST, as SwanLab's metric queries require. Safe to repeat. Raises SwanLabError."""
+        """Send a POST request that only reads data, as SwanLab's metric queries require. It may be retried.
+
+        Raises SwanLabError.
+        """
         return await self._ask("POST", path, body=body)
 
     async def change(self, method: str, *path: str, body: Any = None) -> Any:
-        """Request a change from SwanLab. Return the response's JSON, or `None` if it is empty. Raises SwanLabError.
+        """Send a request that changes data. Return the response's JSON, or `None` if it is empty. Raises SwanLabError.
 
         The request is retried only if it was never delivered. If the outcome is unknown, the error says so.
         """
@@ -102,22 +105,25 @@ class Transport:
             return await read_json(answer, what)
 
     def download(self, url: str) -> AsyncGenerator[str, None]:
-        """Yield the lines of a presigned text file of at most 1 GB. Raises SwanLabError."""
+        """Yield the lines of a text file at a presigned URL. Raises SwanLabError, including for files above 1 GB."""
         return self._storage.read_lines(url)
 
     async def fetch(self, url: str, limit: int) -> MediaFile:
-        """Return a presigned file, without content if it is larger than `limit` bytes. Raises SwanLabError."""
+        """Return the file at a presigned URL, without its content if it exceeds `limit` bytes. Raises SwanLabError."""
         return await self._storage.fetch(url, limit)
 
     async def sign_in(self, *, refused: Session | None = None) -> Session:
-        """Return a session other than the `refused` one. Concurrent callers share one login. Raises SwanLabError."""
+        """Return the current session, or log in if it is missing, expiring or `refused`. Raises SwanLabError.
+
+        Concurrent callers share one login.
+        """
         session = self._session
         if session and session is not refused and (session.renew_at is None or time.time() < session.renew_at):
             return session
         return await self._logins.ask("login", self._log_in)
 
     async def reach(self) -> None:
-        """Send a request without a session. Raises ServerUnavailable."""
+        """Send a request without a session. Raises ServerUnavailable if SwanLab does not respond properly."""
         what, request = self._build("GET", ("user", "profile"))
         answer = await self._exchange(lambda: self._send(request, what), what)
         if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -146,7 +152,7 @@ class Transport:
                 hint=say("Copy it again from SwanLab's settings page."),
             )
         request = self._build_request("POST", "/api/login/api_key", headers={"authorization": key})
-        # include the URL, because a proxy or a path prefix may lead elsewhere
+        # name the URL, because a proxy or a path prefix may redirect the request
         what = say("logging in at {address}", address=request.url)
         answer = await self._exchange(lambda: self._send(request, what), what)
         refuse_scheme(answer, str(request.url))
@@ -171,7 +177,7 @@ class Transport:
         try:
             found = await read_json(answer, what)
         except (NotFound, UnexpectedResponse) as error:
-            # an ignored path prefix is a common reason
+            # a common reason is a path prefix that was ignored
             error.hint = join_sentences(
                 say("Check that the host is a SwanLab API host; a proxy or login page may be answering instead."),
                 *self._settings.problems,
@@ -221,7 +227,7 @@ class Transport:
 
 @contextmanager
 def _doubt() -> Generator[None, None, None]:
-    """Add to a change's errors that its outcome is unknown."""
+    """Add a hint to errors from a write that its outcome is unknown."""
     try:
         yield
     except (ServerUnavailable, UnexpectedResponse) as error:

@@ -1,4 +1,4 @@
-"""Convert SwanLab's JSON to models: accept all known forms and reject others. Pure functions."""
+"""Pure functions that convert SwanLab's JSON to models. They accept all known formats and reject all others."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ _FILTERED_TIMES = {"created": "createdAt", "finished": "finishedAt"}
 
 
 def read_total(answer: Any) -> int | None:
-    """Return the total number of items in a paged list, or `None` if the page does not contain it."""
+    """Return the total number of items in a paged list, or `None` if the page does not report it."""
     total = answer.get("total") if is_object(answer) else None
     return total if isinstance(total, int) and not isinstance(total, bool) and total >= 0 else None
 
@@ -118,7 +118,7 @@ def read_project(item: Any) -> Project:
 
 
 def read_experiment(item: Any) -> Experiment:
-    """Return an experiment with its config unwrapped (see `unwrap_config`)."""
+    """Parse an experiment, and unwrap its config (see `unwrap_config`)."""
     if not is_object(item):
         raise UnexpectedResponse(say("SwanLab's response about an experiment is not an object."))
     cuid = require(item, "cuid", say("an experiment"))
@@ -150,13 +150,16 @@ def read_experiment(item: Any) -> Experiment:
 
 
 def _is_early_sdk(metadata: Any) -> bool:
-    """Return whether an SDK before 0.8 recorded this metadata. Lists contain none, and other SDKs rarely store {}."""
+    """Return whether the metadata was recorded by an SDK before 0.8.
+
+    Lists contain no metadata, so this returns False for them. Early SDKs rarely store {} in a config.
+    """
     about: Any = metadata.get("swanlab") if is_object(metadata) else None
     return is_object(about) and _EARLY_SDK.match(str(about.get("version"))) is not None
 
 
 def read_reference(item: Any, project_id: str) -> dict[str, Any]:
-    """Return the reference for metric queries about an experiment: its ids, creation time, and a clone's root.
+    """Return the reference that metric queries require. It contains ids, the creation time, and a clone's root.
 
     `item` is an Experiment, or SwanLab's JSON for an experiment.
     """
@@ -176,9 +179,9 @@ def read_reference(item: Any, project_id: str) -> dict[str, Any]:
 def write_filter(condition: Filter) -> dict[str, Any] | None:
     """Return a `runs/shows` filter that accepts at least every match of the condition, or `None` if no filter is safe.
 
-    A filter is unsafe if it has alternatives, or if the server may apply it more strictly. That concerns nested keys,
-    `contains` (case), equality of numbers (1, 1.0 and "1"), and `!=` for fields that may be missing. The server uses
-    UTC+8 times and has no strict comparisons.
+    A filter is unsafe if the condition has alternatives, or if the server may apply the filter more strictly than this
+    package. The server may be stricter for nested keys, `contains` (it may compare case), equality of numbers (1, 1.0
+    and "1"), and `!=` on fields that may be missing. The server uses UTC+8 times and has no strict comparisons.
     """
     if condition.either:
         return None
@@ -193,7 +196,7 @@ def write_filter(condition: Filter) -> dict[str, Any] | None:
         moment = read_time(str(value))
         if moment is None:
             return None
-        # rounded outward to whole seconds; the caller drops the surplus
+        # rounded outward to whole seconds; the caller drops the extra matches
         try:
             local = moment.astimezone(_SERVER_ZONE) + timedelta(seconds=0 if _BOUNDS[op] == "GTE" else 1)
         except OverflowError:
@@ -211,9 +214,10 @@ def write_filter(condition: Filter) -> dict[str, Any] | None:
 def write_opposites(condition: Filter) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return `runs/shows` filters for a condition on pin, baseline or updated, and for its opposite.
 
-    Both accept a time equal to the condition's, because SwanLab has no strict comparisons. `pin` and `baseline` are
-    known filter keys ("value":[…]), but the spelling of their booleans is not. This sends JSON's true and false. A
-    server that expects another spelling accepts an experiment both times or never, which the caller detects.
+    Both filters accept a time equal to the time in the condition, because SwanLab has no strict comparisons. `pin` and
+    `baseline` are known filter keys, but the format of their boolean values is not documented. JSON's true and false
+    are sent. If a server expects another format, an experiment matches both filters or neither. The caller detects
+    this.
     """
     if condition.field != "updated":
         yes, no = (
@@ -229,7 +233,7 @@ def write_opposites(condition: Filter) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def write_contradiction() -> list[dict[str, Any]]:
-    """Return `runs/shows` filters that no experiment meets. For these, SwanLab returns only the pinned experiments."""
+    """Return `runs/shows` filters that no experiment can meet, so that SwanLab returns only the pinned experiments."""
     return [_write_item("state", "STABLE", "EQ", [state]) for state in ("FINISHED", "RUNNING")]
 
 
@@ -238,7 +242,10 @@ def _write_item(key: str, kind: str, op: str, values: Sequence[Any]) -> dict[str
 
 
 def read_summary(metrics: Any, keys: Sequence[str] = ()) -> Summary:
-    """Return an experiment's summary of all metrics, or of `keys`. Null means no metrics. Raises UnexpectedResponse."""
+    """Parse an experiment's summary, or only `keys` if they are given. Null means that there are no metrics.
+
+    Raises UnexpectedResponse if the summary is invalid.
+    """
     if metrics is None:
         return {}
     if not is_object(metrics):
@@ -248,7 +255,7 @@ def read_summary(metrics: Any, keys: Sequence[str] = ()) -> Summary:
 
 
 def read_log(answer: Any) -> tuple[list[dict[str, Any]], int]:
-    """Return a shard's unparsed lines, and a line count for the full log or for the shard."""
+    """Return the unparsed lines in a shard, and the line count that the server reports for the log or the shard."""
     items: Any = answer.get("logs") if is_object(answer) else None
     lines = read_list(items, say("log lines"))
     count: Any = answer.get("count")
@@ -266,7 +273,7 @@ def read_log_line(item: dict[str, Any], number: int) -> LogLine:
 
 
 def read_keys(answer: Any) -> tuple[list[str], str]:
-    """Return a page of metric keys and the next page's cursor, which is "" at the end."""
+    """Return the metric keys on a page, and the cursor for the next page. The cursor is "" on the last page."""
     keys: Any = answer.get("keys") if is_object(answer) else None
     if not isinstance(keys, list):
         raise UnexpectedResponse(
@@ -278,12 +285,12 @@ def read_keys(answer: Any) -> tuple[list[str], str]:
 
 
 def read_columns(items: Sequence[dict[str, Any]]) -> dict[str, bool]:
-    """Return the keys that an old server lists, and whether each is a scalar."""
+    """Return the keys that an old server lists, each with whether it is a scalar."""
     return {require(item, "key", say("a metric key")): item.get("type") in _SCALAR_TYPES for item in items}
 
 
 def read_media(answer: Any, key: str) -> MediaPart:
-    """Return a key's steps and the items at one step, with or without captions. Raises UnexpectedResponse."""
+    """Parse the steps at which a key has media, and the items at one step. Raises UnexpectedResponse."""
     steps: Any = answer.get("steps") if is_object(answer) else None
     if not isinstance(steps, list):
         raise UnexpectedResponse(
@@ -307,7 +314,7 @@ def read_media(answer: Any, key: str) -> MediaPart:
 
 
 def read_urls(answer: Any, count: int) -> list[str]:
-    """Return the download URLs, as many as requested. Raises UnexpectedResponse."""
+    """Return `count` download URLs. Raises UnexpectedResponse if the response contains more or fewer."""
     urls: Any = answer.get("urls") if is_object(answer) else None
     found = cast("list[Any]", urls) if isinstance(urls, list) else []
     if len(found) != count or not all(isinstance(one, str) for one in found):
