@@ -1,4 +1,4 @@
-"""Read runs on this machine's disk, as recorded by SwanLab's SDK 0.6.2 and later."""
+"""Read the runs that SwanLab's SDK recorded on this machine's disk."""
 
 from __future__ import annotations
 

@@ -21,17 +21,17 @@ _TICK = 0.5
 
 
 class Stopped(Exception):
-    """Raised when the caller no longer waits for the work."""
+    """Raised when the caller has stopped waiting for the work."""
 
 
 class Overdue(Exception):
-    """Raised when one of several parts exceeds its share of the time."""
+    """Raised when one part of the work exceeds its share of the time."""
 
 
 class Work:
-    """The progress of long work: `done` of `total` bytes or runs (`what`), and whether the caller still waits.
+    """The progress of long work, in which `done` of `total` units are finished. `what` is the unit: bytes or runs.
 
-    If this is one of several parts, it reports to the `whole` and raises Overdue after `seconds`.
+    If this is a part of other work, it also reports to `whole`, and raises Overdue after `seconds`.
     """
 
     def __init__(self, whole: Work | None = None, seconds: float = math.inf) -> None:
@@ -46,7 +46,7 @@ class Work:
         self._is_stopped = True
 
     def advance(self, size: int) -> None:
-        """Count `size` more units as done. Raises Stopped if the caller no longer waits."""
+        """Add `size` finished units. Raises Stopped if the caller has stopped waiting, and Overdue after `seconds`."""
         self.done += size
         if self._whole:
             self._whole.total = max(self._whole.total, self._whole.done + size)
@@ -58,13 +58,13 @@ class Work:
 
 
 async def run_in_thread(do: Callable[..., T], *given: Any) -> T:
-    """Return `do(*given, work=Work())` without blocking the event loop.
+    """Return `do(*given, work=Work())` from a thread, and report its progress.
 
-    After a cancellation, the next `work.advance()` raises Stopped.
+    After a cancellation, the next call of `work.advance()` raises Stopped.
     """
     work = Work()
     context = copy_context()
-    # not asyncio.to_thread, which needs a task
+    # asyncio.to_thread would need a task
     task = asyncio.get_running_loop().run_in_executor(None, lambda: context.run(do, *given, work=work))
     stage = progress.Stage(work.what, 0)
     try:
@@ -84,12 +84,12 @@ async def run_in_thread(do: Callable[..., T], *given: Any) -> T:
 
 
 async def find_and_answer(find: Callable[..., F], answer: Callable[..., T]) -> tuple[F, T]:
-    """Return the results of `find` and then of `answer`, in one thread unless finding took long."""
+    """Call `find`, then `answer` with its result, and return both results. Use one thread unless `find` is slow."""
 
     def find_first(*, work: Work) -> tuple[F, list[T]]:
         found = find(work=work)
         if work.done:
-            # the progress in runs is complete, and progress in bytes needs its own Work
+            # progress in runs is complete, and progress in bytes needs a separate Work
             return found, []
         work.what, work.total = "bytes", 0
         return found, [answer(found, work=work)]
@@ -99,21 +99,21 @@ async def find_and_answer(find: Callable[..., F], answer: Callable[..., T]) -> t
 
 
 class Batch(Generic[Question, T]):
-    """Answer concurrent questions with one call of `answer` in a thread, because switching threads would cost more."""
+    """Answer concurrent requests with a single call of `answer` in a thread, because switching threads is slow."""
 
     def __init__(self, answer: Callable[..., Sequence[T | SwanLabError]]) -> None:
         self._answer = answer
         self._waiting: tuple[list[Question], asyncio.Task[Sequence[T | SwanLabError]]] | None = None
 
     async def ask(self, question: Question) -> T:
-        """Return the answer to this question, or raise its error."""
+        """Return the answer to a request, or raise the exception that `answer` returned for it."""
         if self._waiting is None:
             questions: list[Question] = []
             self._waiting = questions, asyncio.create_task(self._start(questions))
         questions, task = self._waiting
         place = len(questions)
         questions.append(question)
-        # a cancelled caller must not stop the others
+        # cancelling one caller must not cancel the others
         answer = (await asyncio.shield(task))[place]
         if isinstance(answer, SwanLabError):
             raise answer

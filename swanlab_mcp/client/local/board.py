@@ -1,9 +1,10 @@
-"""Read `runs.swanlab`, the database of SDK 0.2 to 0.6.1 in local mode, with the names, states and metrics of its runs.
+"""Read `runs.swanlab`, the SQLite database that SDK 0.2 to 0.6.1 writes in local mode.
 
-A copy in a private temporary folder is opened with `mode=ro&immutable=1`. `immutable` ignores the write-ahead log, so
-the copy includes its committed pages: a killed run exists only there. The user's folder is neither locked nor changed,
-and a link or pipe in place of the file is refused. Limits on size, time, rows and text lengths protect against a
-hostile database.
+The database contains the names and states of the runs, and the names of their metrics. It is copied to a private
+temporary folder and opened there with `mode=ro&immutable=1`, so the user's folder is neither locked nor changed. SQLite
+ignores the write-ahead log of an immutable database. The committed pages in the log are therefore merged into the copy,
+because a killed run exists only in the log. A link or pipe in place of the file is refused. Limits on size, time, rows
+and text length protect against a malicious database.
 """
 
 from __future__ import annotations
@@ -45,14 +46,14 @@ _WAL_MAGIC = (0x377F0682, 0x377F0683)
 
 
 class Tag(NamedTuple):
-    """A metric's key, and its type as named in the database."""
+    """The key of a metric, and its type as stored in the database."""
 
     key: str
     type: str
 
 
 class BoardEntry(NamedTuple):
-    """The database's record of a run. `tags` are keyed by the name of their folder below logs/."""
+    """A run in the database. `tags` maps the name of each folder in logs/ to its metric."""
 
     project: str
     name: str
@@ -64,7 +65,7 @@ class BoardEntry(NamedTuple):
 
 
 class Board:
-    """The database in `folder`. `problem` says why it cannot be read, and is "" if it is readable or missing."""
+    """The database in `folder`. `problem` is the reason why it cannot be read, or "" if it is readable or missing."""
 
     def __init__(self, folder: Path, root: Path) -> None:
         self._files = RunFiles(folder, root)
@@ -77,7 +78,7 @@ class Board:
         return self._stamp is not None and self._stamp == self._look()
 
     def read(self) -> dict[str, BoardEntry]:
-        """Return the runs by folder name."""
+        """Return the runs in the database by folder name."""
         with self._lock:
             stamp = self._look()
             if stamp != self._stamp:
@@ -103,7 +104,7 @@ class Board:
             with _open_copy(content, log) as connection:
                 self._entries = _read_entries(connection)
         except _NotCopied as error:
-            # the next call tries again
+            # retry in the next call
             self._stamp = None
             self.problem = say(
                 "its database {name} cannot be copied to a temporary folder ({why}); set TMPDIR to a folder with free "
@@ -130,7 +131,7 @@ class _NotCopied(Exception):
 
 @contextmanager
 def _open_copy(content: bytes, log: bytes) -> Generator[sqlite3.Connection, None, None]:
-    """Open a private copy of the database with the committed pages of its write-ahead log."""
+    """Open a private copy of the database that includes the committed pages of its write-ahead log."""
     with ExitStack() as stack:
         try:
             folder = stack.enter_context(TemporaryDirectory(prefix="swanlab-mcp-", ignore_cleanup_errors=True))
@@ -158,7 +159,7 @@ def _write_joined(path: Path, content: bytes, log: bytes) -> None:
 
 
 def _read_committed(log: bytes, page_size: int, salts: list[int]) -> dict[int, int]:
-    """Return the offset of the newest committed content of each page in the log."""
+    """Return the offset in the log of the latest committed version of each page, by page number."""
     committed: dict[int, int] = {}
     pending: dict[int, int] = {}
     for start in range(_WAL_HEADER.size, len(log) - _WAL_FRAME.size - page_size + 1, _WAL_FRAME.size + page_size):
@@ -195,12 +196,12 @@ def _read_entries(connection: sqlite3.Connection) -> dict[str, BoardEntry]:
 
 
 def _restrict(connection: sqlite3.Connection) -> None:
-    """Limit the cost of reading, and allow reading only the three tables."""
+    """Limit the size of values and the CPU time of queries, and allow reading only the three known tables."""
     connection.execute("PRAGMA trusted_schema=OFF")
     set_limit: Any = getattr(connection, "setlimit", None)  # since Python 3.11
     if set_limit is not None:
         set_limit(_LIMIT_LENGTH, _LONGEST_VALUE)
-    # processor time, so that a busy machine does not make a normal database unreadable
+    # limit the CPU time instead of the elapsed time, so that a normal database is readable on a busy machine
     deadline = time.thread_time() + _SECONDS
     connection.set_progress_handler(lambda: time.thread_time() > deadline, _STEPS_PER_CHECK)
 
@@ -215,7 +216,7 @@ def _restrict(connection: sqlite3.Connection) -> None:
 
 
 def _select(connection: sqlite3.Connection, table: str) -> Iterator[dict[str, Any]]:
-    """Yield a table's rows with the known columns, some of which are missing from old versions."""
+    """Yield the rows of a table with those known columns that exist. Old SDK versions lack some of the columns."""
     there = {column[0] for column in connection.execute(f"SELECT * FROM {table} LIMIT 0").description}  # noqa: S608 our own names
     columns = [column for column in _COLUMNS[table] if column in there]
     cut = ", ".join(column if column in _NUMBERS else f"substr({column}, 1, {_LONGEST_TEXT})" for column in columns)

@@ -1,4 +1,7 @@
-"""A run of SDK 0.2 to 0.6.1 in local mode: metrics as JSON lines in logs/, printed lines in console/, and media/."""
+"""Read a run that SDK 0.2 to 0.6.1 recorded in local mode.
+
+Metrics are stored as JSON lines in logs/, printed lines in console/, and media files in media/.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +42,7 @@ _MOMENT = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)?")
 
 
 class _Read(NamedTuple):
-    """The name and files of a metric as they were last read, with the numbers of readable and unreadable records."""
+    """A metric and its files when they were last read, with the number of readable and unreadable records."""
 
     tag: Tag
     files: tuple[Entry, ...]
@@ -49,7 +52,7 @@ class _Read(NamedTuple):
 
 
 class BoardRun(RunBase):
-    """A run folder whose name, state and metric names are in the database of its parent folder."""
+    """A run folder. The database in its parent folder contains the run's name, its state and its metric names."""
 
     is_numbered = False
 
@@ -62,7 +65,7 @@ class BoardRun(RunBase):
         self._console: tuple[Entry, ...] = ()
         self._wanted: Collection[str] = ()
         self._latest = 0
-        # why a file in a folder below logs/, or in console/ (key ""), could not be read
+        # the reason why a file could not be read, by folder in logs/; the key "" stands for console/
         self._faults: dict[str, str] = {}
         self.remark = ""
 
@@ -80,14 +83,14 @@ class BoardRun(RunBase):
 
     @property
     def is_empty(self) -> bool:
-        # an unreadable database hides the start, but not the records in logs/ and console/
+        # if the database is unreadable, the start is unknown, but logs/ and console/ can still be read
         return not (self._entry or self.size)
 
     def is_current(self) -> bool:
         return self._is_known and self.finish is not None and not self.problem and self._board.is_current()
 
     def identify(self, size: int | None = None) -> tuple[Any, ...] | None:  # noqa: ARG002 copies share the start
-        """Return values that only a copy of the folder would have, or `None` if the database does not list it."""
+        """Return values that only a copy of the folder would share, or `None` if the database does not list the run."""
         entry = self._entry
         return (self.folder.name, entry.project, entry.name, entry.created) if entry else None
 
@@ -114,14 +117,14 @@ class BoardRun(RunBase):
                 run_id=self.label,
                 started_at=read_iso(entry.created),
             )
-            # since 0.5, a crashed run has the status of a finished run
+            # SDK 0.5 and later store the same status for a crashed run as for a finished run
             state = "CRASHED" if error or entry.status == -1 else "FINISHED" if entry.status == 1 else ""
             self.finish = Finish(state, error, read_iso(entry.finished)) if state else None
         if self.finish is None:
             self._latest = self._read_latest(files)
 
     def _describe(self) -> str:
-        """Return the first problem with the database or a file, or ""."""
+        """Return the first problem with the database or a file, or "" if there is none."""
         if self._board.problem or self._entry:
             return self._board.problem or next(iter(self._faults.values()), "")
         return say("its database {name} does not list it, so its name is missing", name=BOARD)
@@ -138,7 +141,7 @@ class BoardRun(RunBase):
         return max((one.last_time for one in self._read_tags.values()), default=self._latest)
 
     def _read_latest(self, folders: Collection[tuple[str, tuple[Entry, ...]]]) -> int:
-        """Return the time of the last record in the newest file, because a copy of an old folder has new file times."""
+        """Return the time of the last record in the newest file. File times are no use, because a copy has new ones."""
         newest = max(
             ((one.changed, len(one.name), one.name, folder) for folder, files in folders if folder for one in files),
             default=None,
@@ -155,7 +158,7 @@ class BoardRun(RunBase):
         self._wanted = ()
 
     def _list_files(self, part: str) -> list[tuple[str, tuple[Entry, ...]]]:
-        """Return the metric folders below logs/ with their files, or the files in console/ as one folder."""
+        """Return the metric folders in logs/, each with its files, or console/ as a single folder named ""."""
         entries = self.files.list(part)
         if part == "console":
             return [
@@ -204,7 +207,10 @@ class BoardRun(RunBase):
         self.remark = self._describe()
 
     def _name_tags(self, folders: Collection[str]) -> dict[str, Tag]:
-        """Return each folder's metric. Without the database, name it by its folder: the key (SDK 0.2) or a number."""
+        """Return the metric in each folder. A metric that is not in the database is named after its folder.
+
+        SDK 0.2 names the folder after the key, and later versions use a number.
+        """
         known = self._entry.tags if self._entry else {}
         return {folder: known.get(folder) or Tag(unquote(folder), "") for folder in folders}
 
@@ -240,7 +246,7 @@ class BoardRun(RunBase):
             media[step] = _list_items(data, more, folder, stored, is_file=tag.type in _FILES)
         self.series.pop(key, None)
         self.media.pop(key, None)
-        # a metric has a single type, so records of another type do not come from the SDK
+        # a metric has a single type, so records of another type were not written by the SDK
         if len(media) > len(series):
             self.media[key] = media
             unreadable += len(series)
@@ -284,14 +290,14 @@ class BoardRun(RunBase):
                     yield _parse(line)
 
     def _read_slice(self, folder: str, name: str) -> list[Any]:
-        """Return the records in an SDK 0.2 file, which contains a single JSON object."""
+        """Return the records in a file from SDK 0.2, which contains a single JSON object."""
         content, _ = self.files.read("logs", folder, name, limit=_LARGEST_JSON)
         whole = _parse(content)
         data: Any = whole.get("data") if is_object(whole) else whole
         return cast("list[Any]", data) if isinstance(data, list) else [None]
 
     def _read_console(self, work: Work, files: Collection[Entry] | None = None) -> Iterator[str]:
-        """Yield the printed lines in order, then the error."""
+        """Yield the printed lines in order, followed by the lines of the error log."""
         for entry in sorted(self._console if files is None else files, key=lambda one: (one.name == _ERROR_LOG, one)):
             yield from self._read_printed(entry.name, work)
 
@@ -343,7 +349,7 @@ def _parse(content: bytes | None) -> Any:
 
 
 def _read_record(record: Any) -> tuple[int, Any, int, list[Any]] | None:
-    """Return a record's step, data, time and captions, or `None` if it is invalid."""
+    """Return the step, data, time and captions of a record, or `None` if the record is invalid."""
     if not is_object(record) or record.get("data") is None:
         return None
     try:
@@ -362,7 +368,7 @@ def _list(value: Any) -> list[Any]:
 def _list_items(
     data: Any, more: list[Any], folder: str, stored: Collection[str], *, is_file: bool
 ) -> tuple[MediaEntry, ...]:
-    """Return the items at a step. With `is_file`, their names are file names, and the files may be missing."""
+    """Return the items at a step. If `is_file` is true, items are file names even if the files are missing."""
     entries: list[MediaEntry] = []
     for place, item in enumerate(_list(data)):
         about = more[place] if place < len(more) else None

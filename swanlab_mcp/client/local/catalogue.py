@@ -1,4 +1,4 @@
-"""Find and outline the runs on this machine, group them into experiments, and limit the memory they use."""
+"""Find the runs on this machine, group them into experiments, and limit the memory that they use."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ _MOST_HYPHENS = 12
 
 
 class Catalogue:
-    """All runs in the log folders. Every method reads files, so call it in a thread."""
+    """All runs in the log folders. Its methods read files, so they must be called in a thread."""
 
     def __init__(self, log_dirs: Sequence[Path], link_targets: Sequence[Path] = ()) -> None:
         self._link_targets = tuple(link_targets)
         self._finder = RunFinder(log_dirs)
         self._runs: dict[Path, RunBase] = {}
         self._boards: dict[Path, Board] = {}
-        # the runs found by the last search, by the ids in their names
+        # the result of the last search, and its runs by the ids in their names
         self._named: tuple[Discovery | None, dict[str, list[Path]]] = (None, {})
         self._lock = threading.Lock()
 
@@ -57,7 +57,7 @@ class Catalogue:
             self._runs.clear()
 
     def list_projects(self, *, work: Work) -> tuple[dict[str, list[LocalExperiment]], list[str]]:
-        """Return the experiments in each project, and notes about omitted runs."""
+        """Return the experiments by project, and notes about runs that were skipped."""
         opened = self._open_runs("", work)
         ordered = {
             project: [LocalExperiment(group) for group in groups] for project, groups in _group_all(opened.runs).items()
@@ -65,9 +65,10 @@ class Catalogue:
         return ordered, opened.note()
 
     def find_experiment(self, project: str, exp_cuid: str, *, work: Work) -> LocalExperiment:
-        """Return the experiment with this id, recorded id or folder name.
+        """Return the experiment whose id, recorded id or folder name is `exp_cuid`.
 
-        Raises NotFound, InvalidArgument if there are several, and NotAvailableOffline if its files cannot be read.
+        Raises NotFound if there is none, InvalidArgument if there are several, and NotAvailableOffline if the files
+        cannot be read.
         """
         opened = self._open_runs(exp_cuid, work)
         groups = _group(_sort_by_project(opened.runs).get(project, {}))
@@ -93,7 +94,7 @@ class Catalogue:
         )
 
     def find_experiments(self, refs: Sequence[ExperimentRef], *, work: Work) -> list[LocalExperiment]:
-        """Return several experiments as `find_experiment` does, but check the folders only once."""
+        """Return several experiments, as `find_experiment` does, but search the folders only once."""
         projects = {ref.project for ref in refs}
         opened = self._open_runs("", work)
         known = {
@@ -109,7 +110,7 @@ class Catalogue:
         ]
 
     def find_recorded(self, run_ids: Collection[str]) -> dict[str, list[LocalExperiment]]:
-        """Return the experiments with each recorded id, opening only folders whose names contain one of the ids."""
+        """Return the experiments by recorded id, opening only folders whose names contain one of the ids."""
         wanted = set(run_ids)
         with self._lock:
             found = self._finder.find()
@@ -130,7 +131,7 @@ class Catalogue:
     def answer_each(
         self, experiments: Sequence[LocalExperiment], question: Callable[[LocalExperiment, Work], T], *, work: Work
     ) -> list[T]:
-        """Answer for each experiment in order, and release points between the answers."""
+        """Call `question` for each experiment, and return the results in order. Limit memory between the calls."""
         answers: list[T] = []
         used: list[RunBase] = []
         for experiment in experiments:
@@ -143,7 +144,7 @@ class Catalogue:
         return answers
 
     def bound_memory(self, used: Sequence[RunBase]) -> None:
-        """Release the points of the least recently used runs."""
+        """Release points, starting with the least recently used runs, until the rest fits into memory."""
         with self._lock:
             for run in used:
                 if run.file in self._runs:
@@ -156,7 +157,7 @@ class Catalogue:
             kept -= run.release()
 
     def holds_much(self, used: Sequence[RunBase]) -> bool:
-        """Return whether these runs use more than half of the memory for points."""
+        """Return whether these runs use more than half of the memory that points may use."""
         return sum(run.kept for run in used) > _KEPT_POINTS // 2
 
     def _create(self, path: Path, about: Found) -> RunBase:
@@ -173,19 +174,19 @@ class Catalogue:
         return BoardRun(path, about.root, board)
 
     def _open_runs(self, exp_cuid: str, work: Work) -> _Opened:
-        """Find and outline the runs, or only the known runs that `exp_cuid` may refer to."""
+        """Find all runs and outline them. If `exp_cuid` is given, skip known runs that it cannot refer to."""
         work.what = "runs"
         with self._lock:
             found = self._finder.find()
             if self._runs.keys() != found.runs.keys():
-                # in order of use, because points that were not used recently are released first
+                # keep the order of use, because points that were not used recently are released first
                 kept = {file: run for file, run in self._runs.items() if file in found.runs}
                 self._runs = kept | {
                     path: self._create(path, about) for path, about in found.runs.items() if path not in kept
                 }
             runs = [self._runs[path] for path in found.runs]
         if exp_cuid:
-            # folders with the same recorded id may belong to the experiment
+            # other folders with the same recorded id may belong to the experiment
             recorded = {run.run_id for run in runs if is_named(run, exp_cuid)}
             meant = [run for run in runs if not run.is_known or run.run_id in recorded]
         else:
@@ -196,7 +197,7 @@ class Catalogue:
             for run in stale:
                 run.outline()
             return _Opened(drop_copies(runs), found.notes)
-        # these threads need the call's language for their messages
+        # the threads must use the call's language for their messages
         with ThreadPoolExecutor(_READERS, initializer=language.set, initargs=(language.get(),)) as pool:
             try:
                 for _ in pool.map(_outline, stale):
@@ -207,7 +208,7 @@ class Catalogue:
 
 
 class _Opened(NamedTuple):
-    """All runs, including those with a problem, and notes about their folders."""
+    """All runs, including unreadable runs, and notes about their folders."""
 
     runs: list[RunBase]
     notes: list[str]
@@ -247,7 +248,7 @@ def _index_names(found: Discovery) -> dict[str, list[Path]]:
 
 
 def _list_ids(path: Path) -> Iterator[str]:
-    """Yield the ids that the names of a record file and its folder may contain, separated by hyphens."""
+    """Yield every id that the name of a record file or its folder may contain. Hyphens separate the parts of a name."""
     for name in (path.stem, path.name, path.parent.name):
         parts = name.split("-", _MOST_HYPHENS)
         for start in range(1, len(parts)):
@@ -260,7 +261,7 @@ def _outline(run: RunBase) -> None:
 
 
 def _group_all(runs: Sequence[RunBase]) -> dict[str, list[Group]]:
-    """Return the experiments of each project."""
+    """Return the experiments by project."""
     return {project: _group(same) for project, same in _sort_by_project(runs).items()}
 
 
@@ -271,7 +272,8 @@ def _group(same: Mapping[str, Sequence[RunBase]]) -> list[Group]:
 def _sort_by_project(runs: Sequence[RunBase]) -> dict[str, dict[str, list[RunBase]]]:
     """Return the readable runs by project and recorded id.
 
-    A folder without records, such as that of a rank killed at once, belongs to the run that its file is named after.
+    A folder may contain no record, for example because its rank was killed immediately. Such a folder is assigned to
+    the project of the run whose id is in the file name.
     """
     found: dict[str, dict[str, list[RunBase]]] = {}
     empty: list[RunBase] = []
@@ -288,7 +290,10 @@ def _sort_by_project(runs: Sequence[RunBase]) -> dict[str, dict[str, list[RunBas
 
 
 def _find_by_rank(groups: Sequence[Group], name: str) -> list[Group]:
-    """Return the only experiment that has a rank with this name; its own name is that of its latest rank."""
+    """Return the experiment that has a rank with this name, if it is the only one. Otherwise, return an empty list.
+
+    This is needed because an experiment is listed under the name of its latest rank.
+    """
     named = [group for group in groups if any(run.start.name == name for run in group.runs)]
     return [group for group in named if len(named) == 1 and any(run.is_rank for run in group.runs)]
 

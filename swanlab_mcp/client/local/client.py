@@ -49,7 +49,7 @@ _Stamps = tuple[Hashable, ...]
 
 
 class _Kept(NamedTuple):
-    """An answer derived from files with these stamps. `size` is in bytes."""
+    """A cached result, valid while the files have these stamps. `size` is in bytes."""
 
     stamps: _Stamps
     answer: ApiResponse[Any]
@@ -57,9 +57,9 @@ class _Kept(NamedTuple):
 
 
 class OfflineClient:
-    """Read-only access to the runs in `log_dirs`, as the workspace `local`. All files are read outside the event loop.
+    """Read-only access to the runs in `log_dirs`, as the workspace `local`. Files are never read in the event loop.
 
-    Links among the saved files may also point into `link_targets`.
+    Links among the saved files may point into `link_targets` as well.
     """
 
     def __init__(self, log_dirs: Sequence[Path], link_targets: Sequence[Path] = ()) -> None:
@@ -134,7 +134,7 @@ class OfflineClient:
         filters: Sequence[Filter],  # noqa: ARG002 the caller applies them
         keys: Sequence[str] = (),
         further: FurtherKeys | None = None,
-        known: Sequence[Experiment] = (),  # noqa: ARG002 the cloud saves requests by it
+        known: Sequence[Experiment] = (),  # noqa: ARG002 only saves requests to the cloud
     ) -> ApiResponse[Narrowed]:
         def narrow(found: _Found, *, work: Work) -> tuple[Narrowed, list[str]]:
             chosen, notes = keys, found.notes
@@ -219,11 +219,11 @@ class OfflineClient:
         return await self._ask(ref, lambda one, work: one.read_media(items, limit, work))
 
     async def find_failed_rank(self, ref: ExperimentRef) -> FailedRank | None:
-        """Return the rank that determined an experiment's state, if several ranks recorded it and one failed."""
+        """Return the failed rank that determines an experiment's state, or `None` if no rank of several failed."""
         return (await self._ask(ref, lambda one, work: (one.describe_failed_rank(work), []))).data
 
     async def find_copies(self, run_ids: Collection[str], *, with_steps: bool) -> dict[str, list[LocalCopy]]:
-        """Return facts about the folders with each recorded id. Several experiments may share an id."""
+        """Return the facts about local experiments by recorded id. Several experiments may share an id."""
 
         def describe(*, work: Work) -> dict[str, list[LocalCopy]]:
             return {
@@ -247,7 +247,7 @@ class OfflineClient:
         question: Callable[[], Coroutine[Any, Any, ApiResponse[T]]],
         weigh: Callable[[T], int],
     ) -> ApiResponse[T]:
-        # before the question, so that the answer is dropped if a file changes in the meantime
+        # read the stamps first, so that the result is dropped if a file changes in the meantime
         stamps = await self._stamps.ask(ref)
         kept = self._kept.get((ref, name))
         if kept and kept.stamps == stamps:
@@ -316,14 +316,14 @@ class OfflineClient:
         if not refs:
             return []
 
-        # one thread for all questions, because switching threads costs more than most answers
+        # use one thread for all experiments, because switching threads costs more than most calls
         def answer(experiments: list[LocalExperiment], *, work: Work) -> list[T]:
             return self._catalogue.answer_each(experiments, question, work=work)
 
         return (await find_and_answer(partial(self._catalogue.find_experiments, refs), answer))[1]
 
     def _read_stamps(self, refs: Sequence[ExperimentRef], *, work: Work) -> list[_Stamps | SwanLabError]:
-        """Return the stamps of each experiment's files, or why the experiment cannot be found."""
+        """Return the stamps of each experiment's files, or the exception if the experiment cannot be found."""
 
         def read(ref: ExperimentRef) -> _Stamps | SwanLabError:
             try:
@@ -349,7 +349,7 @@ class OfflineClient:
 
 
 class _Found(NamedTuple):
-    """The experiments in a project, and notes about omitted runs."""
+    """The experiments in a project, and notes about runs that were skipped."""
 
     experiments: list[LocalExperiment]
     notes: list[str]
@@ -388,13 +388,13 @@ async def _note_some(
     states: Mapping[str, Sequence[str]],
     cuids: Collection[str],
 ) -> list[str]:
-    """Return the notes on the experiments with these ids."""
+    """Return the notes about the experiments with these ids."""
     wanted = set(cuids)
     chosen = [one for one in ordered if one.cuid in wanted]
 
     def note(*, work: Work | None = None) -> list[str]:  # noqa: ARG001 run_in_thread passes it
         return [*note_each(chosen, about, states), *note_shared_ids([one.group for one in chosen])]
 
-    # the evidence on runs without a recorded end is in files
+    # evidence about runs without a recorded end must be read from files
     is_read = all(one.cuid in states for one in chosen if one.is_open)
     return note() if is_read else await run_in_thread(note)

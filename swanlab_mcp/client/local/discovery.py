@@ -1,4 +1,4 @@
-"""Find runs in log folders, and folders that look like runs but are unreadable."""
+"""Find runs in log folders, and report folders that look like runs but cannot be read."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ _RUN_FOLDER = re.compile(r"run-\d{8}_\d{6}-.")
 
 
 class Found(NamedTuple):
-    """A run's log folder, and whether its path is a folder recorded by an SDK before 0.6.2."""
+    """The log folder `root` that contains a run. `is_board` is true for a run folder from an SDK before 0.6.2."""
 
     root: Path
     is_board: bool = False
 
 
 class Discovery(NamedTuple):
-    """The runs by the path of their record file or folder, and notes about skipped folders."""
+    """The runs by the path of their record file or run folder, and notes about skipped folders."""
 
     runs: dict[Path, Found]
     notes: list[str]
 
 
 class RunFinder:
-    """Find run files by their names in log folders and up to three levels below, without following links.
+    """Finds run files by name, in log folders and up to three levels below, without following links.
 
-    The folders are searched again only after a change in a folder that could contain more runs.
+    The folders are searched again only if a folder that could contain more runs has changed.
     """
 
     def __init__(self, log_dirs: Sequence[Path]) -> None:
@@ -63,7 +63,7 @@ class RunFinder:
                 notes.append(
                     say("The log folder {name!r} does not exist or is not a folder.", name=shorten(folder.name))
                 )
-        # a folder that has just changed may change again within the resolution of its timestamp
+        # if a folder has just changed, its timestamp may not reveal the next change
         is_settled = all(stamp is None or stamp[0] < began - _SETTLED for stamp in seen.values())
         self._seen = seen if is_settled else {}
         self._found = Discovery(runs, notes)
@@ -71,7 +71,7 @@ class RunFinder:
 
 
 def _stamp_of(folder: Path) -> _STAMP:
-    """Return when a folder's entries and permissions last changed (in ns), or `None` if it is not accessible."""
+    """Return the times (in ns) at which a folder's entries and its permissions last changed, or `None` on an error."""
     try:
         about = folder.stat()
     except OSError:
@@ -118,7 +118,7 @@ class _Search:
             return
         self._seen[folder] = stamp
         if _RUN_FOLDER.match(folder.name):
-            # run folders of SDK 0.6.2 and later also have these folders, but they are empty
+            # SDK 0.6.2 and later create these folders as well, but leave them empty
             if any(_has_entries(folder / name) for name in ("logs", "console") if name in folders):
                 self._found += 1
                 yield folder, True
@@ -130,7 +130,7 @@ class _Search:
                     yield from self.find(folder / name, depth - 1)
 
     def note(self, folder: Path) -> list[str]:
-        """Return notes about the folder."""
+        """Return notes about parts of a log folder that were skipped."""
         notes = list(self._unreadable)
         if self._without_record:
             notes.append(

@@ -1,4 +1,4 @@
-"""An experiment on disk. Its run folders (several if it was resumed or shared) are read as one."""
+"""Read an experiment from its run folders. A resumed or multi-rank experiment has several folders."""
 
 from __future__ import annotations
 
@@ -43,17 +43,17 @@ __all__ = ["LocalExperiment"]
 _NAMED = 5
 # most severe first
 _SEVERITY = {"CRASHED": 0, "ABORTED": 1, "UNKNOWN": 2, "RUNNING": 3, "FINISHED": 4}
-# describing an experiment reads at most this much
+# describing an experiment reads at most this many bytes
 _QUICK = 32 << 20
 _FRESH = 600
 
 
 class LocalExperiment:
-    """An experiment that consists of run folders, in the order in which they were started.
+    """An experiment that consists of one or more run folders, in the order in which they were started.
 
-    The latest start determines its metadata. If a start has several folders (ranks), the worst end counts. `broken`
-    folders were unreadable from the beginning. Every method reads files, so call it in a thread. Methods that take
-    `work` raise Stopped, and NotAvailableOffline if no folder can be read.
+    The latest start determines the metadata. If a start has several folders, one per rank, the worst end among them
+    determines the state. `broken` lists further folders that were never readable. Methods read files, so call them in
+    a thread. Methods with `work` raise Stopped, and NotAvailableOffline if no folder can be read.
     """
 
     def __init__(self, group: Group, broken: Sequence[RunBase] = ()) -> None:
@@ -63,17 +63,17 @@ class LocalExperiment:
         self.cuid = group.cuid
         self.started_at = self.runs[0].started_at
         *self._earlier, self._ranks = split_sessions(self.runs)
-        # the latest name, in the form that notes show
+        # the latest name, and the name as notes show it
         self._shown: tuple[str | None, str] = (None, "")
 
     @property
     def _latest(self) -> RunBase:
-        """Return the latest folder that contains the record of a start."""
+        """Return the latest folder that contains a start record."""
         return next((run for run in reversed(self.runs) if not run.is_empty), self.runs[-1])
 
     @property
     def _deciding(self) -> RunBase:
-        """Return the folder whose end counts: the first of the latest start's ranks that had the worst end."""
+        """Return the folder that determines the state: in the latest start, the first rank with the worst end."""
         if len(self._ranks) == 1:
             return self._ranks[0]
         return min(self._ranks, key=lambda run: (_SEVERITY[run.ending.state], run.ending.finished_at))
@@ -99,7 +99,7 @@ class LocalExperiment:
         return any(run.state == "UNKNOWN" for run in self._ranks)
 
     def describe(self, work: Work, *, is_whole: bool = False) -> tuple[Experiment, list[str]]:
-        """Return the experiment and its notes. With `is_whole`, include its full profile and its error."""
+        """Return the experiment and notes. If `is_whole` is true, include its full profile and its error."""
         experiment, notes = self._describe(work, is_whole=is_whole)
         if is_whole:
             notes = [*self.note_state(), *notes, *note_damage(self._name, self.runs)]
@@ -145,7 +145,7 @@ class LocalExperiment:
         return experiment, notes
 
     def describe_copy(self, work: Work, *, with_step: bool) -> LocalCopy:
-        """Return the facts that are cheap to read, and on request the last step, if that is cheap too."""
+        """Return the facts that are cheap to read. If `with_step` is true, include the last step if it is cheap too."""
         latest = self._latest
         last_step: int | None = None
         if with_step and sum(run.unread for run in self.runs) <= _QUICK:
@@ -169,7 +169,7 @@ class LocalExperiment:
         )
 
     def describe_failed_rank(self, work: Work) -> FailedRank | None:
-        """Return the rank that failed first, or `None` if no rank failed or there is only one process."""
+        """Return the failed rank that determines the state. Return `None` if none failed or there is a single rank."""
         rank = self._deciding
         if len(self._ranks) < 2 or rank.ending.state not in ("CRASHED", "ABORTED"):
             return None
@@ -177,7 +177,7 @@ class LocalExperiment:
         return FailedRank(rank.folder.name, {key: one.last for key, one in tallies.items() if one.last})
 
     def _note_folders(self) -> list[str]:
-        """Return notes about the experiment's folders, and why other folders with the same recorded id are excluded."""
+        """Return notes about the folders, and the reason why other folders with the same recorded id are excluded."""
         if len(self._ranks) < len(self.runs) and len(self._ranks) > 1:
             return [
                 say(
@@ -202,7 +202,10 @@ class LocalExperiment:
     def summarise(
         self, keys: Collection[str] | None, work: Work, *, is_listed: bool = False
     ) -> tuple[Summary, list[str]]:
-        """Return the summary of the keys (`None`: all) and notes. A list has its own note about runs without an end."""
+        """Return the summary of `keys`, or of all keys if it is `None`, and notes.
+
+        If `is_listed` is true, notes about a missing end are omitted, because a list has a single note about them.
+        """
         merged: dict[str, Tally] = {}
         overlapping: list[str] = []
         self._refresh(work)
@@ -224,7 +227,7 @@ class LocalExperiment:
         return points, [*self.note(), *about]
 
     def read_series(self, keys: Collection[str], work: Work) -> tuple[dict[str, Points], list[str]]:
-        """Return the points of the keys, and a note if several folders contain the same steps."""
+        """Return the points of each key, and a note if several folders contain the same steps."""
         if len(self.runs) > 1:
             series, about = self._merge(keys, work)
             return {key: series[key].to_points() for key in keys if key in series}, about
@@ -234,7 +237,7 @@ class LocalExperiment:
         return points, []
 
     def _merge(self, keys: Collection[str], work: Work) -> tuple[dict[str, Series], list[str]]:
-        """Merge the series of all folders, and return a note if several folders contain the same steps."""
+        """Merge the series from all folders. The second result is a note if several folders contain the same steps."""
         merged: dict[str, Series] = {}
         recorded = 0
         self._refresh(work, keys)
@@ -264,7 +267,7 @@ class LocalExperiment:
     def read_logs(self, start: int | None, count: int, work: Work) -> tuple[LogPart, list[str]]:
         self._refresh(work)
         deciding = self._deciding
-        # the failed rank comes last, because readers check the last lines first
+        # the failed rank comes last, because users check the last lines first
         ordered = sorted(self.runs, key=lambda run: run is deciding) if len(self._ranks) > 1 else self.runs
         totals = [run.count_lines() for run in ordered]
         total = sum(totals)
@@ -302,7 +305,7 @@ class LocalExperiment:
 
     def list_media(self, key: str, step: int | None, work: Work) -> tuple[MediaPart, list[str]]:
         self._refresh(work)
-        # if several folders contain the same step, the later folder counts, as for points
+        # if several folders contain the same step, the later folder takes precedence, as for points
         holders = {at: (run, entries) for run in self.runs for at, entries in run.list_media(key).items()}
         steps = sorted(holders)
         chosen = step if step is not None else steps[-1] if steps else None
@@ -316,7 +319,7 @@ class LocalExperiment:
         return MediaPart(steps, chosen, items), self.note()
 
     def read_media(self, items: Sequence[MediaItem], limit: int, work: Work) -> tuple[list[MediaFile], list[str]]:
-        """Return the files. A missing or refused file has no content and no size, and a note mentions it.
+        """Return the files and notes. A missing or refused file has no content and no size, and a note mentions it.
 
         Raises NotAvailableOffline if no file can be read.
         """
@@ -329,7 +332,7 @@ class LocalExperiment:
         return files, [*note_problems(self._name, [*self.runs, *self._broken]), *problems]
 
     def _read_item(self, item: MediaItem, limit: int, work: Work) -> MediaFile | str:
-        """Return an item's file, or why it cannot be read. Opens only recorded items, never the given path itself."""
+        """Return the file of an item, or an error message. Only recorded items are opened, never `item.path` itself."""
         key, step = quote(item.key), item.step
         for run in self.runs:
             for place, entry in enumerate(run.list_media(item.key).get(item.step, ())):
@@ -378,15 +381,15 @@ class LocalExperiment:
             )
 
     def note(self) -> list[str]:
-        """Return the notes that apply to every figure about the experiment."""
+        """Return the notes that apply to all data from the experiment."""
         return [*self.note_state(), *self.note_defects()]
 
     def note_defects(self) -> list[str]:
-        """Return notes about missing and repaired data."""
+        """Return notes about lost or repaired data, and about unreadable folders."""
         return [*note_damage(self._name, self.runs), *note_problems(self._name, [*self.runs, *self._broken])]
 
     def note_state(self) -> list[str]:
-        """Return notes about ranks that failed or have no recorded end, and about a run without a recorded end."""
+        """Return notes about ranks that failed, and about ranks or runs without a recorded end."""
         deciding = self._deciding
         is_open = deciding.state == "UNKNOWN"
         return [*note_ranks(self._name, self._ranks), *(note_open(self._name, deciding) if is_open else ())]

@@ -1,4 +1,4 @@
-"""Read the start and end of a record file, which show whether two folders belong to the same training run."""
+"""Read the start and end of a record file, to find out whether two folders belong to the same training run."""
 
 from __future__ import annotations
 
@@ -26,23 +26,24 @@ _PART = 1 << 18
 _SYSTEM = "__swanlab__."
 _UNREADABLE = (ValueError, KeyError, TypeError, OverflowError, RecursionError)
 _WIDEST = range(-(1 << 63), 1 << 63)
-# printed by `init` in SDK 0.6 and 0.7 if the cloud accepted the run
+# the line that `init` prints in SDK 0.6 and 0.7 if the cloud accepts the run
 _ADDRESS = re.compile(r"swanlab:\s+(?:[^\w\s]+\s+)?View run at\s*(\S*)\s*")
-# printed instead in offline and local mode
+# the line that it prints in offline and local mode
 _OFFLINE = re.compile(r"swanlab:\s+(?:[^\w\s]+\s+)?(?:Backing up run|Run `swanlab (?:sync|watch))")
 
 
 class Opening(NamedTuple):
-    """A metric's first step, and its number of points at the start of the file."""
+    """The first step of a metric, and its number of points in the part that was read from the start of the file."""
 
     step: int
     points: int
 
 
 class Extremes(NamedTuple):
-    """The metrics at the start of a file (except system metrics), and the last step of each metric at its end.
+    """The metrics found at the start and at the end of a record file, without system metrics.
 
-    `address` is the URL of the run's page in the cloud (SDK 0.6 and 0.7), or "" if the SDK printed none.
+    `first` describes each metric at the start of the file. `last` contains the last step of each metric at its end.
+    `address` is the URL that SDK 0.6 and 0.7 print for the run's page in the cloud, or "" if there is none.
     """
 
     first: dict[str, Opening]
@@ -51,7 +52,7 @@ class Extremes(NamedTuple):
 
 
 def read_extremes(file: BinaryIO, size: int, *, is_legacy: bool) -> Extremes:
-    """Return the facts from the start and the end of a file of `size` bytes. Raises OSError."""
+    """Read the start and the end of a file of `size` bytes. Raises OSError."""
     check = is_json if is_legacy else is_protobuf
     payloads = FragmentReader(check).feed(file.read(_PART), at_end=True)
     opening = _read_series(payloads, is_legacy=is_legacy)
@@ -87,7 +88,7 @@ def _read_series(payloads: Sequence[bytes], *, is_legacy: bool) -> dict[str, Ser
 
 
 def _find_address(payloads: Sequence[bytes]) -> str:
-    """Return the URL that the SDK printed before `init` returned. Lines printed by the script come later."""
+    """Return the URL that the SDK printed before `init` returned, or "". Lines printed by the script come later."""
     lines: list[str] = []
     for payload in payloads:
         record = _decode(payload, is_legacy=True)
@@ -99,7 +100,7 @@ def _find_address(payloads: Sequence[bytes]) -> str:
         if _OFFLINE.match(line):
             return ""
         if found := _ADDRESS.fullmatch(line):
-            # long URLs continue on the next lines
+            # a long URL continues on the next lines
             address = found[1]
             for further in lines[place + 1 :]:
                 if further.startswith("swanlab:"):

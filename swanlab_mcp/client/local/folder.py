@@ -1,4 +1,4 @@
-"""Open files below a folder one path component at a time, so that no link, pipe or race can lead outside."""
+"""Open files in a folder one path component at a time, so that no link, pipe or race can lead out of the folder."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ _REFUSALS = (errno.ELOOP, errno.EMLINK, errno.ENOTDIR, errno.ENXIO)
 
 
 class Entry(NamedTuple):
-    """A plain file, folder or link, with its size in bytes and the time of its last change in nanoseconds."""
+    """A plain file, folder or link. `size` is in bytes, and `changed` is the modification time in nanoseconds."""
 
     name: str
     is_folder: bool
     size: int
     changed: int
-    # the target of a link
+    # the target of a link, or "" for a file or folder
     target: str = ""
 
 
 class Refused(ValueError):
-    """Raised when the path is not a plain file inside the folder."""
+    """Raised for a path that is not a plain file inside the folder."""
 
 
 def is_plain_name(name: str) -> bool:
-    """Return whether a recorded name can only refer to an entry in its own folder."""
+    """Return whether a recorded name can only refer to an entry of the folder that contains it."""
     return bool(name) and name not in (".", "..") and not any(character in name for character in "/\\\0")
 
 
@@ -53,9 +53,9 @@ def refuse(*parts: str) -> Refused:
 
 
 def open_inside(root: Path, *parts: str) -> BinaryIO:
-    """Open `root/parts…` unbuffered; only `root` itself may be a link.
+    """Open `root/parts…` without buffering. Only `root` itself may be a link.
 
-    Raises FileNotFoundError or another OSError, and Refused for a link, a pipe, a device or a name that leads outside.
+    Raises OSError if the file cannot be opened, and Refused for a link, a pipe, a device or a path out of `root`.
     """
     refused = refuse(*parts)
     if not parts or not all(map(is_plain_name, parts)):
@@ -68,13 +68,13 @@ def open_inside(root: Path, *parts: str) -> BinaryIO:
 
 
 def read_inside(root: Path, *parts: str, limit: int) -> tuple[bytes | None, int]:
-    """Return the content and size in bytes of `root/parts…`. The content is `None` if it is larger than `limit`."""
+    """Return the content and size of `root/parts…`. The content is `None` if the file exceeds `limit` bytes."""
     with open_inside(root, *parts) as file:
         size = os.fstat(file.fileno()).st_size
         if size > limit:
             return None, size
         content = bytearray()
-        # a raw file may return fewer bytes than requested
+        # an unbuffered file may return fewer bytes than requested
         while len(content) <= limit and (part := file.read(limit + 1 - len(content))):
             content += part
     return (bytes(content) if len(content) <= limit else None), max(size, len(content))
@@ -85,7 +85,7 @@ def list_inside(root: Path, *parts: str) -> list[Entry]:
     refused = refuse(*parts)
     if not all(map(is_plain_name, parts)):
         raise refused
-    # systems that can open files one component at a time can also list a folder by its descriptor
+    # a system that can open files by component can also list a folder by its descriptor
     descriptor = _open_by_steps(root, parts, refused, _FOLDER_FLAGS) if _BY_STEPS else None
     found: list[Entry] = []
     try:
@@ -105,7 +105,7 @@ def list_inside(root: Path, *parts: str) -> list[Entry]:
 
 
 def read_lines(file: BinaryIO, longest: int) -> Iterator[bytes | None]:
-    """Yield a file's lines without line ends, or `None` for a line of more than `longest` bytes."""
+    """Yield the lines of a file without line endings. Yield `None` for a line longer than `longest` bytes."""
     rest = b""
     is_skipped = False
     while chunk := file.read(_CHUNK):
@@ -135,7 +135,7 @@ def _open_by_steps(root: Path, parts: tuple[str, ...], refused: Refused, last: i
 
 
 def _open_checked(path: Path, refused: Refused) -> int:
-    """Open a file on systems that cannot open it one path component at a time (Windows)."""
+    """Open a file on a system that cannot open it one path component at a time, such as Windows."""
     if not stat.S_ISREG(path.lstat().st_mode) or path.resolve() != path.parent.resolve() / path.name:
         raise refused
     return os.open(path, _FLAGS)

@@ -1,14 +1,15 @@
-"""Read record payloads from a run file, even if it was damaged by a crash or by two writers without a lock.
+"""Read record payloads from a run file, even if a crash or two unsynchronized writers damaged the file.
 
-A run file uses LevelDB's log format (little-endian; measured on SDK 0.6.5 to 0.10.3):
+A run file uses LevelDB's log format. It is little-endian and was determined from files of SDK 0.6.5 to 0.10.3:
 
-- the file header: `:SWL`, u16 0xE1D6, u8 version
-- fragments: u32 CRC-32 of type and data, u16 length, u8 type (1 whole, 2 first, 3 middle, 4 last), data
-- up to 6 zero bytes to pad a block of 32768 bytes
+- The file header consists of `:SWL`, u16 0xE1D6 and u8 version.
+- A fragment consists of u32 CRC-32 of type and data, u16 length, u8 type (1 whole, 2 first, 3 middle, 4 last), and the
+  data.
+- Up to 6 zero bytes pad a block to 32768 bytes.
 
-The SDK writes a fragment's header and its data separately, and two threads write without a lock, so the data may be far
-from its header. Here, the bytes between intact fragments are called a hole. Headers found in holes are paired with data
-found in holes by their CRC.
+The SDK writes the header and the data of a fragment separately, and two threads write without a lock. The data may
+therefore be far away from its header. The bytes between intact fragments are called a hole. Headers found in holes are
+matched by CRC with data found in holes.
 """
 
 from __future__ import annotations
@@ -49,20 +50,21 @@ class _Header(NamedTuple):
 
 
 class FragmentReader:
-    """A reader for the record payloads of a growing file, in the order of their data.
+    """Read record payloads from a run file that is still growing, in the order in which they appear in the file.
 
-    `is_record` decides whether assembled bytes are a record, to separate two records that were split at the same time.
-    With `at_start` False, reading starts anywhere in a file, without its header. `is_marked` is False if the file does
-    not start with a run file's signature: either it is another file, or its start is damaged.
+    `is_record` returns whether assembled bytes are a complete record. It is needed to separate two split records whose
+    parts are interleaved. If `at_start` is false, reading starts in the middle of a file, so no file header is
+    expected. `is_marked` is false if the file does not start with the signature of a run file. Such a file is either
+    damaged at the start or not a run file.
 
     The counters are:
 
-    - `records`: records read
-    - `repaired`: fragments whose data was separated from their header
-    - `damaged`: holes that remain unexplained, with `unexplained` bytes in total
+    - `records`: records that were read
+    - `repaired`: fragments that were read although their data was separated from their header
+    - `damaged`: holes that could not be explained, with `unexplained` bytes in total
     - `unpaired`: headers whose data has not been found yet
-    - `lost`: parts of split records
-    - `oversized`: records too large to read
+    - `lost`: parts of split records that could not be assembled
+    - `oversized`: records that were too large to read
     """
 
     def __init__(self, is_record: Callable[[bytes], bool], *, at_start: bool = True) -> None:
@@ -90,13 +92,13 @@ class FragmentReader:
 
     @property
     def torn(self) -> int:
-        """Return how many bytes at the end may belong to an incomplete fragment."""
+        """Return the number of bytes at the end that may belong to an incomplete fragment."""
         return len(self._data)
 
     def feed(self, chunk: bytes, *, at_end: bool = False) -> list[bytes]:
-        """Process the file's next bytes and return the payloads completed so far.
+        """Process the next bytes of the file, and return the payloads that they complete.
 
-        `at_end` means that the file currently has no more data, so everything except an incomplete fragment is final.
+        `at_end` is true if the file currently has no more data. Everything except an incomplete fragment is then final.
         """
         self._data += chunk
         payloads: list[bytes] = []
@@ -116,7 +118,7 @@ class FragmentReader:
         return payloads
 
     def skip(self, count: int) -> None:
-        """Skip bytes without data, as in a sparse file."""
+        """Skip `count` bytes without data in a sparse file."""
         self.consumed += count
         if count:
             self.damaged += 1
@@ -141,7 +143,7 @@ class FragmentReader:
                         continue
                 is_torn = stop > end and 1 <= kind <= 4 and length <= _LONGEST
             self._place = self.consumed + position
-            # only between fragments, otherwise every pending header would be tried at every fragment
+            # try pending headers only between intact fragments, because trying them at every fragment would be slow
             if self._pending and (length := self._take_pending(data, position, payloads)):
                 position += length
                 continue
@@ -157,7 +159,10 @@ class FragmentReader:
         return position
 
     def _find_fragment(self, data: bytes, position: int, *, at_end: bool) -> int | None:
-        """Return the start of the next intact fragment after `position`, and remember the range already searched."""
+        """Return the start of the next intact fragment after `position`, or `None` if there is none yet.
+
+        The range that was searched is remembered, so that it is not searched again.
+        """
         end = len(data)
         for match in _TYPE.finditer(data, max(position + 1, self._scanned) + 6):
             start = match.start() - 6
@@ -179,7 +184,7 @@ class FragmentReader:
         return None
 
     def _take_pending(self, data: bytes, position: int, payloads: list[bytes]) -> int:
-        """Read the data of a pending header at `position`, and return its length, or 0 if no header matches."""
+        """Read the data of a pending header at `position`. Return its length, or 0 if no pending header matches."""
         for index, header in enumerate(self._pending):
             if header.length and _matches(header, data, position):
                 del self._pending[index]
@@ -189,7 +194,7 @@ class FragmentReader:
         return 0
 
     def _explain(self, hole: bytes, payloads: list[bytes]) -> None:
-        """Explain the bytes between intact fragments as padding, separated headers, separated data, or damage."""
+        """Split a hole into padding, separated headers and separated data. Count it as damaged if that fails."""
         tokens = _split_hole(hole, 0, self._pending, [_TOKENS])
         if tokens is not None:
             for token in tokens:
@@ -205,7 +210,10 @@ class FragmentReader:
         self.unexplained += len(hole) - found
 
     def _search(self, hole: bytes, start: int, payloads: list[bytes]) -> int:
-        """Search a damaged hole, or the ends of a wide hole, for pending data, and return the number of bytes found."""
+        """Search a damaged hole for the data of pending headers, and return the number of bytes found.
+
+        In a wide hole, only both ends are searched.
+        """
         found = 0
         for header in list(self._pending):
             places = range(start, len(hole) - header.length + 1)
@@ -224,7 +232,7 @@ class FragmentReader:
         return found
 
     def _settle_tail(self, data: bytes, position: int, payloads: list[bytes]) -> int:
-        """Read the data of pending headers at the end of the file, and return the position up to which all is final."""
+        """Read the data of pending headers at the end of the file, and return the position up to which it is final."""
         tokens = _split_hole(data[position:], 0, self._pending, [_TOKENS], partly=True) or []
         last = max((index for index, token in enumerate(tokens) if token.header and not token.is_header), default=-1)
         for token in tokens[: last + 1]:
@@ -252,7 +260,7 @@ class FragmentReader:
             payloads.append(part)
             self.records += 1
             return
-        # the parts of a record are close together, so distant parts belong to two damaged records
+        # the parts of a record are close together, so distant parts belong to different, damaged records
         near = [one for one in self._open if self._place - one.end <= _NEAR]
         self.lost += len(self._open) - len(near)
         self._open = near
@@ -276,9 +284,9 @@ class FragmentReader:
             self.records += 1
 
     def _complete(self, near: list[_Parts], part: bytes) -> bytes | None:
-        """Return the record that this last part completes, or `None` if it completes none of the open records.
+        """Return the record that the last part `part` completes, or `None` if it does not complete any open record.
 
-        Checking takes time, so each open record is checked only a few times. After that, its end counts as lost.
+        Because checking is slow, each open record is checked only a few times. After that, the record counts as lost.
         """
         for index in reversed(range(len(near))):
             begun = near[index]
@@ -294,7 +302,7 @@ class FragmentReader:
 
 
 class _Parts:
-    """The first parts of a split record, and the position in the file where they end."""
+    """The first parts of a split record. `end` is their end position in the file."""
 
     def __init__(self, part: bytes, end: int) -> None:
         self.data = [part]
@@ -309,7 +317,7 @@ class _Parts:
 
 
 class _Token(NamedTuple):
-    """A section of a hole: padding (no header), a header, or the data of a header."""
+    """A section of a hole: padding (if `header` is `None`), a header, or the data of a header."""
 
     start: int
     stop: int
@@ -332,9 +340,9 @@ def _read_header(data: bytes, position: int) -> _Header | None:
 def _split_hole(
     hole: bytes, position: int, pending: list[_Header], effort: list[int], *, partly: bool = False
 ) -> list[_Token] | None:
-    """Return the tokens that make up the hole from `position` on, or `None` if they cannot be determined.
+    """Split the hole from `position` on into tokens. Return `None` if that is not possible.
 
-    `partly` accepts an unexplained end of the hole. `effort` is the number of tokens that may still be tried.
+    If `partly` is true, the end of the hole may remain unexplained. `effort` limits the number of attempts.
     """
     if position == len(hole):
         return []

@@ -1,7 +1,8 @@
-"""Group run folders with the same recorded id into experiments, and name the experiments.
+"""Group run folders with the same recorded id into experiments, and give each experiment a unique id.
 
-SDK 0.6 and 0.7 draw run ids from `random`, which training scripts seed, so different training runs may share an id.
-Folders are joined only if the SDK could have resumed the run and no recorded fact shows that they are different runs.
+SDK 0.6 and 0.7 generate run ids with Python's `random` module. Training scripts often set its seed, so different
+training runs may have the same id. Folders are grouped only if the SDK could have resumed the run, and if no recorded
+fact shows that the folders belong to different runs.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ __all__ = ["Group", "drop_copies", "group_runs", "is_named", "name_groups", "spl
 _PAUSE = 60_000
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|\d+")
 _PER_RANK = {"rank", "device", "devices", "gpu", "gpus", "host", "hostname", "pid", "port", "seed"}
-# words in settings of the full job, such as a size per device or the rank of a matrix
+# words in settings that apply to the full job, such as a batch size per device or the rank of a matrix
 _PER_JOB = {"per", "num", "n", "count", "lora", "dora", "peft", "adapter", "low"}
 _DIGITS = 8
 _WITH_PATH = re.compile(rf".+-[0-9a-f]{{{_DIGITS}}}")
@@ -31,8 +32,8 @@ _WITH_PATH = re.compile(rf".+-[0-9a-f]{{{_DIGITS}}}")
 class Group(NamedTuple):
     """The folders of one experiment, in the order in which they were started.
 
-    `reason` says why other folders with the same recorded id are excluded: `seeded`, `workspace`, `address`, `name`,
-    `config`, `command`, `metrics` or `steps`. It is "" if there are no others.
+    `reason` is the reason why other folders with the same recorded id are excluded: `seeded`, `workspace`, `address`,
+    `name`, `config`, `command`, `metrics` or `steps`. It is "" if there are no other folders with that id.
     """
 
     cuid: str
@@ -41,14 +42,14 @@ class Group(NamedTuple):
 
 
 def group_runs(runs: Sequence[RunBase]) -> list[Group]:
-    """Return the experiments among the folders with the same project and recorded id."""
+    """Group run folders that have the same project and recorded id into experiments."""
     if len(runs) == 1:
         return [Group(runs[0].run_id, list(runs))]
     groups: list[list[RunBase]] = []
     reasons: list[str] = []
     joinable: list[list[RunBase]] = []
     for run in sorted(runs, key=_order):
-        # before the comparisons, because a script that sets a seed may record the same id a thousand times
+        # skip the slow comparisons, because a script with a fixed seed may record the same id a thousand times
         if not run.can_resume:
             groups.append([run])
             reasons.append("seeded")
@@ -74,7 +75,8 @@ def group_runs(runs: Sequence[RunBase]) -> list[Group]:
 def name_groups(groups: Iterable[Group]) -> list[Group]:
     """Give each group in a project a unique id that can be passed as an argument.
 
-    If several groups would have the same id, a hash of the folder's path is added, so ids do not depend on the order.
+    If several groups would have the same id, a hash of the folder's path is appended to each. A counter would make ids
+    depend on the order of the groups.
     """
     chosen = [
         group if _can_be_given(group.cuid) else group._replace(cuid=group.runs[0].folder.name) for group in groups
@@ -89,9 +91,10 @@ def name_groups(groups: Iterable[Group]) -> list[Group]:
 
 
 def is_named(run: RunBase, name: str) -> bool:
-    """Return whether users may refer to a folder by this name.
+    """Return whether `name` refers to a run folder.
 
-    They may use its recorded id, its name with or without `run-`, and its name with the hash of its path.
+    A folder can be referred to by its recorded id, its name with or without `run-`, or its name with the hash of its
+    path.
     """
     folder = run.folder.name
     if name in (run.run_id, folder, folder.removeprefix("run-")):
@@ -100,9 +103,10 @@ def is_named(run: RunBase, name: str) -> bool:
 
 
 def drop_copies(runs: Sequence[RunBase]) -> list[RunBase]:
-    """Return the runs without copies of another run with the same recorded id.
+    """Return the runs without those that are copies of another run.
 
-    A copy that was made during the run contains the start of the other record, and has the same folder name.
+    A copy has the same recorded id. If it was made while the run was active, it has the same folder name as the
+    original, and contains only the start of the record.
     """
     counts = Counter(run.run_id for run in runs)
     if len(counts) == len(runs):
@@ -110,7 +114,7 @@ def drop_copies(runs: Sequence[RunBase]) -> list[RunBase]:
     seen: set[tuple[object, ...]] = set()
     kept: dict[tuple[str, str], list[RunBase]] = {}
     dropped: set[int] = set()
-    # the record with the most data comes first; if equal, the order of the log folders decides
+    # the record with the most data comes first; records of equal size keep the order of the log folders
     for run in sorted(runs, key=lambda one: (one.finish is None, -one.size)):
         if counts[run.run_id] == 1 or run.problem or (identity := run.identify()) is None:
             continue
@@ -125,7 +129,7 @@ def drop_copies(runs: Sequence[RunBase]) -> list[RunBase]:
 
 
 def split_sessions(runs: Sequence[RunBase]) -> list[list[RunBase]]:
-    """Group a run's folders by start: the ranks of one job belong together, while later starts are separate."""
+    """Group the folders of a run by start. Ranks that were started together form one session."""
     sessions: list[list[RunBase]] = []
     for run in runs:
         if sessions and run.is_rank and sessions[-1][0].is_rank and not _is_later(sessions[-1], run):
@@ -156,15 +160,19 @@ def _name_by_path(run: RunBase) -> str:
 
 
 def _is_later(parts: Sequence[RunBase], run: RunBase) -> bool:
-    """Return whether the run started over a minute after the last record in all parts; ranks may start in turn."""
+    """Return whether the run started over a minute after the last record in `parts`.
+
+    A shorter delay is not a new start, because ranks may start one after another.
+    """
     ended = max(max(one.started_at, one.ending.last_time) for one in parts)
     return run.started_at > ended + _PAUSE
 
 
 def _is_new_start(earlier: Sequence[RunBase], later: Sequence[RunBase]) -> bool:
-    """Return whether the later ranks are a new start of the full job, so that the earlier ranks' end no longer counts.
+    """Return whether the later ranks are a new start of the full job, which makes the earlier ends obsolete.
 
-    A single rank may fail while the others are still starting. In that case no later rank continues its metrics.
+    If a single rank failed while the others were still starting, the later ranks belong to the same start. In that
+    case, no later rank continues the metrics of the failed rank.
     """
     return 2 <= len(earlier) <= len(later) or any(
         key in before.first and step > before.first[key].step
@@ -182,11 +190,11 @@ def _find_difference(parts: Sequence[RunBase], run: RunBase) -> str:
         "config": lambda one: _read_config(one, is_rank=ranks),
     }
     if not ranks:
-        # the SDK records which folders are ranks, and each rank may have its own name and command
+        # ranks may have different names and commands, and their folder names already show that they are ranks
         facts |= {"name": lambda one: one.start.name, "command": _read_command}
     for reason, read in facts.items():
         own = read(run)
-        # a folder that lacks the fact, for example because its run was killed at once, joins any other
+        # a folder may lack the fact, for example because its run was killed immediately; it then matches any folder
         known = own and next((fact for part in reversed(parts) if (fact := read(part))), None)
         if known and own != known:
             return reason
@@ -225,7 +233,7 @@ def _read_command(run: RunBase) -> Any:
 
 
 def _compare_metrics(parts: Sequence[RunBase], run: RunBase, *, is_rank: bool) -> str:
-    """Return why the run does not continue the metrics of the parts (`metrics` or `steps`), or "" if it does."""
+    """Return "" if the run continues the metrics of `parts`, otherwise the reason: "metrics" or "steps"."""
     before, after = [_read_extremes(part) for part in parts], _read_extremes(run)
     counts: Counter[str] = Counter()
     first: dict[str, int] = {}
@@ -240,16 +248,16 @@ def _compare_metrics(parts: Sequence[RunBase], run: RunBase, *, is_rank: bool) -
         return "metrics"
     again = {key: opening for key, opening in after.first.items() if key in first}
     repeated = [key for key, opening in again.items() if opening.points > 1] or list(again)
-    # the densest metrics decide: evaluations are often repeated after a resume, and constants logged at each start
+    # only frequently logged metrics count, because evaluations and constants are often logged again after a resume
     dense = [key for key in repeated if 2 * counts[key] >= max(counts[one] for one in repeated)]
-    # a finished run is resumed after its last step; any other run may restart at an earlier checkpoint
+    # a finished run resumes after its last step, while any other run may resume from an earlier checkpoint
     latest = before[-1].last if parts[-1].state == "FINISHED" else {}
     restarted = [key for key in dense if again[key].step <= max(first[key], latest.get(key, first[key]))]
     return "steps" if 2 * len(restarted) > len(dense) else ""
 
 
 def _runs_parallel(parts: Sequence[RunBase], run: RunBase) -> bool:
-    """Return whether another process with SDK 0.6 or 0.7 recorded to the same cloud page at the same time."""
+    """Return whether the run and one of `parts` recorded to the same cloud page at the same time (SDK 0.6 and 0.7)."""
     return bool(run.address) and any(
         one.address == run.address and one.started_at < run.started_at < one.ending.last_time for one in parts
     )

@@ -1,4 +1,4 @@
-"""Estimate whether a run without a recorded end is still running. The results are hints with reasons, never facts."""
+"""Estimate whether a run without a recorded end is still running. The results are guesses with their evidence."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PROC = Path("/proc")
 
 
 class Process:
-    """A process on this machine: whether it `exists`, and its start in Unix seconds (`None` if unknown)."""
+    """The state of a process on this machine. `began` is its start in Unix seconds, or `None` if unknown."""
 
     def __init__(self, *, exists: bool, began: float | None = None) -> None:
         self.exists = exists
@@ -27,9 +27,9 @@ class Process:
 
 
 def look_up_process(pid: int) -> Process | None:
-    """Return the process with this id on this machine, or `None` if it cannot be checked."""
+    """Look up the process with this id on this machine. Return `None` if the process cannot be checked."""
     if os.name != "posix" or pid <= 0:
-        return None  # on Windows, signal 0 would end the process
+        return None  # on Windows, os.kill with signal 0 would terminate the process
     try:
         os.kill(pid, 0)
     except (ProcessLookupError, OverflowError):
@@ -40,7 +40,10 @@ def look_up_process(pid: int) -> Process | None:
 
 
 def _read_start(pid: int) -> float | None:
-    """Return when a process started, according to proc(5): field 22 of stat, in clock ticks since btime."""
+    """Return the start of a process in Unix seconds, or `None` if it is unknown.
+
+    According to proc(5), field 22 in stat is the start in clock ticks after btime.
+    """
     try:
         fields = (_PROC / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()
         boot = next(line for line in (_PROC / "stat").read_text().splitlines() if line.startswith("btime "))
@@ -50,10 +53,11 @@ def _read_start(pid: int) -> float | None:
 
 
 def guess_fate(hostname: object, pid: object, *, started_at: int, written: float, logged: float | None) -> str:
-    """Return whether the run is probably still running, and why.
+    """Return a sentence that says whether the run is probably still running, with the evidence.
 
-    `started_at` is in Unix milliseconds. `written` and `logged` are the seconds since the file was last written and
-    since the last record (`None`: no record). The SDK may delay writes by half an hour, and a copied file looks fresh.
+    `started_at` is in Unix milliseconds. `written` is the number of seconds since the file was last written. `logged`
+    is the number of seconds since the last record, or `None` if there is no record. Both are needed, because the SDK
+    may delay writes by half an hour and a copied file looks recently written.
     """
     if logged is not None and logged > 2 * max(written, _FRESH):
         seen = say(
@@ -96,7 +100,7 @@ def guess_fate(hostname: object, pid: object, *, started_at: int, written: float
         )
     if isinstance(hostname, str) and hostname and not is_here:
         seen = say("It ran on {host}; {seen}", host=quote(hostname, 40), seen=seen)
-    # it starts the sentence
+    # `seen` starts the sentence
     seen = seen[:1].upper() + seen[1:]
     if age < _FRESH:
         return say("{seen}: probably still running.", seen=seen)

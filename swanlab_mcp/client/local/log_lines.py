@@ -1,4 +1,4 @@
-"""The newest printed lines of a run, limited in number and size."""
+"""Keep the newest printed lines of a run, limited in number and total size."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LONGEST = 1 << 16
 
 
 class LogLines:
-    """Log lines in the order in which they were recorded. `count` includes dropped lines."""
+    """The newest log lines, in the order in which they were recorded. `count` includes dropped lines."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -33,7 +33,7 @@ class LogLines:
             self._size -= len(self._kept.popleft().line)
 
     def get(self, start: int, count: int) -> list[Log] | None:
-        """Return `count` lines from index `start` on, or `None` if they were dropped."""
+        """Return `count` lines starting at index `start`, or `None` if the first of them was dropped."""
         first = self.count - len(self._kept)
         return order_lines(self._kept)[start - first : start - first + count] if start >= first else None
 

@@ -1,4 +1,4 @@
-"""Notes about an experiment on disk: its unknown end, damaged data, and skipped folders."""
+"""Write notes about an experiment on disk: a missing end, damaged data and skipped folders."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ __all__ = [
     "note_shared_ids",
 ]
 
-# 0 and 1: JSON (SDK before 0.8), 2: protobuf; None: the start of the file cannot be read
+# 0 and 1 are JSON (SDK before 0.8), 2 is protobuf, and None means that the start of the file cannot be read
 _FORMATS = (None, 0, 1, 2)
 _NAMED = 5
 
 
 def cap_notes(notes: Sequence[str]) -> list[str]:
-    """Return the first notes, and how many notes are omitted."""
+    """Return the first few notes, followed by a note about the number of omitted notes."""
     if len(notes) <= _NAMED:
         return list(notes)
     return [
@@ -40,7 +40,7 @@ def cap_notes(notes: Sequence[str]) -> list[str]:
 
 
 def note_open(name: str, run: RunBase) -> list[str]:
-    """Return notes about an unknown end: the probable reason, the evidence, and the time of the last data."""
+    """Return a note about a missing end, with the probable reason, the evidence and the time of the last data."""
     fate = _guess_fate(run)
     if run.is_empty:
         return [
@@ -66,7 +66,7 @@ def note_open(name: str, run: RunBase) -> list[str]:
 
 
 def note_ranks(name: str, ranks: Sequence[RunBase]) -> list[str]:
-    """Return notes about how many ranks failed or have no recorded end, and where their logs are."""
+    """Return notes about the number of ranks that failed or have no recorded end, and the names of their folders."""
     notes: list[str] = []
     for state in ("CRASHED", "ABORTED", "UNKNOWN") if len(ranks) > 1 else ():
         failed = [run for run in ranks if run.state == state]
@@ -96,7 +96,7 @@ def note_ranks(name: str, ranks: Sequence[RunBase]) -> list[str]:
 
 
 def note_earlier(name: str, sessions: Sequence[Sequence[RunBase]]) -> list[str]:
-    """Return notes about failed ranks in earlier starts, which no longer determine the state."""
+    """Return a note about failed ranks in earlier starts, because these ranks no longer determine the state."""
     failed = [run for session in sessions for run in session if run.state in ("CRASHED", "ABORTED")]
     if not failed:
         return []
@@ -112,7 +112,7 @@ def note_earlier(name: str, sessions: Sequence[Sequence[RunBase]]) -> list[str]:
 
 
 def note_shared_ids(groups: Sequence[Group]) -> list[str]:
-    """Explain why some experiments have a folder name as id: other folders have the same recorded id."""
+    """Return a note that explains why the id of an experiment is a folder name instead of its recorded id."""
     split = [one for one in groups if one.reason]
     if not split:
         return []
@@ -166,7 +166,7 @@ def _guess_fate(run: RunBase) -> str:
 
 
 def _count_losses(damage: Damage, run: RunBase) -> list[str]:
-    """Return how much of a run's record is unreadable, restored or missing."""
+    """Return phrases that say how much of a run's data is unreadable, restored or missing."""
     parts: list[str] = []
     if damage.places and not run.is_numbered:
         parts.append(say("{unreadable} unreadable", unreadable=damage.places))
@@ -209,12 +209,12 @@ def _count_losses(damage: Damage, run: RunBase) -> list[str]:
 
 
 def note_remarks(name: str, runs: Sequence[RunBase]) -> list[str]:
-    """Return notes about problems with the files next to the record, such as its database."""
+    """Return notes about problems with other files of a run, such as its database."""
     return [say("{name}: {problem}.", name=name, problem=run.remark) for run in runs if run.remark]
 
 
 def note_damage(name: str, runs: Sequence[RunBase]) -> list[str]:
-    """Return notes about data lost through damage, and about unknown formats."""
+    """Return notes about damaged data and unknown file formats."""
     notes = note_remarks(name, runs)
     for run in runs:
         damage = run.assess_damage()
@@ -257,7 +257,7 @@ def note_damage(name: str, runs: Sequence[RunBase]) -> list[str]:
 
 
 def note_problems(name: str, every: Sequence[RunBase]) -> list[str]:
-    """Return notes about unreadable folders, with the reasons."""
+    """Return notes about unreadable folders, including the reasons."""
     return [
         say(
             "{name}: {folder!r}, one of its {count} folders, is skipped: {problem}.",

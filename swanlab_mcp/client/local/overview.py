@@ -1,4 +1,4 @@
-"""Describe and summarise many experiments in bounded time and memory, with notes about each of them."""
+"""Describe and summarise many experiments in bounded time and memory, including notes about each experiment."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _LEAST_SHARE = 1.0
 
 
 class Summaries(NamedTuple):
-    """Summaries and notes by id, and notes about the experiments without a summary."""
+    """The summaries and the notes by experiment id. `omitted` are notes about experiments without a summary."""
 
     summaries: dict[str, Summary]
     about: dict[str, list[str]]
@@ -34,7 +34,7 @@ class Summaries(NamedTuple):
 def describe_all(
     experiments: Sequence[LocalExperiment], *, work: Work
 ) -> tuple[list[Experiment], dict[str, list[str]]]:
-    """Return the experiments, and notes by id."""
+    """Return the experiments, and the notes about them by id."""
     described = [experiment.describe(work) for experiment in experiments]
     return [experiment for experiment, _ in described], {experiment.cuid: notes for experiment, notes in described}
 
@@ -44,7 +44,7 @@ def note_each(
     about: Mapping[str, Sequence[str]],
     states: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> list[str]:
-    """Return the first of these notes about the experiments, and notes about runs without a recorded end."""
+    """Return the first few notes about the experiments, followed by notes about runs without a recorded end."""
     notes = [note for one in experiments for note in about.get(one.cuid, ())]
     return [*cap_notes(notes), *_note_all_open(experiments, states)]
 
@@ -52,7 +52,7 @@ def note_each(
 def summarise_all(
     catalogue: Catalogue, experiments: Sequence[LocalExperiment], keys: Sequence[str], *, work: Work
 ) -> Summaries:
-    """Return summaries of the keys (all if none are given), without experiments that take too long to read."""
+    """Return summaries of `keys`, or of all keys if `keys` is empty. Omit experiments that take too long to read."""
     summaries: dict[str, Summary] = {}
     about: dict[str, list[str]] = {}
     expected = sum(run.unread for one in experiments for run in one.runs)
@@ -61,7 +61,7 @@ def summarise_all(
     began = time.monotonic()
     for experiment in experiments:
         work.total = max(work.total, expected)
-        # a huge run, or a run on a slow disk, must not use up the time for the others
+        # a huge run or a slow disk must not use up the time for the other runs
         seconds = max(_LEAST_SHARE, (_FOR_ALL - (time.monotonic() - began)) / 2)
         try:
             summary, notes = experiment.summarise(keys or None, Work(work, seconds), is_listed=True)
@@ -88,13 +88,13 @@ def _note_overdue(names: Sequence[str]) -> list[str]:
 
 
 def note_states(experiments: Sequence[LocalExperiment]) -> dict[str, list[str]]:
-    """Return the notes about runs without a recorded end by id, unless there are many such runs."""
+    """Return notes about runs without a recorded end, by id. Return {} if there are many such runs."""
     some = [one for one in experiments if one.is_open]
     return {one.cuid: one.note_state() for one in some} if len(some) <= _NAMED else {}
 
 
 def _note_all_open(experiments: Sequence[LocalExperiment], states: Mapping[str, Sequence[str]]) -> list[str]:
-    """Return notes about the runs without a recorded end, reading their files unless `states` has their notes."""
+    """Return notes about runs without a recorded end. Read the files of the runs that are not in `states`."""
     some = [experiment for experiment in experiments if experiment.is_open]
     if len(some) <= _NAMED:
         return [note for one in some for note in states.get(one.cuid) or one.note_state()]

@@ -1,6 +1,7 @@
-"""Read plain points, which make up nine tenths of every run file, from record payloads with one regular expression.
+"""Parse plain metric points with a single regular expression, because they make up nine tenths of every run file.
 
-`records` decodes all other forms (long or unusual keys, negative steps, unknown fields).
+The `records` module decodes all other payloads, such as points with long or unusual keys, negative steps or unknown
+fields.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ _ZERO = bytes(8)
 
 
 class PointReader(ABC):
-    """Adds points to the series that `find_series` returns for a key. `last_time` is their latest time in ms."""
+    """Adds points to the series that `find_series` returns. `last_time` is the latest time in Unix milliseconds."""
 
     def __init__(self, find_series: Callable[[str], Series]) -> None:
         self._find_series = find_series
@@ -48,7 +49,7 @@ class PointReader(ABC):
 
     @abstractmethod
     def take(self, payloads: Sequence[bytes]) -> list[bytes]:
-        """Add the plain points, and return the other payloads in order."""
+        """Add the plain points to their series, and return all other payloads in order."""
 
 
 class ProtobufPoints(PointReader):
@@ -85,7 +86,7 @@ class ProtobufPoints(PointReader):
 
 
 class JsonPoints(PointReader):
-    """The points of SDK 0.6.2 to 0.7.20, which numbers each key's points as `epoch`."""
+    """Reads points from SDK 0.6.2 to 0.7.20. These SDKs number the points of each key in the field `epoch`."""
 
     def take(self, payloads: Sequence[bytes]) -> list[bytes]:
         others: list[bytes] = []
@@ -116,13 +117,13 @@ class JsonPoints(PointReader):
 
 
 def _read_varint(data: bytes) -> int:
-    """Decode a number from at most five bytes of seven bits each."""
+    """Decode a protobuf varint of at most five bytes."""
     bits = int.from_bytes(data, "little")
     return bits & 0x7F | bits >> 1 & 0x3F80 | bits >> 2 & 0x1FC000 | bits >> 3 & 0xFE00000 | bits >> 4 & 0x7F0000000
 
 
 def _read_time(data: bytes) -> int:
-    """Convert seconds (field 1) and nanoseconds (field 2) to Unix milliseconds."""
+    """Convert an encoded timestamp, with seconds in field 1 and nanoseconds in field 2, to Unix milliseconds."""
     stop = 1
     while data[stop] >= 0x80:
         stop += 1

@@ -1,6 +1,7 @@
-"""Decode the records in a run file: protobuf (swanlab.record.v1) since SDK 0.8, and JSON lines before.
+"""Decode the records in a run file: protobuf (swanlab.record.v1) since SDK 0.8, and JSON lines in earlier versions.
 
-Field numbers were measured on SDK 0.8.3 to 0.10.3; unknown fields and records are skipped. Protobuf omits 0 and 0.0.
+The field numbers were determined from files of SDK 0.8.3 to 0.10.3. Unknown fields and records are skipped. Protobuf
+omits fields whose value is 0 or 0.0.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ __all__ = [
 ]
 
 _DOUBLE = Struct("<d")
-# the SDK's own names of the folders below media/ (swanlab/sdk/internal/pkg/adapter, 0.10.3)
+# the names of the folders in media/, from the SDK's source (swanlab/sdk/internal/pkg/adapter in 0.10.3)
 _MEDIA_FOLDERS = {
     2: "image",
     3: "audio",
@@ -47,7 +48,7 @@ _STATES = {0: "RUNNING", 1: "FINISHED", 2: "CRASHED", 3: "ABORTED"}
 
 
 class Start(NamedTuple):
-    """The start of a run. In older formats, several records contribute fields, each as its own Start."""
+    """The start of a run. In older formats, several records contain parts of it, and each is decoded as a Start."""
 
     project: str = ""
     workspace: str = ""
@@ -69,7 +70,7 @@ class Finish(NamedTuple):
 
 
 class Scalar(NamedTuple):
-    """A point. `number` counts the key's points from 1, and is 0 if unknown."""
+    """A point. `number` is its 1-based position among the points of the key, or 0 if unknown."""
 
     key: str
     step: int
@@ -79,7 +80,7 @@ class Scalar(NamedTuple):
 
 
 class MediaEntry(NamedTuple):
-    """A media item, stored in media/`folder`/`filename` of the run. Without a filename, its text is in the record."""
+    """A media item, stored in media/`folder`/`filename`. If `filename` is "", the record contains the item's text."""
 
     folder: str
     filename: str
@@ -87,7 +88,7 @@ class MediaEntry(NamedTuple):
 
 
 class Media(NamedTuple):
-    """The media of a key at a step. `texts` are those of entries without a file, and "" for all others."""
+    """The media of a key at a step. `texts` contains the text of each entry, or "" for an entry with a file."""
 
     key: str
     step: int
@@ -96,7 +97,7 @@ class Media(NamedTuple):
 
 
 class Log(NamedTuple):
-    """A printed line. `number` counts lines from 1, and is 0 if unknown."""
+    """A printed line. `number` is its 1-based line number, or 0 if unknown."""
 
     line: str
     is_error: bool
@@ -108,7 +109,7 @@ Record = Start | Finish | Scalar | Media | Log
 
 
 class _Malformed(ValueError):
-    """Raised when bytes are not a protobuf message."""
+    """Raised for bytes that are not a valid protobuf message."""
 
 
 def _read_varint(data: bytes, position: int) -> tuple[int, int]:
@@ -125,7 +126,10 @@ def _read_varint(data: bytes, position: int) -> tuple[int, int]:
 
 
 def _read_fields(data: Any) -> Iterator[tuple[int, Any]]:
-    """Yield each field's number and value: an int for varints, otherwise bytes. Raises _Malformed."""
+    """Yield the number and value of each field. The value of a varint is an int, any other is bytes.
+
+    Raises _Malformed for invalid data.
+    """
     if not isinstance(data, bytes):
         raise _Malformed
     position, end = 0, len(data)
@@ -166,7 +170,7 @@ def is_protobuf(payload: bytes) -> bool:
 
 
 def decode_protobuf(payload: bytes) -> Record | None:
-    """Return the decoded record, or `None` if it is irrelevant here. Raises ValueError if it is invalid."""
+    """Decode a protobuf record. Return `None` for a record of an unused type. Raises ValueError for invalid bytes."""
     written_at = 0
     for number, value in _read_fields(payload):
         if number == 2:
@@ -174,7 +178,7 @@ def decode_protobuf(payload: bytes) -> Record | None:
         decode = _DECODERS.get(number)
         if decode and isinstance(value, bytes):
             record = decode(value)
-            # like the SDK for a record without a time
+            # a record without a time has the time at which it was written, as in the SDK
             if isinstance(record, (Scalar, Log)) and not record.time:
                 return record._replace(time=written_at)
             return record
@@ -182,7 +186,7 @@ def decode_protobuf(payload: bytes) -> Record | None:
 
 
 def read_record_number(payload: bytes) -> int:
-    """Return a protobuf record's number, which counts from 1 and is negative for the SDK's own records."""
+    """Return the 1-based number of a protobuf record, or 0 if it is missing. The SDK's own records are negative."""
     try:
         return _signed(_read_varint(payload, 1)[0]) if payload.startswith(b"\x08") else 0
     except (IndexError, _Malformed):
@@ -268,7 +272,7 @@ _DECODERS: dict[int, Callable[[bytes], Record]] = {
 
 
 def _read_time(data: Any) -> int:
-    """Convert a google.protobuf.Timestamp to Unix milliseconds, or return 0 if it is missing."""
+    """Convert a google.protobuf.Timestamp to Unix milliseconds. Return 0 if the timestamp is missing."""
     if not isinstance(data, bytes):
         return 0
     seconds = nanos = 0
@@ -293,7 +297,7 @@ def _text(value: Any) -> str:
 
 
 def decode_json(payload: bytes) -> Record | None:
-    """Return the decoded record of SDK 0.6.2 to 0.7.20, or `None` if it is irrelevant here. Raises ValueError."""
+    """Decode a record from SDK 0.6.2 to 0.7.20. Return `None` for a record of an unused type. Raises ValueError."""
     record: Any = parse_json(payload)
     if not is_object(record) or not is_object(record.get("data")):
         raise ValueError("not a record")
@@ -339,7 +343,7 @@ def is_json(payload: bytes) -> bool:
 
 
 def _read_media(data: dict[str, Any]) -> Media:
-    """Return a media record. It contains texts itself, and for other types it names a file below media/<kid>/."""
+    """Decode a media record. A text item is stored in the record, and any other item is a file in media/<kid>/."""
     metric: Any = data.get("metric")
     items, captions = _read_list(metric, "data"), _read_list(metric, "more")
     files = _read_list(data, "buffers_name")

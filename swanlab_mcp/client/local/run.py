@@ -1,4 +1,4 @@
-"""Read one run folder: its record file once and afterwards only appended data, and the other files."""
+"""Read a run folder. The record file is read once; later calls read only appended data."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ _WIDEST = range(-(1 << 63), 1 << 63)
 
 
 class NotARunFile(ValueError):
-    """Raised when a file does not start with a run file's signature and contains no record."""
+    """Raised for a file that does not start with the signature of a run file and contains no record."""
 
 
 class Run(RunBase):
-    """A run folder with its record file: `run-<id>.swanlab` (SDK 0.8 and later) or `backup.swanlab` (before).
+    """A run folder with a record file: `run-<id>.swanlab` from SDK 0.8 and later, or `backup.swanlab` before that.
 
-    `outline()` reads the start and end of the file. Except for the wanted keys, at most two million points stay in
-    memory.
+    `outline()` reads only the start and end of the file. At most two million points are kept in memory, in addition to
+    the points of the wanted keys.
     """
 
     def __init__(self, file: Path, root: Path | None = None) -> None:
@@ -99,7 +99,7 @@ class Run(RunBase):
 
     @property
     def can_resume(self) -> bool:
-        return not self.is_legacy or bool(self.address)  # before 0.8, this applies only to runs known to the cloud
+        return not self.is_legacy or bool(self.address)  # SDKs before 0.8 resume only runs in the cloud
 
     @property
     def address(self) -> str:
@@ -152,9 +152,9 @@ class Run(RunBase):
         return not self.problem and stamp in (self._read_stamp, self._outline_stamp)
 
     def outline(self) -> None:
-        """Read the project, name, times and end from the start and end of the file, unless they are known.
+        """Read the project, name, times and end from the start and end of the file, unless they are already known.
 
-        Known values do not change while another thread reads the file.
+        If they are known and another thread is reading the file, return without waiting for it.
         """
         if not self.lock.acquire(blocking=self._outline_stamp is None and self._read_stamp is None):
             return
@@ -165,7 +165,7 @@ class Run(RunBase):
             if self._offset and 0 <= stamp[0] - self._offset <= _CHUNK:
                 self._read_on(stamp, Work())
                 return
-            # in a separate object, because data that was already read from the file remains valid
+            # use a separate object, because data that this object has already read remains valid
             ends = Run(self.file, self.files.root)
             with self.files.open(self.file.name) as file:
                 ends._read_ends(file, stamp[0])
@@ -193,7 +193,7 @@ class Run(RunBase):
                 break
         self._check_mark(reader, payloads)
         for length in _ENDS:
-            # reading more would find the same lines again
+            # the next, longer part contains the same lines again
             self.error_lines = []
             file.seek(max(0, size - length))
             reader = FragmentReader(self._is_record, at_start=False)
@@ -202,7 +202,7 @@ class Run(RunBase):
                 return
 
     def read_extremes(self) -> Extremes:
-        """Return the metrics at the start and the end of the file. Raises OSError."""
+        """Return the metrics at the start and end of the file, cached until the file changes. Raises OSError."""
         stamp = self.files.stamp(self.file.name)
         if self._extremes is None or self._extremes[0] != stamp:
             with self.files.open(self.file.name) as file:
@@ -232,7 +232,7 @@ class Run(RunBase):
         self._is_full, self._wanted = True, ()
 
     def _look(self) -> STAMP | None:
-        """Return the file's size, time and inode. If it is not accessible, set a problem and return `None`."""
+        """Return the size, time and inode of the file. If it is inaccessible, set `problem` and return `None`."""
         try:
             self._stamp = self.files.stamp(self.file.name)
         except (OSError, Refused) as error:
@@ -254,7 +254,7 @@ class Run(RunBase):
             self._read_on(stamp, work)
 
     def _start_anew(self) -> None:
-        """Drop everything that was read, except the outline's facts, which other threads may be using."""
+        """Drop all data that was read. Keep the outline, because other threads may be using it."""
         start, finish, wanted, last_time = self.start, self.finish, self._wanted, self._last_time
         self._clear()
         self.start, self.finish, self._wanted, self._last_time = start, finish, wanted, last_time
@@ -264,10 +264,10 @@ class Run(RunBase):
             self._start_anew()
         work.total = max(work.total, work.done + stamp[0] - self._offset)
         try:
-            # read only the known size, because requesting a full chunk would take most of a poll's time
+            # read no more than the known size, because requesting a full chunk would dominate the time of a poll
             with self.files.open(self.file.name) as file:
                 if stamp[0] < self._offset or file.read(len(self._head)) != self._head:
-                    # the file was replaced by another, possibly with the same inode
+                    # the file was replaced by another file, which may have the same inode
                     wanted = self._wanted
                     self._clear()
                     self._wanted = wanted
@@ -288,7 +288,7 @@ class Run(RunBase):
         self._read_stamp, self._outline_stamp, self.problem = stamp, None, ""
 
     def _skip_hole(self, file: BinaryIO, size: int) -> None:
-        """Skip the holes in a sparse file, because reading gigabytes of zeros takes minutes."""
+        """Skip a hole in a sparse file, because reading gigabytes of zeros takes minutes."""
         if hasattr(os, "SEEK_DATA"):
             try:
                 start = os.lseek(file.fileno(), self._offset, os.SEEK_DATA)
@@ -313,7 +313,7 @@ class Run(RunBase):
     def _find_series(self, key: str) -> Series:
         series = self.series.get(key)
         if series is None and len(self.series) >= _MOST_KEYS:
-            # their points are dropped, because a file that contains only new keys would fill the memory
+            # drop the points of further keys, because a file with countless keys would fill the memory
             return Series(is_kept=False)
         if series is None:
             series = self.series[key] = Series(is_kept=not self._is_full or key in self._wanted)
@@ -322,7 +322,7 @@ class Run(RunBase):
     def _take_all(self, payloads: list[bytes]) -> None:
         others = self._points.take(payloads)
         if not self.is_legacy:
-            # numbers increase, except for a few records that two threads swapped, so the largest is among the last
+            # two threads may swap a few records, so the largest number is in one of the last records
             self._numbered += len(payloads) - sum(read_record_number(payload) <= 0 for payload in others)
             for payload in (*others, *payloads[-_UNORDERED:]):
                 self._last_number = max(self._last_number, read_record_number(payload))
@@ -363,7 +363,7 @@ class Run(RunBase):
             self.finish = record
 
     def _read_again(self, work: Work) -> Iterator[bytes]:
-        """Yield the payloads again, for data that is no longer in memory. Raises OSError and Stopped."""
+        """Read the payloads again, for data that is no longer in memory. Raises OSError and Stopped."""
         reader = FragmentReader(self._is_record)
         left = self._offset
         with self.files.open(self.file.name) as file:
@@ -373,7 +373,7 @@ class Run(RunBase):
                 work.advance(len(chunk))
 
     def _decode_if(self, payload: bytes, kind: type[Log | Media]) -> Record | None:
-        """Return the record if it is readable and may be of this kind (logs, or media before SDK 0.8), else `None`."""
+        """Decode a payload if it may be of this kind, otherwise return `None`. Only legacy media are supported."""
         mark = f'"{kind.__name__}"'.encode() if self.is_legacy else _LOG_TAG
         if mark not in payload:
             return None
@@ -382,7 +382,7 @@ class Run(RunBase):
         return None
 
     def _read_text(self, key: str, step: int, place: int, work: Work) -> str:
-        # texts are stored in their records, and are not kept in memory
+        # media texts are stored in their records, and are not kept in memory
         text = ""
         with self.lock:
             for payload in self._read_again(work):

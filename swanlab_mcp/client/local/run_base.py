@@ -1,4 +1,4 @@
-"""The common base for all generations of run folders: names, times, end, series, media and log lines."""
+"""The base class for run folders of all SDK versions, with names, times, end, series, media and log lines."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _FOLDER = re.compile(r"run-(\d{8}_\d{6})-([^/\\]+)")
 
 
 class Ending(NamedTuple):
-    """The end of a run according to its files. `state` is UNKNOWN if none was recorded. Times are in Unix ms."""
+    """The end of a run. `state` is UNKNOWN if no end was recorded. Times are in Unix milliseconds."""
 
     state: str
     error: str
@@ -38,10 +38,11 @@ class Ending(NamedTuple):
 
 
 class Damage(NamedTuple):
-    """Data lost through unlocked writers, a crash or a bad disk: `unread` bytes in `places` that cannot be repaired.
+    """The data that was lost because of unsynchronized writers, a crash or a faulty disk.
 
-    `missing` counts the records (before SDK 0.8: the points and log lines) whose numbers are missing. Records lost at
-    the end leave no gap in the numbers. `oversized` counts records above the size limit.
+    `unread` is the number of bytes that cannot be repaired, in `places` separate parts of the file. `missing` is the
+    number of missing record numbers. Before SDK 0.8, only points and log lines are numbered. Records lost at the end
+    leave no gap in the numbers. `oversized` is the number of records above the size limit.
     """
 
     records: int = 0
@@ -53,17 +54,17 @@ class Damage(NamedTuple):
 
 
 class RunBase(ABC):
-    """A run folder, identified by `file`. Each subclass reads one generation of the file format.
+    """A run folder, identified by `file`. Each subclass reads one file format.
 
-    `outline()` reads little, and `refresh()` reads new data. They never write, and open only plain files with known
-    names inside the folder. `problem` says why the record cannot be read, or is "". `kept` is the number of points in
-    memory. Methods that take `work` raise Stopped.
+    `outline()` reads only a small part of the files, and `refresh()` reads all new data. Both only read, and open only
+    plain files with known names inside the folder. `problem` is the reason why the record cannot be read, or "".
+    `kept` is the number of points in memory. Methods with `work` raise Stopped.
     """
 
     is_legacy = False
-    # False if missing records leave no gap in the numbers
+    # False if the format does not number its records
     is_numbered = True
-    # False if the file does not start with the signature
+    # False if the file does not start with the signature of a run file
     is_marked = True
     version: int | None = None
     # an additional note about the run
@@ -88,7 +89,7 @@ class RunBase(ABC):
 
     @property
     def label(self) -> str:
-        """Return the folder's name without `run-` and the time: the run's id, for ranks with the host and process."""
+        """Return the run id in the folder name. For a rank, the host and process follow the id."""
         return self._named[2] if self._named else self.folder.name
 
     @property
@@ -97,12 +98,12 @@ class RunBase(ABC):
 
     @property
     def is_rank(self) -> bool:
-        """Return whether several processes recorded the run (`parallel="shared"`), each to its own folder."""
+        """Return whether the run was recorded by several processes (`parallel="shared"`), each in a separate folder."""
         return False
 
     @property
     def is_empty(self) -> bool:
-        """Return whether no record of the run's start is on disk (yet)."""
+        """Return whether the start of the run has not been written to disk (yet)."""
         return not (self.start.run_id or self.start.project)
 
     @property
@@ -112,7 +113,7 @@ class RunBase(ABC):
 
     @property
     def address(self) -> str:
-        """Return the URL of the run's page in the cloud (SDK 0.6 and 0.7), or "" if the SDK printed none."""
+        """Return the URL that SDK 0.6 and 0.7 print for the run's page in the cloud, or "" if there is none."""
         return ""
 
     @property
@@ -125,7 +126,10 @@ class RunBase(ABC):
 
     @property
     def started_at(self) -> int:
-        """Return the start in Unix milliseconds, from the folder's name (in local time) until a record contains it."""
+        """Return the start in Unix milliseconds, or 0 if it is unknown.
+
+        The local time in the folder name is used until a record contains the start.
+        """
         if self.start.started_at or not self._named:
             return self.start.started_at
         try:
@@ -147,11 +151,14 @@ class RunBase(ABC):
 
     @property
     def written_at(self) -> float:
-        """Return when the record was last written in Unix seconds, or 0 before it was checked."""
+        """Return the time at which the record was last written in Unix seconds, or 0 if it has not been checked."""
         return self._stamp[1] / 1e9 if self._stamp else 0
 
     def take_moment(self) -> float:
-        """Return the current time for ages in notes, updated every 10 s so that an answer contains no note twice."""
+        """Return the current time for computing ages in notes.
+
+        The time is updated only every 10 seconds, so that equal notes in a reply have equal text and can be merged.
+        """
         now = time.time()
         if not self.written_at <= self._moment <= now < self._moment + _AGREEING:
             self._moment = now
@@ -159,12 +166,12 @@ class RunBase(ABC):
 
     @property
     def size(self) -> int:
-        """Return the size of the record in bytes when it was last checked."""
+        """Return the size of the record in bytes, as of the last check."""
         return self._stamp[0] if self._stamp else 0
 
     @property
     def stamp(self) -> STAMP | None:
-        """Return the record's size, time and inode when it was last checked."""
+        """Return the size, time and inode of the record, as of the last check."""
         return self._stamp
 
     @property
@@ -175,7 +182,7 @@ class RunBase(ABC):
     @property
     @abstractmethod
     def is_known(self) -> bool:
-        """Return whether the record has been read before."""
+        """Return whether at least the outline of the record has been read."""
 
     @abstractmethod
     def is_current(self) -> bool:
@@ -183,38 +190,35 @@ class RunBase(ABC):
 
     @abstractmethod
     def identify(self, size: int | None = None) -> tuple[Any, ...] | None:
-        """Return values that only a copy of the run would have, or `None` if they are unknown.
+        """Return values that only a copy of the run would share, or `None` if they are unknown.
 
-        With `size`, return the values of a copy that was made when the record file had this size.
+        If `size` is given, return the values for a copy that was made when the record file had this size.
         """
 
     @abstractmethod
     def outline(self) -> None:
-        """Read the project, name, times and end cheaply, unless they are known."""
+        """Read the project, name, times and end from a small part of the files, unless they are known."""
 
     def read_extremes(self) -> Extremes:
-        """Return the metrics at the start and the end of the record. Raises OSError."""
+        """Return the metrics at the start and end of the record. Raises OSError."""
         return Extremes({}, {})
 
     def assess_damage(self) -> Damage:
         return Damage()
 
     def refresh(self, wanted: Collection[str] = (), work: Work | None = None) -> None:
-        """Read the data recorded since the last call.
-
-        All points of the `wanted` keys are in memory afterwards.
-        """
+        """Read the data that was recorded since the last call, and keep all points of the `wanted` keys in memory."""
         with self.lock:
             self._refresh(wanted, work or Work())
 
     def read_points(self, keys: Collection[str], work: Work | None = None) -> dict[str, Points]:
-        """Return a copy of the points of the logged keys."""
+        """Return a copy of the points of each key that was logged."""
         with self.lock:
             self._refresh(keys, work or Work())
             return {key: self.series[key].to_points() for key in keys if key in self.series}
 
     def read_tallies(self, keys: Collection[str] | None = None, work: Work | None = None) -> dict[str, Tally]:
-        """Return the tallies of the given keys that were logged (`None`: all keys)."""
+        """Return the tally of each key that was logged. If `keys` is `None`, return all tallies."""
         with self.lock:
             self._refresh((), work or Work())
             return {key: series.tally() for key, series in self.series.items() if keys is None or key in keys}
@@ -226,7 +230,7 @@ class RunBase(ABC):
             return self._lines.count
 
     def read_lines(self, start: int, count: int, work: Work | None = None) -> list[Log]:
-        """Return log lines from index `start` on, reading dropped lines again."""
+        """Return `count` log lines starting at index `start`. Lines that are no longer in memory are read again."""
         with self.lock:
             kept = self._lines.get(start, count)
             return self._read_lines_again(start, count, work or Work()) if kept is None else kept
@@ -237,7 +241,7 @@ class RunBase(ABC):
             return LoggedKeys(list(self.series), [*self.media, *saved])
 
     def list_media(self, key: str) -> dict[int, tuple[MediaEntry, ...]]:
-        """Return the media of a key by step. A saved file has its own key, with no other items."""
+        """Return the media of a key by step. Each saved file has a separate key with a single item."""
         with self.lock:
             if key in self.media or not key.startswith(PREFIX):
                 return dict(self.media.get(key, {}))
@@ -250,9 +254,9 @@ class RunBase(ABC):
     def read_media(
         self, key: str, step: int, place: int, limit: int, work: Work | None = None
     ) -> tuple[bytes | None, int]:
-        """Return the content and size of a media item. The content is `None` if it is larger than `limit` bytes.
+        """Return the content and size of a media item. The content is `None` if the item exceeds `limit` bytes.
 
-        Raises OSError or ValueError with the problem, and Stopped.
+        Raises OSError or ValueError if the item cannot be read, and Stopped.
         """
         if key not in self.media:
             return read_saved(self.files, self._list_saved()[key], limit)
@@ -269,7 +273,7 @@ class RunBase(ABC):
             return {}  # the folder's problem is reported when its config is read
 
     def release(self) -> int:
-        """Release all points in memory, unless the run is being read, and return how many were released.
+        """Release all points in memory, and return their number. Do nothing if the run is being read.
 
         A later request for points reads the file again.
         """
@@ -295,11 +299,11 @@ class RunBase(ABC):
 
     @abstractmethod
     def _read_text(self, key: str, step: int, place: int, work: Work) -> str:
-        """Return a media text that was recorded without its own file."""
+        """Return a media text that was not recorded as a file."""
 
     @abstractmethod
     def _forget_wanted(self) -> None:
-        """Record that points in memory were released."""
+        """Forget which keys must stay in memory, after their points were released."""
 
 
 def explain(error: Exception) -> str:

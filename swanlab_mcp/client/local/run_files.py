@@ -1,4 +1,4 @@
-"""The files in a run folder other than its record: config, metadata, requirements and media."""
+"""Read the files in a run folder other than the record: config, metadata, requirements and media."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ _keeping = threading.Lock()
 
 
 class RunFiles:
-    """The known files below `folder`, which is `root` or inside it. No folder between the two may be a link.
+    """The files in a run folder. `folder` is `root` or inside it, and no folder between them may be a link.
 
-    Every method raises OSError or ValueError with the problem.
+    Every method raises OSError or ValueError if a file cannot be read.
     """
 
     def __init__(self, folder: Path, root: Path | None = None) -> None:
@@ -58,8 +58,8 @@ class RunFiles:
         return open_inside(self.root, *self._parts, *parts)
 
     def stamp(self, *parts: str) -> STAMP:
-        """Return a file's size, time and inode. The folders above it are checked only when it is opened."""
-        # paths as strings for speed, because every call checks every run
+        """Return the size, time and inode of a file. Its parent folders are checked only when the file is opened."""
+        # use strings as paths for speed, because every call checks every run
         about = os.lstat("/".join((self._path, *parts)))
         if not stat.S_ISREG(about.st_mode):
             raise refuse(*parts)
@@ -73,11 +73,11 @@ class RunFiles:
             return []
 
     def read(self, *parts: str, limit: int) -> tuple[bytes | None, int]:
-        """Return a file's content and size. The content is `None` if it is larger than `limit` bytes."""
+        """Return the content and size of a file. The content is `None` if the file exceeds `limit` bytes."""
         return read_inside(self.root, *self._parts, *parts, limit=limit)
 
     def sample(self, *parts: str, size: int | None = None) -> tuple[int, bytes]:
-        """Return a file's size, and a hash of its start and end. With `size`, only its first `size` bytes count."""
+        """Return the size of a file, and a hash of its start and end. If `size` is given, ignore all bytes after it."""
         with self.open(*parts) as opened:
             whole = opened.seek(0, os.SEEK_END)
             size = whole if size is None else min(size, whole)
@@ -88,7 +88,7 @@ class RunFiles:
         return size, digest.digest()
 
     def read_config(self) -> dict[str, Any]:
-        """Return the unwrapped content of files/config.yaml."""
+        """Return the unwrapped content of files/config.yaml, or {} if it does not exist."""
         try:
             stamp = self.stamp("files", "config.yaml")
         except FileNotFoundError:
@@ -111,7 +111,7 @@ class RunFiles:
         return restore_none(fields) if self.stores_none_as_empty else fields
 
     def read_profile(self) -> dict[str, Any]:
-        """Return the config, metadata, requirements and conda environment whose files exist."""
+        """Return the config, metadata, requirements and conda environment, as far as their files exist."""
         profile: dict[str, Any] = {}
         if config := self.read_config():
             profile["config"] = config
@@ -124,11 +124,11 @@ class RunFiles:
         return profile
 
     def read_metadata(self) -> dict[str, Any]:
-        """Return the content of files/swanlab-metadata.json."""
+        """Return the content of files/swanlab-metadata.json, or {} if it does not exist."""
         return self._read_kept("swanlab-metadata.json", _parse_metadata) or {}
 
     def _read_kept(self, name: str, parse: Callable[[str], T]) -> T | None:
-        """Return a parsed file from `files/`, or `None` if it does not exist. Small unchanged files are cached."""
+        """Parse a file in files/. Return `None` if it does not exist. Small files are cached until they change."""
         try:
             stamp = self.stamp("files", name)
         except FileNotFoundError:
@@ -145,7 +145,7 @@ class RunFiles:
         return value
 
     def _read_text(self, name: str) -> str | None:
-        """Return the text of a file in `files/`, or `None` if it does not exist."""
+        """Return the text of a file in files/, or `None` if it does not exist."""
         try:
             content, _ = self.read("files", name, limit=_LARGEST_FILE)
         except FileNotFoundError:

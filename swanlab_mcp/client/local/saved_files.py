@@ -1,7 +1,8 @@
-"""Files that `swanlab.save` stored below files/: copies, or links to the user's own files.
+"""List and read the files that `swanlab.save` stored in files/, as copies or as links to the user's own files.
 
-A link is listed with its target. The target is read only if it is inside the run's folder, the project's folder (the
-parent of a log folder named `swanlog`), or a folder that the user allows, and never below a hidden folder there.
+A link is listed with its target. The target is read only if it is inside the run folder, the project folder or a folder
+that the user allows, and not in a hidden folder inside one of these. The project folder is the parent of a log folder
+named `swanlog`.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _LOG_FOLDER = "swanlog"
 
 
 class SavedFile(NamedTuple):
-    """A saved file with its path below files/. `target` is the target if it is a link."""
+    """A saved file. `parts` is its path in files/, and `target` is the target of a link, or "" for a copy."""
 
     parts: tuple[str, ...]
     target: str
@@ -37,7 +38,7 @@ class SavedFile(NamedTuple):
 
 
 def list_saved(files: RunFiles) -> list[SavedFile]:
-    """Return at most 200 saved files. Raises OSError or ValueError."""
+    """Return at most 200 saved files. Raises OSError or ValueError if a folder cannot be read."""
     found: list[SavedFile] = []
     for saved in _walk(files, ()):
         found.append(saved)
@@ -47,7 +48,7 @@ def list_saved(files: RunFiles) -> list[SavedFile]:
 
 
 def read_saved(files: RunFiles, saved: SavedFile, limit: int) -> tuple[bytes | None, int]:
-    """Return the content and size. Raises OSError or ValueError with the problem."""
+    """Return the content and size of a saved file. Raises OSError or ValueError if it cannot be read."""
     if not saved.target:
         return files.read("files", *saved.parts, limit=limit)
     link = files.folder.joinpath("files", *saved.parts)
@@ -78,7 +79,7 @@ def read_saved(files: RunFiles, saved: SavedFile, limit: int) -> tuple[bytes | N
 
 def _read_target(root: Path, inside: tuple[str, ...], target: str, limit: int) -> tuple[bytes | None, int]:
     try:
-        # opened one path component at a time, to refuse a path that was replaced by a link in the meantime
+        # open one path component at a time, to refuse a folder that was replaced by a link in the meantime
         return read_inside(root, *inside, limit=limit)
     except FileNotFoundError:
         raise ValueError(say("it is a link to {target}, which does not exist", target=quote(target, 200))) from None

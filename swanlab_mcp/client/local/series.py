@@ -1,4 +1,4 @@
-"""A metric's recorded points, or only their tally if there are too many to keep in memory."""
+"""Keep the recorded points of a metric, or only their tally if there are too many points for the memory."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ _FEW = 10_000
 class Tally:
     """The count, first and last step, and smallest and largest finite value of points that arrive in any order.
 
-    On ties, the lowest step counts. The caller must remove repeated steps, which would be counted twice.
+    If several steps have the smallest or largest value, the first of them is used. The caller must remove repeated
+    steps, because each would be counted twice.
     """
 
     def __init__(self) -> None:
@@ -37,7 +38,7 @@ class Tally:
         if self.last is None or steps[-1] >= self.last[0]:
             self.last = steps[-1], values[-1]
         finite_steps, finite = steps, values
-        # a finite sum proves that all values are finite, at a tenth of the cost of checking each value
+        # a finite sum proves that all values are finite, and is ten times as fast as checking each value
         if not math.isfinite(sum(values)):
             places = [place for place, value in enumerate(values) if math.isfinite(value)]
             odd = len(values) - len(places)
@@ -53,7 +54,7 @@ class Tally:
             self._compare((low, finite_steps[finite.index(low)]), (high, finite_steps[finite.index(high)]))
 
     def merge(self, later: Tally) -> None:
-        """Merge the tally of other points, which must not have any of these steps."""
+        """Add the tally of other points. The two tallies must not have a step in common."""
         self.count += later.count
         if later.first is not None:
             self.first = later.first if self.first is None else min(self.first, later.first)
@@ -83,7 +84,7 @@ class Tally:
 
 
 class Numbering:
-    """The numbers of records in the order in which they were recorded. Missing numbers indicate lost records."""
+    """Counts numbered records. A gap in the numbers shows that records were lost."""
 
     def __init__(self) -> None:
         self._count = 0
@@ -91,7 +92,7 @@ class Numbering:
         self._last = 0
 
     def add(self, number: int) -> None:
-        """Count a record with its number, or with 0 if it has none."""
+        """Add the number of a record. A record without a number has 0 and is ignored."""
         if number > 0:
             self._count += 1
             self._first = min(number, self._first or number)
@@ -99,14 +100,15 @@ class Numbering:
 
     @property
     def missing(self) -> int:
-        """Return how many records are missing between the first and the last."""
+        """Return the number of records that are missing between the first and the last record."""
         return max(0, self._last - self._first + 1 - self._count) if self._count else 0
 
 
 class Series:
-    """Steps, values and times (Unix milliseconds) in step order. A repeated step replaces the earlier point.
+    """The points of a metric in step order. A repeated step replaces the earlier point.
 
-    Late points are inserted by `settle()`. After `release()`, points are counted and dropped.
+    Times are in Unix milliseconds. `settle()` inserts points that arrived out of order. After `release()`, points are
+    only counted, not kept.
     """
 
     def __init__(self, *, is_kept: bool = True) -> None:
@@ -118,7 +120,7 @@ class Series:
         self.numbering = Numbering()
         self._late: list[tuple[int, float, int]] = []
         self._let_go = Tally()
-        # the tally of the first points in memory, so that only new points must be counted
+        # the tally of the points in memory that were already counted, so that only new points must be counted
         self._counted = Tally()
 
     def __len__(self) -> int:
@@ -141,14 +143,14 @@ class Series:
         return len(self.steps) + len(self._late)
 
     def tidy(self) -> None:
-        """Settle if that is cheap relative to the number of points added since."""
+        """Call `settle()` if enough points were added since the last call to make it worthwhile."""
         if not self.is_kept or len(self._late) > _FEW + len(self.steps) // 8:
             self.settle()
 
     def settle(self) -> None:
-        """Insert late points in order, where the last recorded point of a step counts.
+        """Insert late points in step order, and drop all points if the series is not kept.
 
-        Also drop points that are not kept.
+        If a step was recorded several times, the last recorded point is used.
         """
         if self._late:
             self._insert({step: (value, time) for step, value, time in self._late})
@@ -177,18 +179,18 @@ class Series:
         self.times = times + self.times[start:]
 
     def release(self) -> None:
-        """Keep only the tally, also for points added later."""
+        """Keep only the tally, including for points that are added later."""
         self.is_kept = False
         self.settle()
 
     def to_points(self) -> Points:
-        """Return a copy of the points. They must not have been released."""
+        """Return a copy of the points. The series must not have been released."""
         assert self.is_kept
         self.settle()
         return Points(self.steps[:], self.values[:], self.times[:])
 
     def tally(self) -> Tally:
-        """Return the tally of all points so far."""
+        """Return the tally of all points that were added so far."""
         self.settle()
         known = self._counted.count
         self._counted.add(self.steps[known:], self.values[known:])

@@ -1,4 +1,4 @@
-"""Parse config YAML: text, numbers, booleans, null and containers, in limited time and memory."""
+"""Parse the YAML in config files (strings, numbers, booleans, null and containers) in limited time and memory."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LONGEST_INT = 4300
 _LARGEST_INT = 10**_LONGEST_INT
 _Loader: type[Any] = getattr(yaml, "CLoader", yaml.Loader)
 
-# the texts that PyYAML (used by the SDK) reads as other types, except dates and sexagesimal numbers such as 9:9:9
+# the strings that PyYAML, which the SDK uses, converts to other types; dates and sexagesimal numbers are omitted
 _NULLS = frozenset(("", "~", "null", "Null", "NULL"))
 _BOOLEANS = {
     form: value
@@ -32,11 +32,11 @@ _BASES = {"b": 2, "x": 16}
 
 
 class NotReadable(ValueError):
-    """Raised for invalid YAML, and for features that configs do not need: tags, aliases, excessive depth or size."""
+    """Raised for invalid or oversized YAML, and for features that configs do not need, such as tags and aliases."""
 
 
 def parse_yaml(text: str) -> Any:
-    """Return the value of a single YAML document. Raises NotReadable."""
+    """Return the value of the first YAML document in `text`. Raises NotReadable."""
     try:
         events = yaml.parse(text, Loader=_Loader)
         return _Builder(events).build()
@@ -45,7 +45,7 @@ def parse_yaml(text: str) -> Any:
 
 
 class _Builder:
-    """Builds a value from parser events, counting the nodes and refusing unneeded features."""
+    """Builds a value from parser events. Limits the number of nodes, and rejects features that configs do not need."""
 
     def __init__(self, events: Iterator[Any]) -> None:
         self._events = events
@@ -100,7 +100,7 @@ def _resolve(text: str) -> Any:
         return None
     if text in _BOOLEANS:
         return _BOOLEANS[text]
-    # longer integers take quadratic time, and no float can represent them
+    # converting a longer integer takes quadratic time, and the result would not fit into a float
     if len(text) <= _LONGEST_INT:
         if _INT.fullmatch(text):
             return _read_int(text)
@@ -112,7 +112,7 @@ def _resolve(text: str) -> Any:
 
 
 def _read_int(text: str) -> int | str:
-    """Return an integer, or the text itself if it has no digits (0x_) or, in decimal, too many."""
+    """Parse an integer. Return the string unchanged if it has no digits (0x_) or too many decimal digits."""
     digits = text.replace("_", "").lstrip("-+")
     base = 10 if digits in ("", "0") or digits[0] != "0" else _BASES.get(digits[1], 8)
     digits = digits[2:] if base in (2, 16) else digits
