@@ -1,1 +1,1 @@
-"""Pure functions over series and configs, without I/O or MCP."""
+"""Pure functions for analysing metrics and configs. They perform no I/O and do not depend on MCP."""

@@ -1,4 +1,4 @@
-"""Statistics of groups of experiments, as pandas computes them."""
+"""Compute summary statistics for groups of experiments, with the same definitions as pandas."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ __all__ = ["Statistics", "compute_statistics"]
 
 
 class Statistics(NamedTuple):
-    """Statistics of finite values: `sd` divides by n - 1, `sem` is sd / sqrt(n), and both are `None` below 2 values."""
+    """Summary statistics of finite values.
+
+    `sd` is the sample standard deviation (with divisor n - 1), and `sem` is `sd` / sqrt(n). Both are `None` if there
+    are fewer than 2 values.
+    """
 
     n: int
     mean: float | None = None
@@ -25,11 +29,14 @@ class Statistics(NamedTuple):
 
 
 def compute_statistics(values: Sequence[float]) -> Statistics:
-    """Return the statistics of the finite values, or only n = 0 if there are none."""
+    """Return summary statistics for `values`, which must be finite.
+
+    If `values` is empty, `n` is 0 and the other fields are `None`.
+    """
     count = len(values)
     if not count:
         return Statistics(0)
-    # scaled, because the squares of large values overflow
+    # scale the values, because the squares of large values would overflow
     scale = max(abs(value) for value in values) or 1.0
     scaled = [value / scale for value in values]
     mean = fmean(scaled)

@@ -18,7 +18,9 @@ _JSON = json.JSONEncoder(ensure_ascii=False, sort_keys=True, default=str)
 def align_values(values: Sequence[Any], width: int) -> list[Any]:
     """Shorten each value to about `width` characters while keeping different values distinct.
 
-    Long texts are cut to the part where they start to differ. Numbers are rounded only as far as they stay distinct.
+    If long strings would look the same, each string is shown from shortly before the point where the strings start to
+    differ. Numbers are rounded unless rounding would make different numbers look equal. Values that still look the same
+    are numbered.
     """
     exact = [_write(value) for value in values]
     shown = [_show(value, text, width) for value, text in zip(values, exact, strict=True)]
@@ -52,7 +54,7 @@ def _show(value: Any, text: str, width: int) -> Any:
 
 
 def _find_alike(shown: Sequence[Any], exact: Sequence[str]) -> list[list[int]]:
-    """Return the positions of values that look the same although they differ."""
+    """Return the indices of different values that look the same, as one list per group."""
     groups: dict[str, list[int]] = {}
     for place, one in enumerate(shown):
         groups.setdefault(_write(one), []).append(place)
@@ -60,8 +62,8 @@ def _find_alike(shown: Sequence[Any], exact: Sequence[str]) -> list[list[int]]:
 
 
 def _count_shared(texts: Sequence[str]) -> int:
-    """Return the length of the prefix that all texts share."""
-    # the prefix shared by the first and last text in sort order is common to all
+    """Return the length of the longest common prefix of the strings."""
+    # a prefix shared by the first and last strings in sorted order is shared by all strings
     first, last = min(texts), max(texts)
     for place, (one, other) in enumerate(zip(first, last, strict=False)):
         if one != other:

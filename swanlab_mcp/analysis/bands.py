@@ -1,4 +1,4 @@
-"""Compute the mean curve and band of a group of repeats, and axis limits that ignore a few extreme points."""
+"""Compute the mean curve and band of repeated runs, and choose axis limits that ignore a few extreme points."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ UNLIKE = 100  # a curve looks like a flat line next to a curve this many times l
 _MOST_PLACES = 1000
 _SHARE = 0.02  # up to this share of the points on each side may lie outside the limits
 _BEFORE = 0.1  # an exploding curve has at least this share of its values in the range of the other curves
-_WORTH = 2  # extreme points are cut off only if the rest then fills this many times as much of the axis
+_WORTH = 2  # cut off extreme points only if the others then fill at least this many times as much of the axis
 
 
 class Band(NamedTuple):
-    """The mean, lower bound, upper bound and number of curves at each x value."""
+    """The mean of several curves with its lower and upper bounds, and the number of curves at each x value."""
 
     xs: list[float]
     means: list[float]
@@ -30,10 +30,13 @@ class Band(NamedTuple):
 
 
 def measure_band(curves: Sequence[tuple[Sequence[float], Sequence[float]]], spread: Spread = "sd") -> Band:
-    """Return the mean of the curves and its band at the x values of all curves.
+    """Return the mean curve and its band, evaluated at every x value that occurs in any curve.
 
-    Curves are interpolated linearly between their finite points; outside them, a curve does not count. `sd` is the
-    sample standard deviation, which is 0 for a single curve. The x values of each curve must increase.
+    The x values of each curve must be increasing. A curve is interpolated linearly between its finite points and is
+    ignored outside their range. If there are more than 1000 x values, an evenly spaced sample of them is used.
+
+    If `spread` is "sd", the band extends one sample standard deviation to either side of the mean (0 for a single
+    curve). If `spread` is "minmax", the band spans the smallest and largest values.
     """
     finite = [_keep_finite(xs, ys) for xs, ys in curves]
     places = sorted({x for xs, _ in finite for x in xs})
@@ -54,10 +57,10 @@ def measure_band(curves: Sequence[tuple[Sequence[float], Sequence[float]]], spre
 
 
 def choose_limits(values: Sequence[float], kept: Sequence[float] = ()) -> tuple[float, float]:
-    """Return the smallest and largest value to show on an axis.
+    """Return the lower and upper limits of an axis.
 
-    The most extreme points are cut off if they would squash the others. The limits always include the values in `kept`,
-    such as the last and best values. Without finite values, return 0 and 1.
+    Extreme points are cut off if they would squash the others. The limits always include the finite values in `kept`,
+    such as the last and best values. If no value is finite, return (0, 1).
     """
     ordered = sorted(value for value in values if math.isfinite(value))
     if not ordered:
@@ -76,9 +79,10 @@ def choose_limits(values: Sequence[float], kept: Sequence[float] = ()) -> tuple[
 def list_calm(curves: Sequence[Sequence[float]], worse: int = 0) -> list[int]:
     """Return the indices of the curves that do not explode.
 
-    A curve explodes if its limits are UNLIKE times as far apart as those of the usual curve, although at least half of
-    its finite values lie between the limits of the other curves. `worse` is 1 if large values are bad and -1 if small
-    values are bad. Curves that leave the others on the bad side then also explode, even if most curves do.
+    A curve explodes if its range is more than UNLIKE times as large as the typical range, although at least half of its
+    finite values lie within the range of the other curves. `worse` is 1 if large values are bad, -1 if small values are
+    bad, and 0 if the direction is unknown. If the direction is known, curves that explode in the bad direction are
+    excluded even if they are the majority.
     """
     finite = [[value for value in curve if math.isfinite(value)] for curve in curves]
     limits = [choose_limits(curve, curve[-1:]) for curve in finite]
@@ -98,7 +102,11 @@ def list_calm(curves: Sequence[Sequence[float]], worse: int = 0) -> list[int]:
 def _keep_outside(
     curves: Sequence[Sequence[float]], limits: Sequence[tuple[float, float]], calm: Sequence[int], share: float
 ) -> list[int]:
-    """Return the indices of the calm curves, and of curves with less than `share` of their values in the calm range."""
+    """Return the indices of the curves in `calm` and of the curves that lie mostly outside the calm range.
+
+    A curve lies mostly outside if less than `share` of its values are within the limits of the calm curves. If `calm`
+    is empty, return all indices.
+    """
     if not calm:
         return [*range(len(curves))]
     low, high = min(limits[place][0] for place in calm), max(limits[place][1] for place in calm)

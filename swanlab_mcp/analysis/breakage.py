@@ -25,15 +25,16 @@ __all__ = [
 
 LIKELY_LOSSES = ("loss", "train/loss", "train_loss", "training_loss", "loss/train", "train/loss_epoch")
 _LOSSES = 3
-# a single norm may be infinite, because mixed precision then skips the step
+# mixed-precision training skips a step with an infinite gradient norm, so a single infinite norm is harmless
 _LAST_NORMS = 2
 
 
 def choose_training_losses(keys: Sequence[str]) -> list[str]:
     """Choose the keys that show whether a training run broke.
 
-    These are up to 3 losses that should fall (short names first), up to 3 other losses, a gradient norm and a reward.
-    The other losses and the norm are only checked for NaN. With a reward, a loss may rise although the policy improves.
+    The result contains up to 3 losses that should fall and up to 3 other losses, shortest names first, followed by at
+    most one gradient norm and one reward. The other losses and the norm are only checked for NaN and infinite values.
+    If a reward is logged, a loss may rise even while the policy improves. If no loss is logged, return an empty list.
     """
     kinds = {key: describe_key(key) for key in sorted(keys, key=len)}
     losses = [
@@ -50,7 +51,10 @@ def choose_training_losses(keys: Sequence[str]) -> list[str]:
 
 
 def choose_for_points(losses: Sequence[str]) -> list[str]:
-    """Choose the losses whose points are always read; the points of other losses are read only if in doubt."""
+    """Choose the losses whose points are always read.
+
+    The points of the other losses are read only if a summary leaves doubt about the run.
+    """
     kinds = {key: describe_key(key) for key in losses}
     main = [key for key, kind in kinds.items() if kind.must_improve and kind.role in ("loss", "error")]
     return main or [key for key, kind in kinds.items() if kind.role != "gradient_norm"]
@@ -59,13 +63,16 @@ def choose_for_points(losses: Sequence[str]) -> list[str]:
 # cached, because a ranking checks thousands of runs with the same keys
 @lru_cache(64)
 def _leave_out_rewards(*keys: str) -> tuple[str, ...]:
-    """Return the keys to check for NaN, except for rewards after the first key: they are NaN until an episode ends."""
+    """Return the keys to check for NaN, without rewards after the first key.
+
+    Rewards are NaN until the first episode ends.
+    """
     return keys[:1] + tuple(key for key in keys[1:] if describe_key(key).role != "reward")
 
 
 @lru_cache(64)
 def _choose_falling(*keys: str) -> frozenset[str]:
-    """Return the losses that should never rise for good, or none of them if there is a reward."""
+    """Return the losses that should not rise permanently, or an empty set if one of the keys is a reward."""
     kinds = {key: describe_key(key) for key in keys}
     is_policy = any(kind.role == "reward" for kind in kinds.values())
     return frozenset(key for key, kind in kinds.items() if kind.must_improve and not is_policy)
@@ -73,13 +80,16 @@ def _choose_falling(*keys: str) -> frozenset[str]:
 
 @lru_cache(64)
 def _watch(keys: tuple[str, ...], losses: tuple[str, ...]) -> Sequence[tuple[str, bool, bool]]:
-    """Return the keys to check in summaries, each with whether it is a gradient norm and whether it must fall."""
+    """Return the keys to check in summaries as (key, is a gradient norm, must fall) tuples."""
     falling = _choose_falling(*keys, *losses).intersection(losses)
     return [(key, describe_key(key).role == "gradient_norm", key in falling) for key in _leave_out_rewards(*keys)]
 
 
 def find_reported_breakage(keys: Sequence[str], summary: Summary) -> Breakage | None:
-    """Return the breakage that a run's summary shows: a NaN or infinite value, last or earlier."""
+    """Return the breakage that a run's summary shows, or `None`.
+
+    A run is broken if any value of a key, last or earlier, is NaN or infinite. Gradient norms are ignored.
+    """
     for key, is_norm, _ in _watch(tuple(keys), ()):
         one = summary.get(key)
         if one is None or is_norm:
@@ -94,12 +104,12 @@ def find_reported_breakage(keys: Sequence[str], summary: Summary) -> Breakage | 
 def find_doubtful(
     keys: Sequence[str], summaries: Sequence[Summary], losses: Sequence[str], thresholds: Thresholds = DEFAULTS
 ) -> list[int]:
-    """Return the indices of the summaries that show a breakage or that leave doubt.
+    """Return the indices of the summaries that show a breakage or leave doubt about one.
 
-    In doubt, the points must be read: a mean is not finite, or a loss ends far above its minimum. A single pass checks
-    both, because a ranking has thousands of runs.
+    There is doubt if a mean is not finite or if a loss ends far above its minimum. The points must then be read. Both
+    cases are checked in a single pass, because a ranking may contain thousands of runs.
     """
-    # by chance the last value may lie below the final level; noise is at most a fifth of a divergence
+    # noise, which is at most a fifth of a divergence, may have pushed the last value below the final level
     share = thresholds.broken_share * (1 - 3 / thresholds.broken_scatter)
     watched, is_finite = _watch(tuple(keys), tuple(losses)), math.isfinite
     found: list[int] = []
@@ -123,7 +133,7 @@ def find_doubtful(
 def find_breakage(
     metric: str, series: Mapping[str, Points], losses: Sequence[str], thresholds: Thresholds = DEFAULTS
 ) -> Breakage | None:
-    """Return how a run broke, according to the ranked metric or one of its training losses."""
+    """Return how a run broke according to the ranked metric or its training losses, or `None` if it did not break."""
     keys = list(dict.fromkeys([metric, *losses]))
     for key in _leave_out_rewards(*keys):
         points = series.get(key, Points())
@@ -141,7 +151,11 @@ def find_breakage(
 
 
 def _find_non_finite(values: Sequence[float], *, to_end: bool) -> int | None:
-    """Return the index of the first NaN or infinite value; with `to_end`, only if no finite value follows."""
+    """Return the index of the first NaN or infinite value, or `None`.
+
+    If `to_end` is true, return the start of the non-finite values at the end of the series instead. Return `None` if
+    there are fewer than two of them, or if the series contains no finite value.
+    """
     if to_end:
         first = next((place + 1 for place in range(len(values) - 1, -1, -1) if math.isfinite(values[place])), 0)
         return first if 0 < first <= len(values) - _LAST_NORMS else None
@@ -149,7 +163,11 @@ def _find_non_finite(values: Sequence[float], *, to_end: bool) -> int | None:
 
 
 def find_divergence(points: Points, thresholds: Thresholds = DEFAULTS) -> int | None:
-    """Return the step after which a loss rose for good by at least half of its earlier fall, or `None`."""
+    """Return the step of a loss's best level if the loss diverged after it, and otherwise `None`.
+
+    A loss has diverged if its final level exceeds its best level by more than the noise and by more than half of its
+    earlier decrease.
+    """
     values = points.values
     if len(values) < thresholds.fewest_points:
         return None

@@ -1,4 +1,4 @@
-"""Parse recorded errors into the error line, its source line and the kind of failure."""
+"""Extract the error and its stack frames from a log, and classify the kind of failure."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ _RANK = re.compile(r"^\[?rank\s?\d+\]?:\s?", re.IGNORECASE)
 _FRAME = re.compile(r'\s*File "([^"]{1,400})", line (\d{1,7}), in (.{1,200})')
 _ERROR = re.compile(r"^[A-Za-z_][\w.]{0,200}(?:Error|Exception|Interrupt|Exit|Warning|Timeout|Iteration)\b(?::|$|\s)")
 _TRACEBACK = "Traceback (most recent call last)"
-# at most this many log lines may follow a fatal error, because a CUDA hint has three
+# a CUDA hint adds three lines, so a fatal error may be followed by this many lines
 _CLOSING = 3
 _END = 10
 _TOOL = re.compile(r"\s*(?:swanlab|wandb):")
-# only the exact wording of fatal errors, because ordinary logs also mention time limits, memory and workers
+# match only the exact wording of fatal errors, because ordinary logs also mention time limits, memory and workers
 _TROUBLE = re.compile(
     r"^[A-Za-z_][\w.]{0,200}(?:Error|Exception|Interrupt|Exit|Timeout|Iteration)(?:$|:(?!\s*-?\.?\d))"
     r"|^KeyboardInterrupt\b"
@@ -49,7 +49,7 @@ _TROUBLE = re.compile(
     re.IGNORECASE,
 )
 
-# which memory ran out and why; the first match counts, so specific patterns come first
+# (pattern, memory that ran out, kind of failure); the first match wins, so specific patterns come first
 _CAUSES: tuple[tuple[str, Memory, Trouble], ...] = (
     (
         r"can't allocate memory|cannot allocate memory|^MemoryError|std::bad_alloc",
@@ -109,9 +109,10 @@ _CAUSES: tuple[tuple[str, Memory, Trouble], ...] = (
 
 
 class ErrorText(NamedTuple):
-    """An error line, with the innermost frames of its traceback; the last frame raised the error.
+    """An error line with the innermost frames of its traceback, ending with the frame that raised the error.
 
-    If the log continues, the error was probably handled, and `later` counts the log lines after it; otherwise it is 0.
+    If the log continues after the error, the error was probably handled. `later` is then the number of lines that
+    follow it, and otherwise 0.
     """
 
     line: str
@@ -120,10 +121,10 @@ class ErrorText(NamedTuple):
 
 
 def find_error(lines: Sequence[str]) -> ErrorText | None:
-    """Return the error from the last traceback, or a fatal line near the end of the log, or `None`.
+    """Return the error from the last traceback or from a fatal line near the end of the log, or `None`.
 
-    If the log continues after the traceback, a fatal line at the end takes precedence. Process prefixes such as
-    [rank0]: and colours are ignored.
+    If more than 3 log lines follow the traceback, a fatal line near the end of the log takes precedence. Process
+    prefixes such as "[rank0]:" and ANSI escape sequences are ignored.
     """
     plain = [_RANK.sub("", _ESCAPES.sub("", part)) for line in lines for part in line.splitlines()]
     found = _find_traceback(plain)
@@ -141,7 +142,7 @@ def find_error(lines: Sequence[str]) -> ErrorText | None:
 
 
 def _find_traceback(plain: Sequence[str]) -> tuple[ErrorText, int] | None:
-    """Return the error from the last traceback, and the index of its last line."""
+    """Return the error from the last traceback and the index of the traceback's last line, or `None`."""
     starts = [place for place, line in enumerate(plain) if _TRACEBACK in line or _FRAME.match(line)]
     begin = next((place for place in reversed(starts) if _TRACEBACK in plain[place]), starts[0] if starts else None)
     if begin is None:
@@ -167,7 +168,7 @@ def _find_end(plain: Sequence[str]) -> ErrorText | None:
 
 
 def name_cause(error: str) -> Trouble:
-    """Return the kind of failure for an error line, or "" if it is unknown."""
+    """Return the kind of failure that an error line describes, or "" if it is unknown."""
     for pattern, _, name in _CAUSES:
         if re.search(pattern, error, re.IGNORECASE):
             return name
@@ -175,7 +176,7 @@ def name_cause(error: str) -> Trouble:
 
 
 def find_lacking_memory(error: str) -> Memory:
-    """Return which memory ran out, or "" if the error line does not say."""
+    """Return the memory that ran out ("gpu" or "host"), or "" if the error line does not show it."""
     for pattern, memory, _ in _CAUSES:
         if re.search(pattern, error, re.IGNORECASE):
             return memory
@@ -183,17 +184,20 @@ def find_lacking_memory(error: str) -> Memory:
 
 
 def normalise_error(error: str) -> str:
-    """Remove the numbers and quoted texts from an error line, because they differ between runs."""
+    """Replace numbers and quoted strings in an error line by placeholders, because they differ between runs."""
     return re.sub(r"\d+(?:\.\d+)?", "#", re.sub(r"'[^']*'|\"[^\"]*\"", "'…'", error)).strip()
 
 
 def find_first_traceback(lines: Sequence[str]) -> int | None:
-    """Return the index of the first traceback's header, or of its first frame if the SDK omitted the header."""
+    """Return the line index of the first traceback, or `None`.
+
+    If the SDK omitted the traceback's header, return the index of its first frame.
+    """
     return next((place for place, line in enumerate(lines) if _TRACEBACK in line or _FRAME.match(line)), None)
 
 
 def _choose_frames(frames: Sequence[str]) -> list[str]:
-    """Return the innermost frames, including the last frame that is not in a library."""
+    """Return the innermost frames, including the last frame in the user's own code if there is one."""
     kept = list(frames[-_FRAMES:])
     own = [frame for frame in frames if "site-packages" not in frame and "dist-packages" not in frame]
     return kept if not own or own[-1] in kept else [own[-1], *kept[1:]]

@@ -1,4 +1,4 @@
-"""Parse the conditions to wait for, and find the experiments that meet them."""
+"""Parse wait conditions, and find the experiments that meet them."""
 
 from __future__ import annotations
 
@@ -26,10 +26,11 @@ _METRIC = re.compile(r"\s*(?P<key>.+?)\s*(?P<op>>=|<=|>|<)\s*(?P<value>[-+]?[0-9
 
 
 class Condition(NamedTuple):
-    """A condition to wait for, with the original `text`.
+    """A condition to wait for, parsed from `text`.
 
-    `kind` is finished, crashed, non_finite, stalled, any_new, step or metric. For a stall, `value` is the number of
-    usual intervals without a point, or 0 for the rule that all verdicts use.
+    `kind` is "finished", "crashed", "non_finite", "stalled", "any_new", "step" or "metric". If `kind` is "stalled",
+    `value` is the number of usual logging intervals without a new point. A value of 0 applies the same rule as the
+    verdicts.
     """
 
     text: str
@@ -42,8 +43,8 @@ class Condition(NamedTuple):
 class Met(NamedTuple):
     """An experiment that meets a condition.
 
-    `key`, `value` and `step` describe the metric that met it, if any. `silent` is the time in seconds since the last
-    point of a stalled experiment.
+    `key`, `value` and `step` describe the metric that met the condition, if any. `silent` is the number of seconds
+    since a stalled experiment logged its last point.
     """
 
     condition: Condition
@@ -55,10 +56,10 @@ class Met(NamedTuple):
 
 
 def parse_condition(text: str) -> Condition | None:
-    """Parse a text such as "finished", "step:1000" or "val/acc >= 0.9"; return `None` for any other form.
+    """Parse a condition such as "finished", "step:1000" or "val/acc >= 0.9", or return `None` for any other format.
 
-    "step >= 1000" refers to the step even if a metric has that name, because trainers that log their step as a metric
-    reach both at the same time.
+    "step >= 1000" always refers to the step, even if a metric is named "step". Trainers that log the step as a metric
+    reach both values at the same time.
     """
     plain = text.strip().casefold()
     if plain in PLAIN:
@@ -81,10 +82,11 @@ def parse_condition(text: str) -> Condition | None:
 def find_met(
     condition: Condition, experiment: Experiment, summary: Mapping[str, MetricSummary], newest: int
 ) -> Met | None:
-    """Return how an experiment meets a condition, or `None`.
+    """Return how an experiment meets a condition, or `None` if it does not.
 
-    An experiment created after `newest` (Unix milliseconds) is new. Metrics are compared by their extreme value, if the
-    summary has it, and by their last value. Stalls are not checked here, because they need the times of points.
+    An experiment is new if it was created after `newest` (Unix milliseconds). A metric condition is checked against the
+    metric's last value and, if the summary contains it, the metric's minimum or maximum. Stalls are not checked here,
+    because that requires the times of the points.
     """
     if condition.kind in _STATES:
         return Met(condition, experiment) if experiment.state in _STATES[condition.kind] else None

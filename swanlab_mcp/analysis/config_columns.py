@@ -12,15 +12,15 @@ __all__ = ["MOST_COLUMNS", "ConfigColumns", "choose_columns", "list_keys", "pick
 
 MOST_COLUMNS = 8
 _NAMED = 8
-# longer texts, such as chat templates, would fill the page
+# longer strings, such as chat templates, would fill the page
 _LONGEST = 200
 
 
 class ConfigColumns(NamedTuple):
-    """The dotted keys to show, most informative first, and the keys that are left out.
+    """The dotted config keys to show, most informative first, and a summary of the omitted keys.
 
-    Of the omitted keys, `varying` counts those that differ, `further` names the first few of these, and `constant`
-    counts those that are the same in every config.
+    `varying` is the number of omitted keys whose values differ between configs, and `further` contains the first few of
+    these keys. `constant` is the number of omitted keys that have the same value in every config.
     """
 
     shown: tuple[str, ...]
@@ -30,10 +30,10 @@ class ConfigColumns(NamedTuple):
 
 
 def choose_columns(configs: Sequence[Any], most: int = MOST_COLUMNS) -> ConfigColumns:
-    """Choose at most `most` keys in which the configs differ, most informative first; skip keys with long texts.
+    """Choose at most `most` keys whose values differ between the configs, most informative first.
 
-    If the configs have at most `most` keys and no long texts, choose all keys. For a single config, choose its most
-    informative keys.
+    Keys with long string values are skipped. If the configs have at most `most` keys and no long strings, all keys are
+    chosen. For a single config, its most informative keys are chosen.
     """
     flat = [flatten(config) for config in configs]
     known = list_keys(configs)
@@ -52,13 +52,16 @@ def list_keys(configs: Sequence[Any]) -> list[str]:
 
 
 def pick_in_order(config: Any, keys: Sequence[str]) -> Any:
-    """Return the part of a nested config that the dotted keys name, in the order of the keys (see pick_keys)."""
+    """Return the parts of a nested config that the dotted `keys` select, in the order of `keys`.
+
+    The syntax of the keys is described in `pick_keys`.
+    """
     if not isinstance(config, Mapping):
         return config
     picked: dict[Any, Any] = {}
     fields = cast("Mapping[Any, Any]", config)
     for key in keys:
-        # a plain key has a single spelling, so the other fields need no check
+        # a key without dots has only one spelling, so the other fields need not be checked
         is_plain = "." not in key and key in fields
         _merge(picked, {key: fields[key]} if is_plain else pick_keys(fields, (key,)))
     return picked
@@ -70,15 +73,15 @@ def _merge(target: dict[Any, Any], part: Mapping[Any, Any]) -> None:
         if isinstance(known, dict) and isinstance(value, Mapping):
             _merge(cast("dict[Any, Any]", known), cast("Mapping[Any, Any]", value))
         else:
-            # copied, because merging must not change the config itself
+            # copy the value, because merging must not modify the config
             target[key] = deepcopy(value)
 
 
 def pick_keys(config: Any, keys: Collection[str], prefix: str = "") -> Any:
-    """Return the part of a nested config that the dotted keys name; a key includes everything below it.
+    """Return the parts of a nested config that the dotted `keys` select.
 
-    A key that itself contains a dot may be quoted (a."b.c"). The quotes are required if a nested key with the same
-    spelling has another value.
+    A key that refers to a nested object selects everything in that object. A key that itself contains a dot may be
+    quoted (a."b.c"). The quotes are required if a nested key has the same spelling but a different value.
     """
     if not isinstance(config, Mapping):
         return config
@@ -99,7 +102,7 @@ def pick_keys(config: Any, keys: Collection[str], prefix: str = "") -> Any:
 
 
 def _spell(key: str, prefix: str, leaves: Collection[str]) -> list[str]:
-    """Return the spellings by which users may refer to a key."""
+    """Return the dotted paths by which users may refer to a key."""
     before = f"{prefix}." if prefix else ""
     if "." not in key:
         return [before + key]

@@ -1,4 +1,4 @@
-"""Measure distances between configs with numbers, categories, and renamed or nested keys."""
+"""Measure distances between configs with numeric and categorical settings, including renamed or nested keys."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from swanlab_mcp.analysis.setting_names import AMBIGUOUS, LOGARITHM, NEUTRAL, si
 
 __all__ = ["DECADE", "ConfigSpace", "Difference", "Untried", "build_space", "list_unknown", "measure_distances"]
 
-DECADE = 10  # positive numbers that span more than this factor use a logarithmic scale
+DECADE = 10  # positive numbers that span at least this factor use a logarithmic scale
 _LARGEST = 1e300
 _SAME_RATIO = 0.1
 _SAME_PART = 0.05
 _SWITCHES = ("true", "false")
 _OFF = (None, False, 0, "", "none", "off")
-# parts of the names of optimizers, schedulers and layers, as in torch.optim.AdamW and adamw_torch_fused
+# module prefixes and implementation suffixes, as in torch.optim.AdamW and adamw_torch_fused
 _IMPLEMENTATION = re.compile(
     r"^(?:torch|tensorflow|tf|keras|optax|flax|paddle|transformers|mindspore)\.(?:\w+\.)*(?=[A-Z]\w*$)"
     r"|(?<=[a-z])_(?:torch(?:_fused)?|hf)$"
 )
-_RARE = 0.2  # share of the configs
-# these words change the meaning of a name: dropout_keep_prob is not dropout_prob
+_RARE = 0.2  # a name is rare if at most this share of the configs contains it
+# words that change the meaning of a name: dropout_keep_prob is not dropout_prob
 _REVERSING = frozenset({"keep", "kept", "retain", "not", "no", "non", "without", "inv", "inverse", "complement"})
 
 
 class Difference(NamedTuple):
-    """A setting in which two configs differ, with both values (`None` if missing) and their distance."""
+    """A setting in which two configs differ, with both values (`None` if missing) and the distance between them."""
 
     key: str
     first: Any
@@ -40,7 +40,11 @@ class Difference(NamedTuple):
 
 
 class Untried(NamedTuple):
-    """A setting whose value no other config has, with the values of the others, or the smallest and largest number."""
+    """A setting for which the first config has a value that no other config has.
+
+    `tried` contains the values in the other configs. If `is_range` is true, it contains only the smallest and largest
+    of these values.
+    """
 
     key: str
     value: Any
@@ -49,11 +53,12 @@ class Untried(NamedTuple):
 
 
 class ConfigSpace(NamedTuple):
-    """The settings of many configs under common names, with the scale of each setting.
+    """The settings of several configs under common names, with a scale for each varying setting.
 
-    `rows` contains the values of each config by common name. `scales` says for each numeric setting whether its scale
-    is logarithmic, and gives its standard deviation. `keys` contains the name that most configs use for each setting,
-    and `usual` the value that most configs record, by that name.
+    Each row in `rows` maps common names to the values in one config. `scales` maps each varying setting to a pair:
+    whether its scale is logarithmic, and its standard deviation on that scale (0 if its values are not numbers). `keys`
+    maps each common name to the original key that most configs use. `usual` maps that key to the value in more than
+    half of the configs, if there is such a value.
     """
 
     rows: Sequence[Mapping[str, Any]]
@@ -66,9 +71,10 @@ class ConfigSpace(NamedTuple):
         return list(self.scales)
 
     def get_differences(self, one: int, two: int, *, only_first: bool = False) -> list[Difference]:
-        """Return the settings in which two configs differ, most distant first.
+        """Return the settings in which two configs differ, largest distance first.
 
-        With `only_first`, only settings in the first config count; use it if that config is incomplete.
+        If `only_first` is true, settings that the first config lacks are ignored. Use this option if the first config
+        is incomplete.
         """
         found: list[Difference] = []
         for name, scale in self.scales.items():
@@ -82,14 +88,20 @@ class ConfigSpace(NamedTuple):
         return sorted(found, key=lambda difference: -difference.distance)
 
     def measure(self, one: int, two: int, *, only_first: bool = False) -> float:
-        """Return the mean squared distance over all varying settings, or with `only_first`, over the first config's."""
+        """Return the mean squared distance between two configs over all varying settings.
+
+        If `only_first` is true, settings that the first config lacks are ignored.
+        """
         first, second = self.rows[one], self.rows[two]
         names = [name for name in self.scales if name in first or not only_first]
         total = sum(_measure(first.get(name), second.get(name), self.scales[name]) ** 2 for name in names)
         return total / max(1, len(names))
 
     def find_untried(self) -> list[Untried]:
-        """Return the first config's values that no other config has, such as numbers outside the others' range."""
+        """Return the settings for which the first config has a value that no other config has.
+
+        A number counts only if it lies outside the range of the numbers in the other configs.
+        """
         found: list[Untried] = []
         for name, value in self.rows[0].items():
             others = {freeze(other): other for row in self.rows[1:] if (other := row.get(name)) is not None}
@@ -105,9 +117,10 @@ class ConfigSpace(NamedTuple):
         return found
 
     def is_near_duplicate(self, one: int, two: int, *, only_first: bool = False) -> bool:
-        """Return whether all settings are equal, apart from nearly equal numbers.
+        """Return whether two configs have the same settings, apart from nearly equal numbers and omitted defaults.
 
-        A missing setting counts as off, or as the value that most configs record, which is probably its default.
+        A setting that one config omits is probably at its default. The configs are therefore considered equal in this
+        setting if the other value means "off" or is the value that most configs record.
         """
         return all(
             self._may_be_default(each.key, each.second if each.first is None else each.first)
@@ -124,7 +137,10 @@ class ConfigSpace(NamedTuple):
 
 
 def build_space(configs: Sequence[Any]) -> ConfigSpace:
-    """Map the keys of nested or flat configs to common names, leaving out seeds, paths, notes and results."""
+    """Build the configuration space of nested or flat configs, mapping keys for the same setting to a common name.
+
+    Seeds, output paths and results are excluded. Notes are ignored when distances are measured.
+    """
     flat = [{key: value for key, value in flatten(config).items() if is_setting(key)} for config in configs]
     names = _name_settings(flat)
     rows: list[dict[str, Any]] = []
@@ -151,12 +167,12 @@ def build_space(configs: Sequence[Any]) -> ConfigSpace:
 
 
 def list_unknown(space: ConfigSpace) -> list[str]:
-    """Return the settings that only the first config records."""
+    """Return the settings that occur only in the first config."""
     return [space.keys[name] for name in space.rows[0] if not any(name in row for row in space.rows[1:])]
 
 
 def measure_distances(configs: Sequence[Any]) -> list[list[float]] | None:
-    """Return the mean squared distance between each pair of configs, or `None` if no setting varies."""
+    """Return the matrix of mean squared distances between all configs, or `None` if no setting varies."""
     space = build_space(configs)
     if not space.scales:
         return None
@@ -168,9 +184,10 @@ def measure_distances(configs: Sequence[Any]) -> list[list[float]] | None:
 
 
 def _name_settings(configs: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """Map all keys for the same setting to one common name.
+    """Map each key to a common name for its setting.
 
-    If a config contains several of these keys, only the most frequent key gets the common name.
+    If a config contains several keys for the same setting, only the most frequent of these keys gets the common name.
+    If several keys are equally frequent, none of them does.
     """
     used = Counter(key for config in configs for key in config)
     common = {key: simplify_key(key) for key in used}
@@ -187,15 +204,15 @@ def _name_settings(configs: Sequence[Mapping[str, Any]]) -> dict[str, str]:
 
 
 def _find_renamed(rows: Sequence[Mapping[str, Any]], used: Mapping[str, Counter[str]]) -> dict[str, str]:
-    """Map rare names of settings to the names that other configs use for them.
+    """Map rarely used setting names to the names that most configs use.
 
-    A rare name is replaced if no config has both names, nearly all other configs have the frequent name, and no other
-    frequent name qualifies. Its texts must occur under the frequent name. Its numbers must lie within the range of the
-    frequent name, and the two names must be related, because numbers of different settings often agree.
+    A rare name is mapped to a common name if no config has both, nearly all other configs have the common name, and no
+    other common name qualifies. Its string values must all occur under the common name. Numeric values must lie within
+    the common name's range, and the names must be related, because the ranges of unrelated settings often overlap.
     """
     places = {name: {place for place, row in enumerate(rows) if name in row} for name in used}
     most = max(1, _RARE * len(rows))
-    # frequent names are few, while configs may have thousands of rare names
+    # compare with frequent names only, because configs may contain thousands of rare names
     frequent = {name: held for name, held in places.items() if len(held) >= (1 - _RARE) * (len(rows) - most)}
     found: dict[str, str] = {}
     for other, held in places.items():
@@ -223,7 +240,7 @@ def _are_related(keys: Collection[str], others: Collection[str]) -> bool:
 
 
 def _list_words(keys: Collection[str]) -> set[str]:
-    """Return the words that say which setting the keys mean, from the last part of each key."""
+    """Return the words in the last part of each key that identify the setting, without neutral words."""
     return {word for key in keys for word in split_key(key.rsplit(".", 1)[-1])} - NEUTRAL
 
 
@@ -236,7 +253,7 @@ def _covers(usual: Sequence[Any], values: Sequence[Any], *, is_related: bool) ->
 
 
 def _unite_switches(rows: Sequence[dict[str, Any]]) -> None:
-    """Replace 0 and 1 by False and True in settings that other configs record as booleans."""
+    """Convert 0 and 1 to booleans in settings that other configs record as booleans."""
     switches = {name for row in rows for name, value in row.items() if isinstance(value, bool)}
     for name in switches:
         values = [row[name] for row in rows if name in row]
@@ -257,9 +274,11 @@ def _undo_logarithm(key: str, value: Any) -> Any:
 
 
 def _read_number(value: Any) -> Any:
-    """Normalise a value: convert texts from command lines to numbers or booleans, and other texts to lower case.
+    """Normalise a config value for comparison.
 
-    A list with a single value becomes that value ([0.1]), and a library class becomes its name (torch.optim.AdamW).
+    Strings from the command line are converted to numbers or booleans, and other strings to lowercase. A list with a
+    single value is replaced by that value. The path of a library class is shortened to the class name, as in
+    torch.optim.AdamW.
     """
     if isinstance(value, list):
         values = cast("list[Any]", value)
@@ -277,19 +296,25 @@ def _read_number(value: Any) -> Any:
 
 
 def _are_notes(values: Sequence[Any]) -> bool:
-    """Return whether there are more than 4 texts and all differ, because such names or notes do not affect training."""
+    """Return whether the values are names or notes, which do not affect training.
+
+    More than 4 strings that all differ are assumed to be names or notes.
+    """
     return len(values) > 4 and all(isinstance(value, str) for value in values) and len(set(values)) == len(values)
 
 
 def _find_usual(values: Sequence[Any], count: int) -> list[Any]:
-    """Return the value that more than half of `count` configs record, or `None`."""
+    """Return a list with the value that more than half of `count` configs record, or an empty list."""
     frozen = [freeze(value) for value in values]
     frequent, times = Counter(frozen).most_common(1)[0]
     return [values[frozen.index(frequent)]] if times > count / 2 else []
 
 
 def _find_scale(values: Sequence[Any], count: int) -> tuple[bool, float] | None:
-    """Return whether numbers need a logarithmic scale and their deviation on their scale; `None` if all are equal."""
+    """Return whether a setting needs a logarithmic scale, and its standard deviation on that scale.
+
+    The deviation is 0 if the values are not all numbers. Return `None` if all `count` configs have the same value.
+    """
     if len({freeze(value) for value in values}) < 2 and len(values) == count:
         return None
     if not all(_is_number(value) for value in values):
@@ -300,7 +325,11 @@ def _find_scale(values: Sequence[Any], count: int) -> tuple[bool, float] | None:
 
 
 def _measure(first: Any, second: Any, scale: tuple[bool, float]) -> float:
-    """Return the distance between two values: in deviations for numbers, 0 or 1 for others, 1 if one is missing."""
+    """Return the distance between two values of a setting.
+
+    The distance between two numbers is measured in standard deviations. Other values have distance 0 if they are equal
+    and 1 if they differ. A missing value has distance 1 from any other value.
+    """
     is_log, deviation = scale
     if first is None and second is None:
         return 0.0

@@ -1,4 +1,4 @@
-"""Summarise what a search over settings has tried: the values of each key, and the neighbours of the best setting."""
+"""Summarise the settings that a search has tried, and find untried neighbours of the best setting."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _ABSENT = object()
 
 
 class Tried(NamedTuple):
-    """A key with its sorted values, the number of runs with each value, and the value of the best run.
+    """The values tried for a key, sorted, with the number of runs per value and the value in the best run.
 
-    `end` is set if the best value is the smallest or largest. `twins` are keys that vary in the same way, so their
-    effects cannot be separated.
+    `end` says whether the best run's value is the smallest or the largest of the values. `twins` contains the keys that
+    vary in exactly the same way, so their effects cannot be separated from the effect of this key.
     """
 
     key: str
@@ -30,9 +30,9 @@ class Tried(NamedTuple):
 
 
 class Coverage(NamedTuple):
-    """The keys that vary, how many combinations of their values were tried, and the untried neighbours of the best.
+    """The varying keys, the numbers of tried and possible combinations of values, and the untried neighbours.
 
-    A neighbour changes a single value of the best setting.
+    A neighbour differs from the best setting in the value of a single key.
     """
 
     tried: Sequence[Tried]
@@ -42,12 +42,15 @@ class Coverage(NamedTuple):
 
 
 def measure_coverage(configs: Sequence[Mapping[str, Any]], best: int) -> Coverage:
-    """Return what the configs tried, relative to the config at index `best`; keys that it lacks are ignored."""
+    """Return the coverage of a search whose best config is at index `best`.
+
+    Keys that the best config lacks are ignored.
+    """
     varying = [key for key in find_varying(configs) if is_setting(key) and key in configs[best]]
     codes = {key: [freeze(config.get(key, _ABSENT)) for config in configs] for key in varying}
     twins: dict[tuple[int, ...], list[str]] = {}
     for key in varying:
-        # a key with a new value in each run is a note, or follows from other settings
+        # a key whose values are mostly distinct is a note or depends on other settings
         if 1 < len(set(codes[key])) <= max(_FEWEST, len(configs) // 2):
             numbers = {code: number for number, code in enumerate(dict.fromkeys(codes[key]))}
             twins.setdefault(tuple(numbers[code] for code in codes[key]), []).append(key)

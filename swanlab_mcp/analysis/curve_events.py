@@ -1,4 +1,4 @@
-"""Find events in single curves: NaN or infinite values, spikes, shocks, plateaus and learning rate jumps."""
+"""Detect events in single curves: NaN or infinite values, spikes, shocks, plateaus and learning rate jumps."""
 
 from __future__ import annotations
 
@@ -14,12 +14,15 @@ from swanlab_mcp.analysis.trends import find_plateau
 
 __all__ = ["find_non_finites", "find_rate_jumps", "find_shapes"]
 
-# if a metric with one of these roles fails, the whole experiment fails
+# if a metric with one of these roles fails, the entire experiment has failed
 _VITAL = ("loss", "error", "quality", "reward", "entropy", "gradient_norm", "learning_rate", "adversary")
 
 
 def find_non_finites(curves: Sequence[Curve]) -> list[Event]:
-    """Return events for NaN and infinite values; their severity depends on the meaning of the key."""
+    """Return an event for each curve that contains NaN or infinite values.
+
+    The severity depends on the meaning of the metric key.
+    """
     found: list[Event] = []
     for curve in curves:
         event = find_non_finite(curve.steps, curve.values)
@@ -31,7 +34,7 @@ def find_non_finites(curves: Sequence[Curve]) -> list[Event]:
         if event.facts["never_computed"]:
             severity = "warning" if is_vital and curve.kind.role != "learning_rate" else "info"
         elif starts_late or (severity == "warning" and curve.kind.role in ("gradient_norm", "learning_rate")):
-            # no episode has ended yet, or mixed precision is still finding its loss scale
+            # either no episode has ended yet, or mixed-precision training is still adjusting its loss scale
             severity = "info"
         elif not is_vital:
             severity = "warning" if severity == "problem" else "info"
@@ -40,7 +43,10 @@ def find_non_finites(curves: Sequence[Curve]) -> list[Event]:
 
 
 def find_shapes(roles: Roles, *, holds: bool = False) -> list[Event]:
-    """Return spikes, shocks and plateaus; with `holds`, held-out metrics improve, so training shocks are harmless."""
+    """Return events for spikes, shocks and plateaus.
+
+    If `holds` is true, held-out metrics improve without getting worse, so shocks in training metrics are harmless.
+    """
     found: list[Event] = []
     deciding = {curve.key for curve in roles.deciding}
     for curve in (*roles.deciding, *roles.parts, *roles.information):
@@ -68,7 +74,7 @@ def find_shapes(roles: Roles, *, holds: bool = False) -> list[Event]:
 
 
 def find_rate_jumps(curve: Curve) -> list[Event]:
-    """Return the upward jumps of a learning rate."""
+    """Return an event for each sudden increase of a learning rate."""
     finite = [(step, value) for step, value in zip(curve.steps, curve.values, strict=True) if math.isfinite(value)]
     steps, values = [step for step, _ in finite], [value for _, value in finite]
     return [replace(event, keys=(curve.key,)) for event in find_jumps(steps, values)]

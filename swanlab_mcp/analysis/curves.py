@@ -11,15 +11,16 @@ from swanlab_mcp.analysis.thresholds import DEFAULTS, Thresholds
 
 __all__ = ["SIGMA", "Outline", "is_wide", "keep_finite", "outline", "to_scale"]
 
-SIGMA = 1.4826  # standard deviations of a normal distribution per median absolute deviation
+SIGMA = 1.4826  # ratio of the standard deviation to the median absolute deviation of a normal distribution
 
 
 class Outline(NamedTuple):
-    """A smoothed series: `levels` are rolling medians of `medians`.
+    """A smoothed summary of a series.
 
-    Each median covers `width` values, so level i starts at value i x width. `scatter` is the noise of a median, `noise`
-    the noise of a single value. Both are standard deviations, estimated from second differences, which slopes and
-    outliers hardly affect.
+    `medians` contains the median of each block of `width` values, and `levels` the rolling medians of `medians`. Level
+    i therefore starts at value i * `width`. `first` is the first value or the median of the first few values, whichever
+    is larger. `scatter` is the noise of a block median, and `noise` is the noise of a single value. Both are standard
+    deviations that are estimated from second differences, because slopes and outliers hardly affect second differences.
     """
 
     levels: list[float]
@@ -44,8 +45,8 @@ class Outline(NamedTuple):
 
 
 def keep_finite(steps: Sequence[int], values: Sequence[float]) -> tuple[Sequence[int], Sequence[float]]:
-    """Return the points with finite values."""
-    # a finite sum means that all values are finite; if huge values overflow, the slower path below handles them
+    """Return the steps and values of the points with finite values."""
+    # a finite sum implies that all values are finite; if huge values overflow, the slower check below runs
     if math.isfinite(sum(values)):
         return steps, values
     places = [place for place, value in enumerate(values) if math.isfinite(value)]
@@ -59,19 +60,19 @@ def is_wide(values: Sequence[float], thresholds: Thresholds = DEFAULTS) -> bool:
 
 
 def to_scale(values: Sequence[float], thresholds: Thresholds = DEFAULTS) -> Sequence[float]:
-    """Return the values on the scale of the analysis: logarithms if they span many decades."""
+    """Return the base-10 logarithms of the values if they span many decades, and otherwise the values themselves."""
     return list(map(math.log10, values)) if is_wide(values, thresholds) else values
 
 
 def outline(values: Sequence[float], thresholds: Thresholds = DEFAULTS) -> Outline:
-    """Return the outline of finite values in step order; at least one value is required."""
+    """Return the outline of a series from its finite values in step order. At least one value is required."""
     size = len(values)
     width = -(-size // thresholds.levels)
     medians = [median(values[start : start + width]) for start in range(0, size, width)]
     if len(medians) > 1 and size % width and size % width < width / 2:
-        medians.pop()  # the last part has too few values for a comparable median
+        medians.pop()  # the last block is too short for a comparable median
     scatter = _estimate_noise(medians)
-    # a part of the values is enough to estimate the noise
+    # a sample of the values is enough to estimate the noise
     stretch = (
         values
         if size <= 5000

@@ -1,4 +1,4 @@
-"""Choose the metrics of an experiment to read and the metrics that decide its verdict."""
+"""Choose the metrics of an experiment to read, and find the metrics that decide the experiment's verdict."""
 
 from __future__ import annotations
 
@@ -14,18 +14,22 @@ __all__ = ["Curve", "Roles", "assign_roles", "choose_keys", "read_curve"]
 
 _JUDGED = ("loss", "error", "quality", "reward")
 _READ = 40
-# at most this many held-out metrics, so that training rewards and losses are read too
+# read at most this many held-out metrics, so that training rewards and losses are read as well
 _READ_HELD_OUT = 30
 _MAIN = {"core", "main", "overall", "primary"}
 _SIDE = {"aux", "auxiliary", "secondary"}
 _HARDWARE: Mapping[str, int] = {"gpu_memory": 8, "gpu_load": 8, "host_memory": 1}
-# the mean comes first, and plain values come before extremes
+# order of preference: means, then plain values, then extremes
 _STATISTICS = {"mean": 0, "": 1, "median": 1, "last": 1, "maj": 2}
 
 
 @dataclass(frozen=True)
 class Curve:
-    """A metric with the meaning of its key, its recorded points, and its finite values as costs (smaller is better)."""
+    """A metric with the meaning of its key and its recorded points.
+
+    `costs` contains the finite values, negated if larger values are better, so that smaller costs are always better.
+    `is_whole` is false if SwanLab sent only a sample of the points.
+    """
 
     key: str
     kind: MetricKind
@@ -41,7 +45,7 @@ class Curve:
     @cached_property
     def _finite(self) -> tuple[Sequence[int], Sequence[float]]:
         steps, values = keep_finite(self.steps, self.values)
-        # a loss or error is constant until the first update of the model, so drop that start
+        # a loss or error is constant until the first model update, so drop the constant start
         if self.kind.role in ("reward", "quality"):
             return steps, values
         first = next((place for place, value in enumerate(values) if value != values[0]), 0) - 1
@@ -67,7 +71,7 @@ class Curve:
 
     @property
     def is_stuck(self) -> bool:
-        """Whether a quality or an error stays at the same bad value over many points."""
+        """Whether a quality or error metric keeps the same bad value over many points."""
         if not self.is_constant or len(self.costs) < DEFAULTS.flat_points or not self.kind.must_improve:
             return False
         value = self.sign * self.costs[0]
@@ -77,7 +81,7 @@ class Curve:
 
     @property
     def is_judged(self) -> bool:
-        """Whether the key says which direction is better and the values vary."""
+        """Whether the values vary and the key shows which values are better."""
         return self.kind.role in _JUDGED and self.kind.direction != "" and not self.is_constant
 
     @property
@@ -88,12 +92,12 @@ class Curve:
 def read_curve(
     key: str, steps: Sequence[int], values: Sequence[float], times: Sequence[int] = (), *, is_whole: bool = True
 ) -> Curve:
-    """Return the curve of a metric, with the meaning of its key."""
+    """Create the curve of a metric, and look up the meaning of its key."""
     return Curve(key, describe_key(key), steps, values, times, is_whole)
 
 
 def choose_keys(logged: Sequence[str]) -> tuple[list[str], int]:
-    """Choose the keys to read, deciding keys first; also return the number of meaningful keys left out."""
+    """Return the keys to read, deciding keys first, and the number of meaningful keys that are left out."""
     kinds = {key: describe_key(key) for key in logged}
     best = _choose_of_families(kinds, _find_sides(logged))
 
@@ -116,7 +120,7 @@ def choose_keys(logged: Sequence[str]) -> tuple[list[str], int]:
     others = [
         key
         for key in logged
-        # a key with a line break would break the rows of a table
+        # a key with a line break would corrupt a table
         if kinds[key].role not in _HARDWARE and not key.startswith("__swanlab__") and key.isprintable()
     ]
     ranked = sorted(others, key=rank)
@@ -127,13 +131,16 @@ def choose_keys(logged: Sequence[str]) -> tuple[list[str], int]:
 
 
 def _find_sides(keys: Sequence[str]) -> dict[str, str]:
-    """Return for each paired key whether it is training or held-out data, because XGBoost calls both validation."""
+    """Map each key of a training/held-out pair to "train" or "held out".
+
+    The split in the key is not sufficient, because XGBoost labels both data sets as validation.
+    """
     pairs = find_pairs(list(keys))
     return dict.fromkeys((held_out for _, held_out in pairs), "held out") | {train: "train" for train, _ in pairs}
 
 
 def _choose_of_families(kinds: Mapping[str, MetricKind], sides: Mapping[str, str]) -> set[str]:
-    """Choose one key for each family, split and role: preferably the mean, then the plain value, then others."""
+    """Choose one key per family, split and role, preferring the mean, then the plain value, then other statistics."""
     chosen: dict[tuple[str, ...], str] = {}
     for key, kind in kinds.items():
         name = (kind.role, sides.get(key) or kind.split, *kind.family)
@@ -149,10 +156,11 @@ def _rank_statistic(kind: MetricKind) -> int:
 
 @dataclass(frozen=True)
 class Roles:
-    """The curves, grouped by their role in the verdict.
+    """The curves of an experiment, grouped by their role in the verdict.
 
     `held_out`, `training` and `rewards` decide the verdict. `parts` and `information` are only checked for events such
-    as NaN and spikes. With `is_policy`, a reward decides, so the losses of reinforcement learning are only information.
+    as NaN values and spikes. `pairs` maps held-out keys to the corresponding training curves. If `is_policy` is true, a
+    reward decides the verdict, and the losses of reinforcement learning are only informative.
     """
 
     held_out: Sequence[Curve] = ()
@@ -172,15 +180,15 @@ class Roles:
 
 
 def assign_roles(curves: Sequence[Curve]) -> Roles:
-    """Assign each curve its role in the verdict."""
+    """Group the curves by their role in the verdict."""
     sides = _find_sides([curve.key for curve in curves if len(curve.steps) > 1])
     best = _choose_of_families({curve.key: curve.kind for curve in _by_length(curves)}, sides)
     judged = [curve for curve in curves if curve.is_judged]
     if not any(curve.kind.role == "reward" for curve in judged):
-        # a constant reward never improved, so it decides too
+        # a constant reward never improved, so it also decides the verdict
         judged += [curve for curve in curves if curve.kind.role == "reward" and curve.is_constant and curve.costs]
     if not any(curve.is_held_out and curve.kind.role in ("quality", "error") for curve in judged):
-        # the same applies to a held-out result that never leaves a bad value
+        # a held-out result that never leaves a bad value decides for the same reason
         judged += [curve for curve in curves if curve.is_stuck and _is_result(curve, judged)]
     families = [curve for curve in judged if curve.key in best and _rank_statistic(curve.kind) < 3]
     families = families or [curve for curve in judged if curve.key in best]
@@ -196,7 +204,7 @@ def assign_roles(curves: Sequence[Curve]) -> Roles:
     held_out = [curve for curve in held_out if curve not in parts and curve not in rewards]
     training = [curve for curve in training if curve not in parts and curve not in rewards]
     if rewards or any(curve.kind.role == "reward" for curve in held_out):
-        # a loss says little if the data change during training, even on held-out episodes
+        # while a policy changes its own data, a loss says little, even on held-out episodes
         parts += [curve for curve in (*training, *held_out) if curve.kind.role == "loss"]
         held_out = [curve for curve in held_out if curve.kind.role != "loss"]
         training = [curve for curve in training if curve.kind.role != "loss"]
@@ -218,8 +226,9 @@ def _by_length(curves: Iterable[Curve]) -> list[Curve]:
 def _is_result(curve: Curve, families: Sequence[Curve]) -> bool:
     """Return whether a metric measures data that the model does not train on.
 
-    A key without a split counts as held out if it is logged at the same steps as a held-out metric, or at most half as
-    often as the training losses. It never does if it is a reward or a loss, or if its family has a held-out metric.
+    If the key names no split, the metric counts as held out if it is logged at the same steps as a held-out metric, or
+    at most half as often as the training losses. A reward or a loss without a split never counts as held out. Neither
+    does a metric whose family includes a metric that is explicitly held out.
     """
     kind = curve.kind
     if kind.split:
@@ -237,9 +246,10 @@ def _is_result(curve: Curve, families: Sequence[Curve]) -> bool:
 
 
 def _choose_rewards(training: Sequence[Curve], curves: Sequence[Curve]) -> list[Curve]:
-    """Choose the rewards that decide: totals and plain rewards instead of their components, and success scores.
+    """Choose the rewards and success scores that decide the verdict.
 
-    Without rewards, the success scores of a policy decide.
+    Total and plain rewards are preferred to reward components. If no reward is logged, the success scores of a policy
+    decide.
     """
     rewards = [curve for curve in training if curve.kind.role == "reward"]
     if not rewards and not _trains_policy(curves):
@@ -252,7 +262,7 @@ def _choose_rewards(training: Sequence[Curve], curves: Sequence[Curve]) -> list[
 
 
 def _choose_results(held_out: Sequence[Curve], curves: Sequence[Curve]) -> list[Curve]:
-    """Return the held-out success scores of a policy that logs no reward."""
+    """Return the held-out success scores of a trained policy that logs no held-out reward, or an empty list."""
     if not _trains_policy(curves) or any(curve.kind.role == "reward" for curve in held_out):
         return []
     return [curve for curve in held_out if curve.kind.role == "quality" and _measures_success(curve)]
@@ -267,7 +277,10 @@ def _measures_success(curve: Curve) -> bool:
 
 
 def _find_pair(held_out: Curve, curves: Sequence[Curve]) -> Curve | None:
-    """Return the training metric that belongs to a held-out metric, preferably the one with the most points."""
+    """Return the training curve that corresponds to a held-out curve, or `None`.
+
+    Curves with more points are preferred.
+    """
     trains = {train for train, other in find_pairs([one.key for one in curves]) if other == held_out.key}
     found = [
         one

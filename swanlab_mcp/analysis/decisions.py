@@ -13,9 +13,10 @@ Decision = Literal["keep", "discard", "run more seeds", "cannot tell"]
 
 
 def decide(judged: Judgement, sign: int) -> Decision:
-    """Return what a comparison with the baseline implies; `sign` is -1 if larger values are better, else 1.
+    """Return the decision that follows from comparing a setting with the baseline.
 
-    If the difference is too small for a reasonable number of repeats to show, discard the setting.
+    `sign` is -1 if larger values are better, and otherwise 1. A setting is discarded if it would take too many repeats
+    to show its difference from the baseline.
     """
     if judged.verdict == "different":
         return "keep" if judged.difference * sign < 0 else "discard"
@@ -27,5 +28,5 @@ def decide(judged: Judgement, sign: int) -> Decision:
 
 
 def decide_apart(reason: Reason) -> Decision:
-    """Return what to do with a setting that has no rank: discard it if its run broke."""
+    """Return "discard" for an unranked setting whose run broke, and "cannot tell" for other unranked settings."""
     return "discard" if reason.kind in ("broken", "non-finite") else "cannot tell"
