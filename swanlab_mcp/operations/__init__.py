@@ -1,4 +1,5 @@
-"""One public function for each question of a researcher: (client, *, typed arguments) -> ApiResponse.
+"""The operations behind the MCP tools: one public function per tool, with typed keyword arguments.
 
-A function's docstring is the description of the tool of the same name.
+Each function takes the client as its first argument and returns an `ApiResponse`. Its docstring is the description of
+the tool with the same name.
 """

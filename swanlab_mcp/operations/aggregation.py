@@ -43,19 +43,21 @@ _FIELDS = ("workspace", "project", "user", "state", "name", "group", "job", "lab
 _GROUPED = (*_FIELDS, *MACHINE_FIELDS, *_PERIODS)
 _USUAL: Sequence[Statistic] = ("mean", "sd", "min", "median", "max")
 _BRIEF: Sequence[Statistic] = ("mean", "sd")
-# above this number of rows, fewer columns are shown
+# tables with more rows than this show fewer columns
 _FEW_ROWS = 6
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """A group of experiments with equal values in the fields, and the statistics of a metric over the group.
+    """Statistics of one metric over a group of experiments that have equal values in the `group_by` fields.
 
-    Without a metric, `statistics` are empty. Four counts say how many experiments do not count: `missing` have no
-    value, `non_finite` have NaN or infinity, `broken` have a training loss that became NaN or diverged, and
-    `unfinished` are excluded by their state. `seconds` is the total run time of the experiments. `gpu_seconds` is their
-    run time multiplied by the GPUs in their machines, except for the `without_gpus` experiments with an unknown time or
-    machine.
+    Without a metric, `statistics` is empty. Four counts explain which experiments are not part of the statistics:
+    `missing` have no value, `non_finite` have NaN or infinity as their value, `broken` have a training loss that became
+    NaN or diverged, and `unfinished` are excluded because of their state.
+
+    `seconds` is the total run time of all experiments in the group. `gpu_seconds` adds up each run time multiplied by
+    the number of GPUs in the machine; the `without_gpus` experiments, whose run time or machine is unknown, do not
+    contribute.
     """
 
     values: Sequence[Any]
@@ -76,9 +78,10 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Aggregation:
-    """A page of groups in order; in total, there are `groups` groups with `count` experiments.
+    """One page of groups, sorted, and the totals over all pages.
 
-    `ambiguous` contains the names that several of these experiments have.
+    `groups` is the total number of groups, and `count` is the total number of experiments in them. `ambiguous` contains
+    each name that is shared by several experiments.
     """
 
     rows: Sequence[Group]
@@ -167,7 +170,10 @@ async def aggregate_experiments(
 
 
 def _check_groups(fields: Sequence[str]) -> None:
-    """Raise InvalidArgument for a field that is measured, or that differs between all experiments."""
+    """Raise InvalidArgument if a field cannot be used for grouping.
+
+    Experiments cannot be grouped by measured values (metrics) or by fields that are different in every experiment.
+    """
     for field in fields:
         if field in ("created", "finished", "duration"):
             raise InvalidArgument(
@@ -184,7 +190,10 @@ def _check_groups(fields: Sequence[str]) -> None:
 async def _drop_missing(
     client: SwanLabClient, ref: Scope, choice: Choice, metrics: Sequence[str]
 ) -> tuple[Sequence[str], list[str]]:
-    """Return the metrics that any experiment has, and notes on the others. Raises NotFound if none has any."""
+    """Return the metrics that at least one experiment has, and a note about each of the other metrics.
+
+    Raises NotFound if no experiment has any of the metrics.
+    """
     experiments = choice.experiments
     logged = {key for summary in choice.summaries.values() for key in summary}
     missing = [metric for metric in metrics if experiments and metric not in logged]
@@ -210,7 +219,10 @@ def _note_machines(machines: Mapping[str, Machine], count: int) -> list[str]:
 
 
 def _read(candidate: Candidate, field: str, ref: Scope) -> Any:
-    """Return the value of a field for an experiment; day, (ISO) week and month refer to its creation in UTC."""
+    """Return the value of a field for an experiment.
+
+    The fields `day`, `week` (an ISO week) and `month` are derived from the experiment's creation time in UTC.
+    """
     if field in ("project", "workspace"):
         project = ref.experiment(candidate.experiment.cuid).parent
         return str(project if field == "project" else project.parent)
@@ -277,7 +289,7 @@ def _get_result(summary: MetricSummary | None, direction: str, at: str) -> float
 
 
 def _measure(experiment: Experiment) -> timedelta | None:
-    """Return an experiment's run time, or `None` if its end was not recorded."""
+    """Return the run time of an experiment, or `None` if its end was not recorded."""
     started, ended = read_time(experiment.createdAt), read_time(experiment.finishedAt or "")
     return max(ended - started, timedelta()) if started and ended else None
 
@@ -289,7 +301,11 @@ def _describe_order(metric: str) -> str:
 
 
 def _order(groups: Sequence[Group], metric: str) -> list[Group]:
-    """Sort the groups by their mean, best first, or else by size, largest first; a group's metrics stay together."""
+    """Sort the groups by their mean, best first.
+
+    If there is no metric with a known direction, the groups are sorted by size, largest first. The rows for the
+    different metrics of one group stay next to each other.
+    """
     direction = str(describe_key(metric).direction) if metric else ""
     firsts = {tuple(map(freeze, one.values)): one for one in groups if one.metric == metric}
 

@@ -1,4 +1,4 @@
-"""Find an experiment by its id or name in all projects of the account."""
+"""Find an experiment by its id or name in all projects that the account can read."""
 
 from __future__ import annotations
 
@@ -24,10 +24,11 @@ _ABSENT = (NotFound, NotAvailableOffline)
 
 
 async def find_anywhere(client: SwanLabClient, name: str, workspace: WorkspaceRef | None) -> ExperimentRef:
-    """Find the experiment with this id, or else this name, in all projects of the account or of a workspace.
+    """Find an experiment by its id or name in every project of the account, or of `workspace` if it is given.
 
-    Raises InvalidArgument with the paths if several experiments have the name, and NotFound if none has. Unless the id
-    is found, also raises the error of a project that cannot be read.
+    An experiment with a matching id takes precedence over experiments with a matching name. Raises InvalidArgument with
+    the candidates' paths if the name is ambiguous, and NotFound if no experiment matches. If the id is not found and
+    some projects could not be read, the first of their errors is raised instead.
     """
     if at_path := await _read_path(client, name):
         return at_path
@@ -76,7 +77,7 @@ async def find_anywhere(client: SwanLabClient, name: str, workspace: WorkspaceRe
 
 
 async def find_original(client: SwanLabClient, clone: Experiment) -> tuple[ExperimentRef, Experiment] | None:
-    """Return the original experiment of a clone, or `None` if it cannot be read for any reason."""
+    """Return the experiment that a clone was made from, or `None` if the original cannot be found or read."""
     spaces = [WorkspaceRef(one.username) for one in (await client.list_workspaces()).data or []]
 
     async def ask(ref: WorkspaceRef) -> list[ProjectRef]:
@@ -96,7 +97,10 @@ async def find_original(client: SwanLabClient, clone: Experiment) -> tuple[Exper
 
 
 async def _read_path(client: SwanLabClient, path: str) -> ExperimentRef | None:
-    """Return the experiment at a path if its project has slashes in its name, else `None`."""
+    """Return the experiment at `path`, assuming that the project's name contains slashes.
+
+    Returns `None` if the path is too short or if no experiment can be read there.
+    """
     parts = path.split("/")
     if len(parts) < 4 or any(part in ("", ".", "..") for part in parts):
         return None
@@ -124,7 +128,10 @@ async def _list_projects(
 async def _read(
     items: Sequence[Item], question: Callable[[Item], Awaitable[list[T]]]
 ) -> tuple[list[T], Sequence[SwanLabError]]:
-    """Read all items; return the results and the errors, except errors that say that nothing exists."""
+    """Call `question` for all items concurrently.
+
+    Returns the combined results and the errors, without not-found errors.
+    """
 
     async def ask(item: Item) -> list[T] | SwanLabError:
         try:
@@ -138,6 +145,6 @@ async def _read(
 
 
 def _drop_copies(found: Sequence[ExperimentRef]) -> list[ExperimentRef]:
-    """Return the experiments without local copies of runs in the cloud."""
+    """Remove local runs that are copies of experiments found in the cloud."""
     cloud = {(one.project, one.cuid) for one in found if one.workspace != LOCAL}
     return [one for one in found if one.workspace != LOCAL or (one.project, one.cuid) not in cloud]

@@ -1,4 +1,4 @@
-"""Find the baseline (the setting that others are compared with) by its name."""
+"""Find the baseline, the setting that all other settings are compared with, by name."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ __all__ = ["find_baseline", "write_name"]
 def find_baseline(
     wanted: str, experiments: Sequence[Experiment], field: Field, names: Sequence[Sequence[tuple[str, Any]]]
 ) -> int:
-    """Return the index of the baseline setting, given by an experiment's name, id or URL, or by the setting's name.
+    """Return the index of the baseline setting.
 
-    Raises InvalidArgument for an unknown, unranked or ambiguous name.
+    `wanted` is the name, id or URL of an experiment with that setting, or the name of the setting itself. Raises
+    InvalidArgument if the name is unknown, ambiguous, or only matches experiments that are not ranked.
     """
     text = wanted.strip()
     numbers = {place: number for number, setting in enumerate(field.settings) for place in setting.places}
@@ -66,5 +67,5 @@ def find_baseline(
 
 
 def write_name(name: Sequence[tuple[str, Any]]) -> str:
-    """Return a setting's name, e.g. "lr=0.1, optimizer.name=adam"."""
+    """Return the display name of a setting, such as "lr=0.1, optimizer.name=adam"."""
     return ", ".join(f"{key}={value}" for key, value in name)

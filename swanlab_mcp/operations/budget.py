@@ -1,4 +1,4 @@
-"""Limit the size of replies to assistants, which pay for tokens; Python callers have no limit."""
+"""Limit the size of replies to assistants, which have a token budget. Python callers have no limit."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["count_fitting", "count_points", "count_showable", "count_tokens", "o
 
 output_tokens: ContextVar[int | None] = ContextVar("output_tokens", default=None)
 
-# as in count_tokens, a token has 2.5 characters; in JSON, a point is a step and a value with commas
+# `count_tokens` also assumes 2.5 characters per token; in JSON, a point is a step and a value with commas
 _CHARACTERS_PER_TOKEN = 2.5
 _CHARACTERS_PER_POINT = 30
 _CHARACTERS_PER_EXTRA = 27
@@ -17,12 +17,15 @@ _CHARACTERS_PER_ROW = 500
 _FEWEST = 10
 _TOKENS_PER_LINE = 4
 _TOKENS_OF_NOTES = 600
-# the JSON of an experiment or a project has more than 80 characters, even without optional fields
+# the JSON of an experiment or a project is longer than 80 characters, even without optional fields
 _FEWEST_TOKENS_PER_RECORD = 30
 
 
 def count_tokens(text: str) -> int:
-    """Return an upper estimate of a text's tokens: 1 per 2.5 ASCII characters, and more than 1 per other character."""
+    """Return an upper estimate of the number of tokens in a text.
+
+    The estimate is 1 token per 2.5 ASCII characters, and more than 1 token for every other character.
+    """
     if text.isascii():
         return int(len(text) / 2.5) + 1
     ascii_count = len(text.encode("ascii", "ignore"))
@@ -31,7 +34,10 @@ def count_tokens(text: str) -> int:
 
 
 def count_points(rows: int, *, has_axis: bool) -> int | None:
-    """Return how many points per series fit into the reply if there are `rows` series, or `None` without a limit."""
+    """Return the number of points per series that fit into the reply if it contains `rows` series.
+
+    Returns `None` if there is no limit. `has_axis` adds the space for the values on a custom x axis.
+    """
     tokens = output_tokens.get()
     if tokens is None:
         return None
@@ -41,13 +47,20 @@ def count_points(rows: int, *, has_axis: bool) -> int | None:
 
 
 def count_showable(page: int) -> int | None:
-    """Return a number of records, in full pages, that no reply can exceed, or `None` without a limit."""
+    """Return a number of records, in full pages of size `page`, that is more than any reply can hold.
+
+    Returns `None` if there is no limit.
+    """
     tokens = output_tokens.get()
     return None if tokens is None else page * (tokens // (_FEWEST_TOKENS_PER_RECORD * page) + 1)
 
 
 def count_fitting(rows: Iterable[str]) -> int:
-    """Return how many of the first rows (as JSON) fit into the reply: at least one, or all without a limit."""
+    """Return how many of the rows fit into the reply, counted from the first row.
+
+    Each row is given as JSON. The result is at least 1 if there are any rows, and the number of all rows if there is no
+    limit.
+    """
     tokens = output_tokens.get()
     left = None if tokens is None else tokens * 0.95 - min(_TOKENS_OF_NOTES, tokens / 4)
     count = 0

@@ -1,4 +1,4 @@
-"""Change data in SwanLab: first a dry run, then, with its confirmation, exactly one change."""
+"""Create and delete projects and experiments in two steps: a dry run, then a confirmed call that makes the change."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ __all__ = ["create_project", "delete_experiments", "delete_project"]
 _SHOWN = 20
 # more than the names of a workspace and a project, because the user must see them in full
 _LONGEST_NAME = 300
-# these do not prove a refusal: 404 and 410 may result from this very request, and 408 comes from a proxy
+# these statuses do not prove a refusal: 404 and 410 may result from this very request, and 408 comes from a proxy
 _OPEN_STATUSES = {404, 408, 410}
 
 
@@ -228,10 +228,14 @@ async def _settle(
     do: Callable[[], Awaitable[list[str]]],
     warnings: Sequence[str] = (),
 ) -> ApiResponse[Change]:
-    """Return a dry run with a confirmation token, or if that token is given, make the change and return it."""
+    """Return a dry run with a confirmation token, or make the change if `confirmation` contains a valid token.
+
+    `request` and `state` are covered by the token's signatures. `do` makes the change and returns notes. `warnings` are
+    added to the notes of the dry run.
+    """
     account = [await client.default.get_username(), client.at(ref).get_link(ref)]
     bound = [*account, ref.workspace, ref.project, *request]
-    # the signature covers everything shown
+    # the signature covers everything that the user sees
     state = [state, change.model_dump(mode="json")]
     change = change.model_copy(update={"fingerprint": make_fingerprint([bound, state])})
     tokens = confirmations.get()
@@ -253,7 +257,7 @@ async def _settle(
 
 
 async def _require_role(client: SwanLabClient, username: str) -> None:
-    """Raise PermissionDenied if the user's role is known to forbid changes; otherwise SwanLab decides."""
+    """Raise PermissionDenied if the user's role is known to forbid changes. Otherwise, leave the check to SwanLab."""
     for workspace in (await client.list_workspaces()).data or []:
         if workspace.username == username and workspace.role in ("VIEWER", "VISITOR"):
             raise PermissionDenied(
@@ -267,9 +271,10 @@ async def _require_role(client: SwanLabClient, username: str) -> None:
 
 
 async def _write(write: Callable[[], Awaitable[object]], is_done: Callable[[], Awaitable[bool]], what: str) -> str:
-    """Send a change once. If the response does not show whether it was made, check, and return a note.
+    """Send a change once, and check whether it was made if the response leaves that open.
 
-    `what` describes the change in words. Raises SwanLabError if the change was not made, or if the check also fails.
+    Returns a note if the check confirmed the change, or "" if the response did. `what` describes the completed change,
+    such as "the project was created". Raises SwanLabError if the change was not made, or if the check also fails.
     """
     change = pending.get() or PendingChange()
     change.begin(what)
@@ -321,7 +326,10 @@ async def _is_gone(look: Callable[[], Awaitable[object]]) -> bool:
 
 
 def _describe_part(error: SwanLabError, cuids: Sequence[str], number: int) -> SwanLabError:
-    """Add to an error which experiments were deleted before position `number`, and which were not attempted."""
+    """Return the error with a list of the experiments that were deleted and those that were not attempted.
+
+    `number` is the index of the experiment whose deletion failed.
+    """
     before, after = ", ".join(map(quote, cuids[:number])), ", ".join(map(quote, cuids[number + 1 :]))
     done = say("Deleted: {cuids}.", cuids=before) if number else say("No experiments were deleted before it.")
     left = say("Not deleted: {cuids}.", cuids=after) if after else ""
@@ -341,7 +349,10 @@ def _show(experiments: Sequence[Experiment]) -> list[AffectedExperiment]:
 
 
 def _sign(experiments: Sequence[Experiment]) -> list[Any]:
-    """Return the state that a confirmation covers; if the state changes, the confirmation becomes invalid."""
+    """Return the part of the experiments' state that a confirmation covers.
+
+    If this state changes after the dry run, the confirmation becomes invalid.
+    """
     return sorted(
         [one.cuid, one.name, one.description, one.state, one.createdAt, one.finishedAt or "", one.show]
         for one in experiments

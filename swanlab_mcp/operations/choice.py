@@ -1,4 +1,4 @@
-"""Choose the experiments that a question is about, and read their series and keys."""
+"""Choose the experiments that a tool call refers to, and read their series and metric keys."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ async def list_chosen(
     keys: Sequence[str] = (),
     further: FurtherKeys | None = None,
 ) -> tuple[ProjectRef, Choice]:
-    """Return a project, its experiments that meet the filters, and their summaries for the metrics `keys`."""
+    """Return the project, the experiments in it that match the filters, and their summaries of the metrics `keys`."""
     ref = await resolve_project(client, project, username)
     return ref, await choose_experiments(client, ref, filters, keys=keys, further=further)
 
@@ -51,14 +51,20 @@ async def choose_in_scope(
     keys: Sequence[str] = (),
     further: FurtherKeys | None = None,
 ) -> tuple[Scope, Choice]:
-    """Return one or several projects, their experiments that meet the filters, and their summaries for `keys`."""
+    """Return the scope, the experiments in it that match the filters, and their summaries of the metrics `keys`.
+
+    The scope is one or more projects.
+    """
     ref, notes = await resolve_scope(client, project, username)
     choice = await choose_experiments(client, ref, filters, keys=keys, further=further)
     return ref, choice._replace(notes=[*notes, *choice.notes])
 
 
 def leave_out_projects(ref: Scope, choice: Choice, metric: str) -> Choice:
-    """Drop projects in which no experiment has the metric; add notes if there are several projects."""
+    """Drop the projects in which no experiment has the metric, and add notes about comparing several projects.
+
+    A choice from a single project is returned unchanged.
+    """
     if isinstance(ref, ProjectRef):
         return choice
     advice = say("Projects may differ in data and settings, so compare their values with care.")
@@ -93,13 +99,16 @@ async def read_series(
     *,
     exact: bool = True,
 ) -> list[dict[str, Points]]:
-    """Return the points for each experiment and key: all if `exact`, else at most 1,500; omit keys without points."""
+    """Return one dict per experiment, which maps each key to its points. Keys without points are omitted.
+
+    If `exact` is false, each series is sampled down to at most 1,500 points.
+    """
     refs = [ref.experiment(one.cuid) for one in experiments]
     return await read_by_backend(client, refs, lambda backend, own: backend.read_series(own, keys, exact=exact))
 
 
 async def list_logged_keys(client: SwanLabClient, ref: Scope, experiments: Sequence[Experiment]) -> list[str]:
-    """Return the keys of the scalar metrics in the first few experiments."""
+    """Return the keys of the scalar metrics that were logged by the first few experiments."""
     refs = [ref.experiment(one.cuid) for one in experiments[:_ASKED_FOR_KEYS]]
     answers = await read_all(refs, lambda one: client.at(one).list_keys(one, with_media=False))
     return list(dict.fromkeys(key for answer in answers if answer.data for key in answer.data.scalars))
@@ -108,12 +117,15 @@ async def list_logged_keys(client: SwanLabClient, ref: Scope, experiments: Seque
 async def explain_missing_metric(
     client: SwanLabClient, ref: Scope, experiments: Sequence[Experiment], metric: str
 ) -> None:
-    """Raise NotFound with similar keys from the first few experiments."""
+    """Raise NotFound for a missing metric, with similar keys from the first few experiments as a hint."""
     raise describe_missing_metric(await list_logged_keys(client, ref, experiments), metric, len(experiments))
 
 
 def describe_missing_metric(logged: Sequence[str], metric: str, count: int) -> NotFound:
-    """Return the error for a metric that all `count` experiments lack; `logged` are the keys in a few experiments."""
+    """Return the error for a metric that is missing in all `count` experiments.
+
+    `logged` contains the metric keys of a few of these experiments and is searched for similar names.
+    """
     custom = [key for key in logged if not key.startswith("__swanlab__")]
     if metric not in custom:
         near = find_near_names(metric, custom) or custom[:_NAMED]

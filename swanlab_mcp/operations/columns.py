@@ -1,4 +1,4 @@
-"""Choose the columns for a list of experiments."""
+"""Choose the columns that a list of experiments shows."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ __all__ = ["WHOLE_CONFIG", "choose_list_columns"]
 
 WHOLE_CONFIG = ("config",)
 _WHOLE = frozenset({*WHOLE_CONFIG, "profile.config"})
-# the prefixes in filters and in list headings
+# the prefixes that filters and list headings accept
 _PREFIXES = ("", "config.", "profile.config.")
 _METRIC_PREFIXES = ("metric.", "metrics.")
 _BASE = ("name", "state", "created", "finished", "show")
-# only shown if named, or if there is a single row
+# these columns are only shown if they are requested by name, or if the list has a single row
 _OPTIONAL = ("description", "user", "labels", "group", "job")
 _DERIVED = ("duration", *MACHINE_FIELDS)
 _FIXED = (*_BASE, "clone_of", *_OPTIONAL, *_DERIVED)
@@ -36,11 +36,11 @@ _ASKED_FOR_KEYS = 3
 async def choose_list_columns(
     client: SwanLabClient, ref: Scope, rows: Sequence[Experiment], fields: Sequence[str], used: Sequence[str] = ()
 ) -> tuple[list[Experiment], list[str]]:
-    """Return the experiments with the columns to show, and notes on omitted and unknown columns.
+    """Return the experiments reduced to the columns to show, and notes about omitted and unknown columns.
 
-    `fields` contains config keys, metric.<key> (for last values) and other filter fields; "config" selects all config
-    keys. Without fields, the config keys that differ between these experiments are shown. `used` contains the fields in
-    filters and sorting, which are shown too.
+    `fields` contains config keys, `metric.<key>` for last values, and other filter fields; "config" selects every
+    config key. Without fields, the config keys that differ between these experiments are shown. `used` contains the
+    fields in the filters and the sort order, which are always shown.
     """
     is_whole = not _WHOLE.isdisjoint(fields)
     named = [normalise_field(field) for field in fields if field not in _WHOLE]
@@ -50,7 +50,7 @@ async def choose_list_columns(
     if is_whole:
         chosen, notes = list(rows), list[str]()
     else:
-        # if the fields contain no config keys, none are shown
+        # if the requested fields include no config key, no config is shown
         chosen, notes = _choose_config(rows, own, is_default=not fields)
     metrics, lacking = await _read_metrics(client, ref, rows, keys)
     facts = await _read_facts(client, ref, rows, [one for one in _DERIVED if one in shown])
@@ -66,7 +66,7 @@ async def choose_list_columns(
 async def _read_metrics(
     client: SwanLabClient, ref: Scope, rows: Sequence[Experiment], keys: Sequence[str]
 ) -> tuple[list[dict[str, float]], list[str]]:
-    """Return the last metric values for each experiment, and notes on keys that no experiment has."""
+    """Return the last values of the metrics for each experiment, and a note about each key that no experiment has."""
     if not keys or not rows:
         return [{} for _ in rows], []
     answer = await read_summaries(client, ref, rows, keys)
@@ -95,7 +95,7 @@ def _note_missing(key: str, logged: Sequence[str]) -> str:
 async def _read_facts(
     client: SwanLabClient, ref: Scope, rows: Sequence[Experiment], names: Sequence[str]
 ) -> list[dict[str, Any]]:
-    """Return for each experiment the facts that SwanLab's lists do not contain."""
+    """Return for each experiment the requested facts that are not part of SwanLab's lists, such as its machine."""
     machines = await read_machines(client, ref, rows) if {*names} & {*MACHINE_FIELDS} else {}
     found: list[dict[str, Any]] = []
     for row in rows:
@@ -108,7 +108,7 @@ async def _read_facts(
 def _choose_config(
     rows: Sequence[Experiment], fields: Sequence[str], *, is_default: bool
 ) -> tuple[list[Experiment], list[str]]:
-    """Return the experiments with the config keys to show, and notes on omitted keys."""
+    """Return the experiments reduced to the config keys to show, and notes about omitted or unknown keys."""
     configs = [row.profile.get("config") for row in rows]
     if not is_default and not fields:
         return _pick(rows, ()), []
@@ -152,14 +152,17 @@ def _pick(rows: Sequence[Experiment], keys: Sequence[str]) -> list[Experiment]:
 
 def _pick_part(row: Experiment, keys: Sequence[str]) -> Experiment:
     profile = {key: value for key, value in row.profile.items() if key != "config"}
-    # {} would mean that the config is empty
+    # an empty dict would mean that the config is empty
     if part := pick_in_order(row.profile["config"], keys):
         profile["config"] = part
     return row.model_copy(update={"profile": profile})
 
 
 def _strip(field: str, configs: Sequence[Any]) -> str:
-    """Return a field without its prefix, unless it is an existing key."""
+    """Return the config key that a field refers to.
+
+    A prefix such as "config." is removed unless the configs contain a key that starts with it.
+    """
     spelled = [field.removeprefix(prefix) for prefix in _PREFIXES if field.startswith(prefix)]
     return next((key for key in spelled if _exists(key, configs)), spelled[-1])
 

@@ -56,7 +56,7 @@ _MOST = 50
 _METRICS = 2
 _STRONGEST = 5
 _CONFOUNDED = 3
-# facts about the process that say nothing about the conditions of the run
+# these facts describe the process and say nothing about the conditions of the run
 _PROCESS = ("runtime.pid", "swanlab.run_dir", "runtime.hostname_pid")
 
 
@@ -64,16 +64,17 @@ Chosen = Mapping[ExperimentRef, Experiment]
 
 
 class Difference(NamedTuple):
-    """A config key or a fact that differs, with its value in each experiment."""
+    """A config key or an environment fact that differs between experiments, with its value in each experiment."""
 
     name: str
     values: Sequence[Any]
 
 
 class Differing(NamedTuple):
-    """Differences, most informative first.
+    """The differences between experiments, most informative first.
 
-    `equal` counts the keys with the same value in all experiments; `others` are differences that are not settings.
+    `equal` is the number of keys that have the same value in all experiments. `others` contains the names of keys that
+    differ but are not settings, such as results and output folders.
     """
 
     found: Sequence[Difference]
@@ -82,11 +83,11 @@ class Differing(NamedTuple):
 
 
 class Compared(NamedTuple):
-    """The differences between experiments, and their results.
+    """The result of a comparison: the experiments, their metrics, and the differences between them.
 
-    Each association includes its confounded settings, and `apart` counts the experiments that associations exclude.
-    With a baseline, `decided` says which settings to keep. `broken` lists the experiments with NaN or infinity in a
-    shown metric or a training loss, or with a diverged training loss.
+    Each association comes with the settings that it is confounded with. `apart` is the number of experiments that are
+    excluded from the associations. `decided` contains a decision per setting if a baseline was given. `broken` lists
+    the experiments with NaN or infinity in a shown metric or a training loss, and those with a diverged training loss.
     """
 
     experiments: Chosen
@@ -157,7 +158,7 @@ async def compare_experiments(
 
 
 def _list_links(client: SwanLabClient, refs: Sequence[ExperimentRef]) -> list[str]:
-    """Return the link patterns, one for each project, or one for each workspace if there are many projects."""
+    """Return one link pattern per project, or one per workspace if there are many projects."""
     projects = list(dict.fromkeys(ref.parent for ref in refs))
     if len(projects) > _LINKS:
         projects = list(dict.fromkeys(one.parent.project("<project>") for one in projects))
@@ -172,7 +173,10 @@ async def _choose(
     filters: FurtherFilters,
     fewest: int,
 ) -> tuple[Chosen, list[str]]:
-    """Return `fewest` to 50 experiments with their full profiles. Raises InvalidArgument for fewer or more."""
+    """Return `fewest` to 50 experiments with their full profiles.
+
+    Raises InvalidArgument if the arguments select fewer or more experiments.
+    """
     if exp_cuids and filters:
         raise InvalidArgument(say("exp_cuids and filters cannot be combined."), hint=say("Pass only one."))
     unknown: Sequence[SwanLabError] = ()
@@ -220,7 +224,10 @@ async def _choose(
 async def _decide(
     client: SwanLabClient, chosen: Chosen, baseline: str, metrics: Sequence[str]
 ) -> tuple[Decided | None, Chosen]:
-    """Return the decisions, and the experiments including the baseline's best experiment."""
+    """Return the decision about each setting, and the experiments including the baseline's best experiment.
+
+    The decisions are `None` if the project has no experiments.
+    """
     groups = _group(chosen)
     if len(groups) > 1:
         raise InvalidArgument(
@@ -250,12 +257,12 @@ async def _read_whole(
 ) -> tuple[ExperimentRef, ApiResponse[Experiment]]:
     ref = await resolve_experiment(client, exp_cuid, project, username)
     ref, answer = await ask_about_experiment(client, ref, client.at(ref).get_experiment)
-    # a slug and an id are the same experiment
+    # an experiment can be requested by its slug and by its id
     return ref.parent.experiment(answer.data.cuid if answer.data else ref.cuid), answer
 
 
 def _group(chosen: Chosen) -> dict[ProjectRef, list[Experiment]]:
-    """Return the experiments of each project."""
+    """Group the experiments by project."""
     groups: dict[ProjectRef, list[Experiment]] = {}
     for ref, experiment in chosen.items():
         groups.setdefault(ref.parent, []).append(experiment)
@@ -276,7 +283,10 @@ async def _read_summaries(
 
 
 async def _find_losses(client: SwanLabClient, chosen: Chosen) -> list[str]:
-    """Return the training losses, which show whether a run broke even if other metrics look good."""
+    """Return the keys of the training losses.
+
+    A training loss shows whether a run broke, even if the other metrics look good.
+    """
     return choose_training_losses(
         [key for group in _group(chosen).items() for key in await list_logged_keys(client, *group)]
     )
@@ -303,7 +313,10 @@ def _set_apart(
     found: Mapping[ExperimentRef, Summary],
     broken: Mapping[ExperimentRef, Breakage],
 ) -> list[Reason | None]:
-    """Return for each experiment why its first metric does not count for associations, or `None` if it counts."""
+    """Return for each experiment the reason to exclude it from the associations, or `None` to include it.
+
+    The reason refers to the first compared metric. Returns an empty list if no metric is compared.
+    """
     if not compared:
         return []
     results: list[Result] = []
@@ -314,7 +327,7 @@ def _set_apart(
 
 
 async def _explain_missing(client: SwanLabClient, chosen: Chosen, missing: Sequence[str]) -> list[NotFound]:
-    """Return an error with similar names for each metric that no experiment has."""
+    """Return a not-found error with similar names for each of the missing metrics."""
     if not missing:
         return []
     logged = [key for group in _group(chosen).items() for key in await list_logged_keys(client, *group)]
@@ -339,7 +352,10 @@ def _compare_metric(key: str, summaries: Sequence[MetricSummary | None]) -> Comp
 async def _add_common_step(
     client: SwanLabClient, chosen: Chosen, compared: Sequence[ComparedMetric], summaries: Sequence[Summary]
 ) -> list[ComparedMetric]:
-    """Add the values at the last common step, from all points, if the experiments ended at different steps."""
+    """Add the values at the last common step if the experiments ended at different steps.
+
+    The values are read from all points, because summaries only contain the last and best values.
+    """
     uneven = [
         metric.key for metric in compared if len({one[metric.key].step for one in summaries if metric.key in one}) > 1
     ]
@@ -367,7 +383,7 @@ def _read_common_step(metric: ComparedMetric, series: Sequence[Points | None]) -
 
 def _find_settings(configs: Sequence[Mapping[str, Any]], first: Sequence[str]) -> Differing:
     varying = find_varying(configs)
-    # results and output folders are not settings
+    # results and output folders differ between runs, but they are not settings
     others = [key for key in varying if not is_setting(key) and not is_seed(key)]
     ordered = [key for key in dict.fromkeys([*first, *varying]) if key not in others]
     equal = len(dict.fromkeys(key for config in configs for key in config)) - len(varying)
@@ -376,7 +392,7 @@ def _find_settings(configs: Sequence[Mapping[str, Any]], first: Sequence[str]) -
 
 def _find_facts(facts: Sequence[Mapping[str, Any]]) -> Differing:
     differing = find_varying(facts)
-    # there are many packages, so other differences in the environment come first
+    # packages come last, because there are so many of them
     differing.sort(key=lambda name: name.startswith("package."))
     equal = len(dict.fromkeys(name for one in facts for name in one)) - len(differing)
     return Differing([Difference(name, [one.get(name) for one in facts]) for name in differing], equal)
@@ -385,13 +401,16 @@ def _find_facts(facts: Sequence[Mapping[str, Any]]) -> Differing:
 def _find_associations(
     configs: Sequence[Mapping[str, Any]], compared: Sequence[ComparedMetric], apart: Sequence[Reason | None]
 ) -> list[tuple[Association, list[str]]]:
-    """Return the settings associated with the first metric's best (or last) values, for 5 experiments or more."""
+    """Return the settings that are associated with the best (or else last) values of the first metric.
+
+    Each association comes with its confounded settings. The list is empty if fewer than 5 experiments can be compared.
+    """
     places = [place for place, reason in enumerate(apart) if not reason]
     if len(places) < DEFAULTS.associated:
         return []
     results = compared[0].best or compared[0].last
     kept = [configs[place] for place in places]
-    # group means would reveal the values of a secret
+    # the group means of a secret setting would reveal its values
     open_keys = [
         key for key in find_varying(kept) if all(mask_secrets(one.get(key), key) == one.get(key) for one in kept)
     ]

@@ -1,4 +1,4 @@
-"""Complete a partly typed workspace, project or experiment."""
+"""Complete the name of a workspace, project or experiment while the user is typing."""
 
 from __future__ import annotations
 
@@ -20,13 +20,16 @@ from swanlab_mcp.operations.location import (
 
 __all__ = ["Completer"]
 
-_MOST = 100  # the most values in an MCP reply
+_MOST = 100  # the largest number of values that MCP allows in a completion
 _KEPT = 30.0  # seconds
 _LONGEST = 512
 
 
 class Completer:
-    """Complete arguments as the user types; the names in the last project are cached between keystrokes."""
+    """Suggests values for arguments as the user types.
+
+    The experiments of the most recently used project are cached, so that not every keystroke sends a request.
+    """
 
     def __init__(self, client: SwanLabClient) -> None:
         self._client = client
@@ -35,9 +38,9 @@ class Completer:
     async def complete(self, name: str, typed: str, chosen: Mapping[str, str]) -> ApiResponse[list[str]]:
         """Return at most 100 values for `username`, `project` or `exp_cuid` that contain the typed text, ignoring case.
 
-        Values that start with the typed text come first. `chosen` contains the arguments filled in so far. An
-        experiment is suggested by name, or by id if the text only matches the id or the name is ambiguous. Other
-        arguments have no values. Raises an error if the values cannot be listed.
+        Values that start with the typed text come first. `chosen` contains the arguments that are already filled in. An
+        experiment is suggested by name, or by id if only its id matches or if its name is ambiguous. For any other
+        argument, the list is empty. Raises an error if the values cannot be listed.
         """
         wanted = typed.casefold()
         if name == "username":
@@ -55,7 +58,10 @@ class Completer:
         return _choose((), wanted)
 
     async def _list_experiments(self, ref: ProjectRef) -> list[tuple[str, str]]:
-        """Return the name and id of each experiment, at most 30 seconds old and never older than the last write."""
+        """Return the name and id of each experiment in the project.
+
+        The list is at most 30 seconds old, and it is read again after every change that this server makes.
+        """
         backend = self._client.at(ref)
         key = ref, backend.writes
         names = self._names.get(key)
@@ -83,5 +89,5 @@ def _choose(values: Iterable[str], wanted: str, page: Page | None = None) -> Api
 
 
 def _is_plain(value: str) -> bool:
-    # a value with hidden characters could be confused with another value
+    # a value with hidden characters could be mistaken for another value
     return len(value) <= _LONGEST and neutralise(value) == value and not {"\n", "\t"}.intersection(value)

@@ -1,4 +1,4 @@
-"""Confirmation tokens, which allow a second call to make the change of a dry run once, within ten minutes."""
+"""Confirmation tokens, which allow the change shown by a dry run to be made once, within ten minutes."""
 
 from __future__ import annotations
 
@@ -21,15 +21,16 @@ __all__ = ["LIFETIME", "Confirmations", "confirmations", "is_rehearsal"]
 LIFETIME = 600  # seconds
 _TIME, _NONCE, _MAC = 5, 6, 12
 _MOST = 10_000
-_LARGEST_SKEW = 60.0  # seconds between the clocks of two workers
+_LARGEST_SKEW = 60.0  # seconds by which the clocks of two workers may differ
 
 
 class Confirmations:
-    """Issue tokens, and accept each once; all instances with the same `secret` accept each other's tokens.
+    """Issues confirmation tokens and accepts each token once.
 
-    A token consists of a time, a nonce, and two signatures (HMAC-SHA-256, 96 bits each), one for the request and one
-    for the current state. Only this process remembers spent tokens. In other processes a spent token is invalid because
-    its change has altered the state.
+    All instances with the same `secret` accept each other's tokens. A token consists of a time, a nonce, and two
+    signatures (HMAC-SHA-256, truncated to 96 bits each): one for the request, and one for the request and the current
+    state. Spent tokens are only remembered in this process. In other processes, a spent token is invalid because the
+    change has altered the state that it was issued for.
     """
 
     def __init__(self, secret: str = "") -> None:
@@ -38,7 +39,10 @@ class Confirmations:
         self._deadlines: dict[bytes, float] = {}
 
     def issue(self, request: Sequence[Any], state: Any) -> tuple[str, int]:
-        """Return a token for a request (JSON values) and the current state, and the Unix time at which it expires."""
+        """Return a new token and the Unix time at which it expires.
+
+        The token is bound to `request`, which consists of JSON values, and to the current `state`.
+        """
         ends = int(time.time()) + LIFETIME
         salt = ends.to_bytes(_TIME, "big") + secrets.token_bytes(_NONCE)
         self._note_deadline(salt, LIFETIME)
@@ -46,7 +50,7 @@ class Confirmations:
         return base64.urlsafe_b64encode(signed).decode().rstrip("="), ends
 
     def check(self, token: str, request: Sequence[Any], state: Any) -> None:
-        """Raise InvalidArgument unless `token` is unspent, unexpired and issued for this request and state."""
+        """Raise InvalidArgument unless the token is valid for this request and state, unexpired and unspent."""
         content = _decode(token)
         salt, signed, signed_state = (
             content[: _TIME + _NONCE],
@@ -62,7 +66,7 @@ class Confirmations:
                 hint=_advise(),
             )
         left = int.from_bytes(salt[:_TIME], "big") - time.time()
-        # by the monotonic clock, a token expires after LIFETIME even if the system clock is set back
+        # the monotonic clock ensures that a token expires after LIFETIME even if the system clock is set back
         is_from_future = salt not in self._deadlines and left > LIFETIME + _LARGEST_SKEW
         if left <= 0 or is_from_future or self._note_deadline(salt, min(left, LIFETIME)) <= time.monotonic():
             raise InvalidArgument(
@@ -90,7 +94,7 @@ class Confirmations:
         self._spent[_decode(token)[: _TIME + _NONCE]] = now + LIFETIME
 
     def _note_deadline(self, salt: bytes, left: float) -> float:
-        """Return when a token expires by the monotonic clock: `left` seconds after it was first seen."""
+        """Return the time on the monotonic clock at which a token expires: `left` seconds after it was first seen."""
         if salt not in self._deadlines and len(self._deadlines) >= _MOST:
             del self._deadlines[next(iter(self._deadlines))]
         return self._deadlines.setdefault(salt, time.monotonic() + left)
@@ -105,7 +109,7 @@ def _advise() -> str:
 
 
 def _decode(token: str) -> bytes:
-    """Decode a token into its fixed number of bytes; an invalid token becomes zeros."""
+    """Decode a token into its fixed number of bytes. An invalid token is decoded as zeros."""
     size = _TIME + _NONCE + 2 * _MAC
     try:
         content = base64.b64decode(token.strip() + "=" * (-len(token.strip()) % 4), altchars=b"-_", validate=True)
@@ -116,5 +120,5 @@ def _decode(token: str) -> bytes:
 
 confirmations: ContextVar[Confirmations] = ContextVar("confirmations", default=Confirmations())  # noqa: B039 each server sets its own
 
-# true while a call only determines its change, without making it
+# true during a rehearsal, in which a call determines its change without making it
 is_rehearsal: ContextVar[bool] = ContextVar("is_rehearsal", default=False)

@@ -1,4 +1,4 @@
-"""Check whether the cloud and the disk agree about runs that are in both."""
+"""Compare runs that exist both in the cloud and on this machine."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ __all__ = ["FEW_COPIES", "note_copies", "note_copy"]
 
 T = TypeVar("T")
 
-# at most this many runs in a list are compared by requests
+# at most this many runs in a list are compared by sending requests
 FEW_COPIES = 5
 _SECONDS = 5.0
-# a reply about a run on disk waits this many seconds for the cloud
+# a reply about a run on disk waits at most this many seconds for the cloud
 _PATIENCE = 2.0
 _CANDIDATES = 5
 _ENDED = ("CRASHED", "ABORTED", "FINISHED")
@@ -36,11 +36,11 @@ async def note_copy(
     *,
     only_differences: bool = False,
 ) -> str:
-    """Return a note if the run is both in the cloud and on this machine, else "".
+    """Return a note if the run exists both in the cloud and on this machine, otherwise "".
 
-    With `only_differences`, also return "" if both copies agree or cannot be compared. The check reads folder names; if
-    there are two copies, it sends one or two requests and reads a file of at most 32 MB. Errors from the other side are
-    ignored, but the note says if the cloud does not respond.
+    If `only_differences` is true, the note is also omitted if both copies agree or cannot be compared. The check first
+    reads folder names. Only if there are two copies, it sends one or two requests and reads a file of at most 32 MB.
+    Errors on the other side are ignored, except that the note reports a cloud that does not respond.
     """
     if not client.may_have_copies:
         return ""
@@ -61,14 +61,14 @@ async def note_copy(
 
 
 async def note_copies(client: SwanLabClient, listed: Mapping[ExperimentRef, Experiment], *, compared: int = 0) -> str:
-    """Return a note on listed experiments whose copies in the cloud and on this machine differ, or "".
+    """Return a note about listed runs whose copies in the cloud and on this machine differ, or "".
 
-    The states of runs in the cloud are compared with the folders named after them, without requests. The first
-    `compared` of these runs are also checked as in `note_copy`.
+    For runs in the cloud, the state is compared with the local folder of the same name, without sending requests. The
+    first `compared` of these runs are checked as thoroughly as in `note_copy`.
     """
     if not client.may_have_copies:
         return ""
-    # a run in `local` may belong to any workspace, and searching all of them takes time
+    # a run in `local` may belong to any workspace, and searching all workspaces takes time
     uploaded = [(ref, one) for ref, one in listed.items() if ref.workspace != LOCAL]
     whole, rest = uploaded[:compared], uploaded[compared:]
     pairs = await gather(*(_limit_time(_find_pair(client, ref, one), None) for ref, one in whole))
@@ -95,7 +95,10 @@ async def note_copies(client: SwanLabClient, listed: Mapping[ExperimentRef, Expe
 
 
 class _Pair(NamedTuple):
-    """A run in the cloud and its copy on disk; if the copy is not certain, `others` are the candidates."""
+    """A run in the cloud and its copy on disk.
+
+    If it is not certain which folder is the copy, `others` contains all candidates.
+    """
 
     cloud: ExperimentRef
     experiment: Experiment
@@ -105,7 +108,7 @@ class _Pair(NamedTuple):
 
     @property
     def differs(self) -> bool:
-        # the steps of a running run only differ for a moment
+        # while a run is uploading, its step in the cloud briefly lags behind the disk
         is_live = self.experiment.state == "RUNNING" and self.copy.is_fresh
         is_behind = self.copy.last_step not in (None, self.last_step) and not is_live
         return is_behind or _differs_in_state(self.copy, self.experiment)
@@ -121,7 +124,10 @@ async def _limit_time(question: Awaitable[T], otherwise: T) -> T:
 async def _find_pair(
     client: SwanLabClient, ref: ExperimentRef, experiment: Experiment | None
 ) -> _Pair | ExperimentRef | None:
-    """Return the run and its copy, or the run's reference in the cloud if the cloud does not respond."""
+    """Return the run and its copy, or `None` if there is no copy.
+
+    If the cloud does not respond, only the run's reference in the cloud is returned.
+    """
     names = _list_names(ref, experiment)
     found = await client.find_copies(names, with_steps=True)
     copies = _choose_copies(ref, (found.get(name, ()) for name in names))
@@ -162,13 +168,13 @@ async def _compare(
 
 
 def _list_names(ref: ExperimentRef, experiment: Experiment | None) -> list[str]:
-    """Return the ids under which the run folders may have recorded a run."""
+    """Return the ids under which a run may be recorded in the run folders."""
     names = [ref.cuid, *((experiment.cuid.rpartition("/")[2], experiment.slug) if experiment else ())]
     return list(dict.fromkeys(name for name in names if name))
 
 
 def _choose_copies(ref: ExperimentRef, candidates: Iterable[Sequence[LocalCopy]]) -> Sequence[LocalCopy]:
-    """Return the copies with the first name that has any."""
+    """Return the copies for the first id that has any. `candidates` contains the copies for each id."""
     for copies in candidates:
         # SDKs before 0.8 gave different runs the same id, so only a copy in the same project can be this run
         if possible := [one for one in copies if not one.is_legacy or one.ref.project == ref.project]:
@@ -177,12 +183,15 @@ def _choose_copies(ref: ExperimentRef, candidates: Iterable[Sequence[LocalCopy]]
 
 
 def _may_differ(copy: LocalCopy, experiment: Experiment) -> bool:
-    """Return whether the copy may be a different run that recorded the same id."""
+    """Return whether the copy may be a different run that happens to have recorded the same id."""
     return copy.may_be_seeded and copy.name != experiment.name
 
 
 def _list_candidates(ref: ExperimentRef, cloud: ExperimentRef, copies: Sequence[LocalCopy]) -> str:
-    """Return a note on the folders that may be copies, because different runs can record the same id."""
+    """Return a note that lists the folders that may be copies of the run.
+
+    The copy is ambiguous because different runs can record the same id.
+    """
     if ref.workspace == LOCAL:
         return say(
             "The cloud has a run with the same recorded id ({ref}); it may be this run or another one.", ref=cloud
@@ -227,7 +236,7 @@ def _compare_steps(pair: _Pair) -> str:
 
 
 def _describe_difference(pair: _Pair) -> str:
-    """Return the difference between two copies in a few words."""
+    """Return a short description of the difference between two copies."""
     cloud, disk = pair.last_step, pair.copy.last_step
     if disk is None or cloud == disk:
         return say("cloud {state}, disk {disk}", state=pair.experiment.state, disk=pair.copy.state)
@@ -239,7 +248,10 @@ def _describe_difference(pair: _Pair) -> str:
 
 
 def _differs_in_state(copy: LocalCopy, experiment: Experiment) -> bool:
-    """Return whether the two states contradict each other; a crashed run may have no recorded end on disk."""
+    """Return whether the states of the two copies contradict each other.
+
+    A missing end on disk does not contradict a crash in the cloud, because a crashed run may not record its end.
+    """
     if copy.state == "UNKNOWN":
         return experiment.state == "FINISHED" or (experiment.state in _ENDED and copy.is_fresh)
     return experiment.state != copy.state

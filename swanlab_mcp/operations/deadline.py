@@ -16,8 +16,8 @@ T = TypeVar("T")
 async def keep_deadline(question: Coroutine[Any, Any, T], seconds: float, *, is_write: bool = False) -> T:
     """Await an operation for at most `seconds`. Raises ServerUnavailable (status 0) if it takes longer.
 
-    `is_write` marks a change. Once its request has been sent, the operation raises its own error instead, which says
-    whether the change is known to be made.
+    `is_write` is true for an operation that makes a change. If such an operation times out after its request was sent,
+    it raises its own error, which says whether the change is known to have been made.
     """
     try:
         with limit_postponement():

@@ -1,4 +1,4 @@
-"""Decide which compared experiments to keep, by the verdicts of rank_experiments(baseline=…)."""
+"""Decide which of the compared settings to keep, based on the verdicts of `rank_experiments` against a baseline."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ __all__ = ["Decided", "decide_settings"]
 
 
 class Decided(NamedTuple):
-    """The decisions about the compared settings, in ranking order, and the row of the baseline.
+    """The decision about each compared setting, in ranking order, and the baseline's row in the ranking.
 
-    There is no baseline row if it is unknown which direction of the metric is better.
+    `baseline` is `None` if the better direction of the metric is unknown.
     """
 
     ranking: Ranking
@@ -32,8 +32,8 @@ class Decided(NamedTuple):
 async def decide_settings(
     client: SwanLabClient, ref: ProjectRef, baseline: str, metric: str, candidates: Collection[ExperimentRef]
 ) -> Decided | None:
-    """Return a decision for each setting among the candidates, or `None` if the project has no experiments."""
-    # use the repeats and noise of the whole project, so that both tools agree
+    """Return a decision about each setting among the candidates, or `None` if the project has no experiments."""
+    # use the repeats and the noise of the whole project, so that this tool and rank_experiments agree
     answer = await rank_experiments(
         client, project=ref.project, username=ref.workspace, metric=metric, baseline=baseline, page=0, size=100
     )

@@ -35,10 +35,11 @@ _OVER = ("FINISHED", "CRASHED", "ABORTED")
 
 @dataclass(frozen=True, slots=True)
 class DiagnosedExperiment:
-    """The findings about an experiment with `logged` metrics, and the curves that were read.
+    """The findings about one experiment, and the curves that they are based on.
 
-    `similar` lists crashes with the same error line. If several processes recorded the experiment, `rank` is the one
-    that failed, and the last step and values are from that process.
+    `logged` is the number of metrics that the experiment logged, and `similar` lists crashes with the same error line.
+    If several processes recorded the experiment, `rank` is the process that failed, and the last step and the last
+    values come from that process.
     """
 
     experiment: Experiment
@@ -54,19 +55,19 @@ class DiagnosedExperiment:
     rank: FailedRank | None = None
 
     def get_time(self, event: Event) -> int:
-        """Return the recording time of an event's first point in Unix milliseconds, or 0 if it is unknown."""
+        """Return the time at which an event started, in Unix milliseconds, or 0 if it was not recorded."""
         curve = next((one for one in self.curves if one.key in event.keys[:1]), None)
         place = bisect_left(curve.steps, event.step) if curve else 0
         return curve.times[place] if curve and place < len(curve.times) else 0
 
     def choose_last_values(self) -> dict[str, float]:
-        """Return the last values that say most about how the experiment ended."""
+        """Return the last values of the metrics that best show how the experiment ended."""
         last = self._last
 
         def of(*roles: str) -> list[Curve]:
             return [curve for curve in self.curves if curve.kind.role in roles and curve.key in last]
 
-        # among many GPUs, those with the fullest memory are the most informative
+        # if there are many GPUs, the ones with the fullest memory are the most informative
         cards = sorted(of("gpu_memory"), key=lambda curve: -max(filter(math.isfinite, curve.values), default=0.0))
         reserved = [*of("learning_rate", "gradient_norm"), *cards[:_CARDS], *of("host_memory")]
         results = [*of("loss", "error"), *of("quality", "reward")][: max(0, _LAST - len(reserved))]
@@ -78,7 +79,10 @@ class DiagnosedExperiment:
 
     @property
     def _last(self) -> Mapping[str, tuple[int, float]]:
-        """The last step and value for each key, from the process that failed or from the only process."""
+        """The last step and value of each key.
+
+        If several processes recorded the experiment, the values come from the process that failed.
+        """
         if self.rank:
             return self.rank.last
         return {curve.key: (curve.steps[-1], curve.values[-1]) for curve in self.curves}
@@ -122,9 +126,9 @@ async def diagnose_experiment(
 
 
 async def _find_lacks(backend: Backend, ref: ExperimentRef, experiment: Experiment, verdict: Verdict) -> list[Lack]:
-    """Return missing information that later questions about the experiment will need."""
+    """Return the missing information that will make later analyses of the experiment harder."""
     config = experiment.profile.get("config")
-    # SwanLab searches for the name, because listing thousands of experiments would double the number of requests
+    # let SwanLab search by name, because listing thousands of experiments would double the number of requests
     same_name = Filter(field="name", op="=", value=experiment.name)
     found = (await backend.narrow_experiments(ref.parent, [same_name], known=[experiment])).data
     listed = found.experiments if found else ()
@@ -140,7 +144,10 @@ async def _find_lacks(backend: Backend, ref: ExperimentRef, experiment: Experime
 async def _explain_crash(
     backend: Backend, ref: ExperimentRef, experiment: Experiment
 ) -> tuple[ErrorText | None, list[Experiment]]:
-    """Return the error of a crashed or aborted experiment, and other crashes with the same error line."""
+    """Return the error of a crashed or aborted experiment, and other crashed experiments with the same error line.
+
+    Returns `None` and an empty list if the experiment did not crash or no error is recorded.
+    """
     if experiment.state not in ("CRASHED", "ABORTED"):
         return None, []
     error = await _read_error(backend, ref, experiment, _LOG_LINES)
@@ -167,7 +174,7 @@ async def _explain_crash(
 async def _read_error(backend: Backend, ref: ExperimentRef, experiment: Experiment, lines: int) -> ErrorText | None:
     if experiment.error and experiment.error.strip():
         found = find_error(experiment.error.splitlines())
-        # a recorded error is not part of the log, so no lines follow it
+        # a recorded error is not part of the log, so no log lines follow it
         return found._replace(later=0) if found else ErrorText(experiment.error.strip().splitlines()[-1])
     answer = await backend.read_logs(ref, start=None, count=lines)
     part = answer.data or LogPart((), 0, 0)

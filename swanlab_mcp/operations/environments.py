@@ -24,7 +24,7 @@ __all__ = ["get_environment", "read_facts", "read_origin"]
 
 _PINNED = re.compile(r"\s*([A-Za-z0-9][\w.\-\[\],]*)\s*(?:===?\s*([^\s;#]+)|@\s*(\S.*))")
 
-# names in SDKs before 0.8, mapped to the current names so that equal facts do not differ
+# maps the names in SDKs before 0.8 to the current names, so that the same fact has the same name everywhere
 _NEWER_NAMES = {
     "os": "runtime.os",
     "os_pretty_name": "runtime.os_pretty",
@@ -67,7 +67,7 @@ async def get_environment(
         notes += answer.notes
         if not found[cuid]:
             notes.append(say("No environment was recorded for {cuid}.", cuid=quote(cuid)))
-    # an experiment without facts would make all facts differ
+    # if an experiment has no facts at all, every fact would count as different
     found = {cuid: facts for cuid, facts in found.items() if facts} or found
     names = dict.fromkeys(name for facts in found.values() for name in facts)
     hide = make_hide()
@@ -98,7 +98,11 @@ async def get_environment(
 
 
 def read_facts(experiment: Experiment) -> dict[str, Any]:
-    """Return the facts in a profile: flattened metadata, each pinned package, and the unchanged conda text."""
+    """Return the facts in an experiment's profile.
+
+    The facts are the flattened metadata, one `package.<name>` for each pinned package, and the conda file as one
+    string.
+    """
     facts = _read_metadata(experiment)
     for line in str(experiment.profile.get("requirements") or "").splitlines():
         pinned = _PINNED.match(line)
@@ -110,7 +114,10 @@ def read_facts(experiment: Experiment) -> dict[str, Any]:
 
 
 def read_origin(experiment: Experiment) -> tuple[str | None, str | None]:
-    """Return the command and git commit of an experiment without parsing its hundreds of packages."""
+    """Return the command and the git commit of an experiment, without parsing its list of packages.
+
+    Either is `None` if it was not recorded.
+    """
     facts = _read_metadata(experiment)
     return str(facts.get("runtime.command") or "") or None, str(facts.get("git.commit") or "") or None
 

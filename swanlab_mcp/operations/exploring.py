@@ -1,4 +1,4 @@
-"""Find out which settings in a project are associated with the result, and which values were never tried."""
+"""Find the settings in a project that are associated with the result, and the values that were never tried."""
 
 from __future__ import annotations
 
@@ -30,11 +30,12 @@ _VALUES = 6
 
 @dataclass(frozen=True, slots=True)
 class TriedSettings:
-    """The settings tried in a project, and how they are associated with a metric.
+    """The settings tried in a project, and how strongly they are associated with a metric.
 
-    If the metric's direction is unknown (""), its last value counts. `settings` is the number of distinct settings,
-    whose repeats are averaged. `apart` says why other experiments have no comparable result. `coverage` contains the
-    tried values for each key in `effects`, and `constant` the settings that have the same value everywhere.
+    If the metric's `direction` is unknown (""), the last value is used instead of the best value. `settings` is the
+    number of distinct settings; repeats of a setting are averaged. `apart` contains the reason for each experiment
+    without a comparable result. `coverage` contains the values that were tried for each key, and `constant` contains
+    the settings that have the same value in all experiments.
     """
 
     metric: str
@@ -50,7 +51,10 @@ class TriedSettings:
 
 
 def list_open_settings(space: ConfigSpace) -> list[str]:
-    """Return the varying settings, well-known settings first, without run records and secrets."""
+    """Return the names of the settings that vary, well-known settings first.
+
+    Bookkeeping keys and keys with secret values are omitted.
+    """
     names: list[str] = []
     for name in space.scales:
         values = [row[name] for row in space.rows if name in row]
@@ -63,7 +67,11 @@ def list_open_settings(space: ConfigSpace) -> list[str]:
 async def explore(
     client: SwanLabClient, ref: Scope, choice: Choice, metric: str, direction: Literal["min", "max", ""]
 ) -> TriedSettings:
-    """Compare the results of all finished, unbroken experiments, and list the values that all experiments tried."""
+    """Return which settings were tried and how they are associated with the metric.
+
+    Effects are computed from finished, unbroken experiments only. The coverage includes the values from all
+    experiments.
+    """
     space = await asyncio.to_thread(build_space, [one.profile.get("config") for one in choice.experiments])
     field: Field | None = None
     if metric:
@@ -114,7 +122,10 @@ def _describe(
 def _average(
     space: ConfigSpace, field: Field | None, homes: Sequence[str]
 ) -> tuple[list[Mapping[str, Any]], list[float], list[Hashable]]:
-    """Return the settings under common names, the mean result of each setting's repeats, and their projects."""
+    """Return the config, the mean result and the project of each distinct setting.
+
+    The configs use common names for renamed keys. The mean is taken over the repeats of the setting.
+    """
     values: dict[Hashable, tuple[int, list[float]]] = {}
     for setting in field.settings if field else ():
         place = setting.places[0]

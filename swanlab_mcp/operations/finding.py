@@ -55,7 +55,10 @@ _MASKABLE = ("name", "description", "group", "job", "labels")
 
 
 class Choice(NamedTuple):
-    """The experiments that meet the filters, notes on the filtering, and summaries of the metrics `keys` by cuid."""
+    """The experiments that match the filters, and notes about the filtering.
+
+    `summaries` maps the id of each experiment to its summary of the metrics `keys`.
+    """
 
     candidates: list[Candidate]
     notes: list[str]
@@ -117,11 +120,11 @@ async def choose_experiments(
     keys: Sequence[str] = (),
     further: FurtherKeys | None = None,
 ) -> Choice:
-    """Return the experiments that meet all filters, sorted, with their summaries for the metrics `keys`.
+    """Return the experiments that match all filters, sorted, with their summaries of the metrics `keys`.
 
-    Summaries for the `further` keys are added. Raises InvalidArgument or NotFound for an invalid filter. SwanLab
-    narrows the list if it can. If the narrowed list is empty or lacks a field, all experiments are read before an error
-    is raised.
+    `further` selects additional keys for the summaries. SwanLab applies the filters that it supports. If its list is
+    empty or lacks a field, all experiments are read before an error is raised. Raises InvalidArgument or NotFound for
+    an invalid filter.
     """
     now = client.now() / 1000
     sort = normalise_field(sort)
@@ -130,7 +133,7 @@ async def choose_experiments(
         filters = [normalise_unsent(normalise_period(normalise_states(one), now)) for one in filters]
     filters = [await _name_user(client, ref, condition) for condition in filters]
     fields = [one.field for one in filters if one.field not in UNSENT_FIELDS] + ([sort] if sort else [])
-    # no summaries are needed for experiments that the filters exclude
+    # do not request summaries for experiments that the filters will exclude
     requested = list(dict.fromkeys([*_metric_keys(fields), *(() if filters else keys)]))
     answer = await read_narrowed(client, ref, filters, requested, None if filters else further)
     narrowed = answer.data or Narrowed((), {})
@@ -177,7 +180,10 @@ async def _complete(
     filters: Sequence[Filter],
     fields: Sequence[str],
 ) -> tuple[list[Candidate], list[str]]:
-    """Return the candidates with data that filters and sorting need but lists lack, and notes."""
+    """Add the data that the filters and the sort order need but that SwanLab's lists do not contain.
+
+    Returns the candidates with that data, and notes.
+    """
     answered, notes = await add_answers(client, ref, candidates, filters)
     if any(field in MACHINE_FIELDS for field in fields):
         answered = await add_machines(client, ref, answered, filters)
@@ -185,14 +191,14 @@ async def _complete(
 
 
 async def _name_user(client: SwanLabClient, ref: Scope, condition: Filter) -> Filter:
-    """Replace "me" in a condition with the name of the signed-in user."""
+    """Replace "me" in a condition on `user` with the name of the logged-in user."""
     value = condition.value
     if condition.field != "user" or "me" not in (value if isinstance(value, list) else [value]):
         return condition
     backend = client.at(ref) if isinstance(ref, ProjectRef) else client.default
     me = await backend.get_username()
     if me == LOCAL:
-        # raises an error for runs on disk, because they do not record their user
+        # raises an error, because runs on disk do not record their user
         await backend.get_user()
     names = [me if one == "me" else one for one in value] if isinstance(value, list) else me
     return condition.model_copy(update={"value": names})
@@ -201,7 +207,7 @@ async def _name_user(client: SwanLabClient, ref: Scope, condition: Filter) -> Fi
 async def _name_originals(
     client: SwanLabClient, candidates: Sequence[Candidate], filters: Sequence[Filter]
 ) -> list[Filter]:
-    """Replace the names, paths and URLs of clones' originals in the conditions with ids."""
+    """Replace names, paths and URLs in conditions on `clone_of` with the ids of the original experiments."""
     if not any(one.field == "clone_of" for one in filters):
         return list(filters)
     known = {read_field(one, "clone_of") for one in candidates}
@@ -230,7 +236,7 @@ async def _summarise(
     keys: Sequence[str],
     further: FurtherKeys | None,
 ) -> tuple[Mapping[str, Summary], Sequence[str], Sequence[str]]:
-    """Return the summaries for the keys and `further` keys, the keys that were found, and notes."""
+    """Return the summaries of the keys and the `further` keys, all keys that were found, and notes."""
     if further is None:
         reported = await read_summaries(client, ref, experiments, keys)
         return reported.data or {}, keys, reported.notes
@@ -250,14 +256,17 @@ async def _summarise(
 
 
 async def list_summarised_keys(client: SwanLabClient, ref: Scope, experiments: Sequence[Experiment]) -> list[str]:
-    """Return the metric keys in the first few experiments of each project; this takes a request per experiment."""
+    """Return the metric keys of the first few experiments in each project.
+
+    This takes one request per experiment.
+    """
     return list(dict.fromkeys(key for own in await list_keys_by_project(client, ref, experiments) for key in own))
 
 
 async def list_keys_by_project(
     client: SwanLabClient, ref: Scope, experiments: Sequence[Experiment]
 ) -> list[Sequence[str]]:
-    """Return for each project the metric keys in its first few experiments."""
+    """Return one list per project with the metric keys of its first few experiments."""
     firsts: dict[str, list[Experiment]] = {}
     for one in experiments[:FIRST] if isinstance(ref, ProjectRef) else experiments:
         own = firsts.setdefault(one.cuid.rpartition("/")[0], [])
@@ -273,13 +282,14 @@ async def _read_candidates(
 ) -> tuple[list[Candidate], list[str], set[str]]:
     """Return the experiments with their field values, the logged metric keys, and the fields with masked values.
 
-    Filters and sorting compare the values that the reply shows, because otherwise they could reveal a masked secret.
+    Filters and sorting compare masked values, exactly as the reply shows them. Otherwise a filter could be used to
+    guess a secret.
     """
     keys = _metric_keys(fields)
     experiments, summaries = narrowed.experiments, narrowed.summaries
     logged = list(dict.fromkeys(key for summary in summaries.values() for key in summary))
     if experiments and not all(key in logged for key in keys):
-        # full summaries provide similar keys for the error
+        # read the full summaries, so that the error can suggest similar keys
         found = await read_summaries(client, ref, experiments)
         logged = list(dict.fromkeys(key for summary in (found.data or {}).values() for key in summary))
     if not fields:
@@ -355,7 +365,7 @@ def _check_keys(keys: Sequence[str], logged: Sequence[str]) -> None:
 
 
 def _read_maskable(experiment: Experiment, config: Mapping[str, Any], field: str) -> Any:
-    """Return the value of a field if it can contain a secret, else `None`."""
+    """Return the value of a field if it can contain a secret, otherwise `None`."""
     kind, _, key = field.partition(".")
     if kind == "config":
         value = config.get(key)
@@ -368,9 +378,10 @@ def _read_last(summary: Summary, keys: Sequence[str]) -> dict[str, float]:
 
 
 def _flatten(value: Any, *, is_quoted: bool) -> dict[str, Any]:
-    """Return all values in a config by dotted key, including nested objects; leaves have their usual names.
+    """Return all values in a config by dotted key, including nested objects.
 
-    With `is_quoted`, a key that contains a dot is also listed in quotes, if no nested key has the same spelling.
+    If `is_quoted` is true, a key that contains a dot is additionally listed in quotes, unless a nested key has the same
+    spelling.
     """
     return {**_flatten_nodes(value, "", is_quoted=is_quoted), **flatten(value)}
 
@@ -384,7 +395,7 @@ def _flatten_nodes(value: Any, prefix: str, *, is_quoted: bool) -> dict[str, Any
             nodes |= _flatten_nodes(item, path, is_quoted=is_quoted)
             nodes.setdefault(path, item)
             if is_quoted and "." in key:
-                # keys below it are not quoted again, because each level would double their number
+                # keys below this level are not quoted again, because each level would double their number
                 quoted = f'{before}"{key}"'
                 nodes |= {quoted: item, **_flatten_nodes(item, quoted, is_quoted=False)}
     return nodes

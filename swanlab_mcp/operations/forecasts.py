@@ -26,17 +26,17 @@ from swanlab_mcp.operations.planning_arguments import AsOfStep, ForecastMetric, 
 __all__ = ["ForecastExperiment", "forecast_experiment"]
 
 _FEWEST_POINTS = 3
-_LARGEST = 1e100  # larger values can occur after a divergence, and their squares would be infinite
-_USUAL = 0.95  # a share of the cohort's median length, because similar runs often stop a few steps apart
+_LARGEST = 1e100  # larger values can occur after a divergence, and squaring them would overflow
+_USUAL = 0.95  # a fraction of the cohort's median length, because similar runs often stop a few steps apart
 
 
 @dataclass(frozen=True, slots=True)
 class ForecastExperiment:
-    """A forecast and the facts behind its advice.
+    """A forecast, and the facts that support its advice.
 
-    `rank` is the place of the current value among `among` values in the cohort at the same step. `pace` is the recent
-    number of seconds per step, or 0 if no times are recorded. `actual` is the value at the horizon, if the experiment
-    reached it.
+    `rank` is the 1-based rank of the current value among the `among` values in the cohort at the same step. `pace` is
+    the recent number of seconds per step, or 0 if no times are recorded. `actual` is the value at the horizon, or
+    `None` if the experiment has not reached the horizon.
     """
 
     experiment: Experiment
@@ -174,7 +174,7 @@ def _check_horizon(horizon: int, step: int, metric: str) -> None:
 def _choose_cohort(
     experiment: Experiment, others: Sequence[Experiment], summaries: Mapping[str, Summary], metric: str
 ) -> tuple[list[Experiment], list[int]]:
-    """Return the ended experiments that have the metric, and the last step at which each logged it."""
+    """Return the other experiments that have ended and have the metric, and the last step of the metric in each."""
     ended: list[Experiment] = []
     lengths: list[int] = []
     for one in others:
@@ -186,7 +186,7 @@ def _choose_cohort(
 
 
 def _find_usual_end(experiments: Sequence[Experiment], lengths: Sequence[int]) -> int:
-    """Return the step at which finished experiments in the cohort usually end, or 0 if there are none."""
+    """Return the step at which finished experiments in the cohort usually end, or 0 if none has finished."""
     finished = [last for one, last in zip(experiments, lengths, strict=True) if one.state == "FINISHED"]
     if not finished:
         return 0
@@ -195,7 +195,7 @@ def _find_usual_end(experiments: Sequence[Experiment], lengths: Sequence[int]) -
 
 
 def _choose_nearest(experiment: Experiment, others: Sequence[Experiment]) -> list[Experiment]:
-    """Return the experiments with the most similar configs."""
+    """Return the experiments whose configs are most similar to the config of `experiment`."""
     if len(others) <= MOST:
         return list(others)
     space = build_space([one.profile.get("config") for one in [experiment, *others]])
@@ -223,7 +223,7 @@ def _make_course(points: Points | None, experiment: Experiment) -> Course:
 
 
 def _measure_pace(points: Points) -> float:
-    """Return the seconds per step over the last half of the points, or 0 if no times are recorded."""
+    """Return the number of seconds per step over the last half of the points, or 0 if no times are recorded."""
     middle = len(points.times) // 2
     if len(points.times) < 2 or not points.times[middle] or points.steps[-1] <= points.steps[middle]:
         return 0.0

@@ -1,4 +1,4 @@
-"""Find broken experiments in a ranking from their summaries, and from the points of the most important experiments."""
+"""Find broken experiments in a ranking, first from their summaries, then from the points of the most relevant ones."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ _READ = 100
 class HealthCheck(NamedTuple):
     """How thoroughly `total` experiments were checked for breakage.
 
-    For `summaries` experiments, the last values of the `losses` were checked; for `points` experiments, all points.
+    The last values of the `losses` were checked for `summaries` experiments. All points were checked for `points`
+    experiments.
     """
 
     losses: Sequence[str] = ()
@@ -42,10 +43,10 @@ class HealthCheck(NamedTuple):
 
 
 class HealthReader:
-    """Find broken experiments in a ranking by the ranked metric and the training losses.
+    """Finds broken experiments in a ranking, based on the ranked metric and the training losses.
 
-    Up to 100 experiments are checked by their points. If there are more, all are checked by their summaries, and the
-    points are only read for up to 100 leading or suspicious experiments.
+    If there are at most 100 experiments, the points of all of them are checked. Otherwise all experiments are checked
+    by their summaries, and points are only read for up to 100 leading or suspicious experiments.
     """
 
     def __init__(self, client: SwanLabClient, ref: Scope, choice: Choice, metric: str) -> None:
@@ -54,7 +55,7 @@ class HealthReader:
         self._summaries: dict[str, Summary] = {
             one.cuid: choice.summaries.get(one.cuid, {}) for one in self._experiments
         }
-        # the losses of all projects; each project may have different ones
+        # the losses in all projects, because each project may log different losses
         self._losses = [key for key in choice.keys if key != metric or choose_training_losses([key])]
         self._homes = [one.cuid.rpartition("/")[0] for one in self._experiments]
         self._own: dict[str, tuple[str, ...]] = {}
@@ -72,7 +73,7 @@ class HealthReader:
         return HealthCheck(self._losses, total, total - len(self._bare), points)
 
     async def advance(self, ranked: Sequence[int]) -> bool:
-        """Check the ranked experiments, best first, and return whether the ranking may change."""
+        """Check the ranked experiments, best first. Return whether the ranking may have to be computed again."""
         new = [place for place in ranked if place not in self.breakages]
         known = self._count_broken()
         is_first, self._are_keys_known = not self._are_keys_known, True
@@ -89,7 +90,7 @@ class HealthReader:
         losses: list[str] = found[-1] or []
         await self._add_losses(ranked, losses)
         if any(self.breakages[place] for place in leaders):
-            # many more broken experiments may be in the lead
+            # a broken leader suggests that more of the leading experiments are broken
             self._leaders *= 2
         return bool(losses) or self._count_broken() > known
 
@@ -97,25 +98,28 @@ class HealthReader:
         return sum(map(bool, self.breakages.values()))
 
     async def check_closely(self, places: Sequence[int]) -> None:
-        """Check experiments by their summaries and by all their points."""
+        """Check the given experiments by their summaries and by all their points."""
         self._losses += await self._find_losses(places)
         await self._summarise(places, self._losses)
         self._judge_summaries(places)
         await self._read_points([one for one in places if self._is_open(one, with_step=True)])
 
     def _is_open(self, place: int, *, with_step: bool) -> bool:
-        """Return whether the breakage of an experiment, or with `with_step` its step, is still unknown."""
+        """Return whether an experiment still has to be checked.
+
+        If `with_step` is true, a broken experiment is still open until the step at which it broke is known.
+        """
         known = self.breakages[place]
         return not known or (with_step and known.step is None)
 
     async def _find_losses(self, ranked: Sequence[int]) -> list[str]:
-        """Return more training losses, from the leading experiments in each project."""
+        """Return the training losses that the leading experiments in each project logged, without known losses."""
         logged = await list_keys_by_project(self._client, self._ref, self._get(ranked))
         found = dict.fromkeys(key for keys in logged for key in choose_training_losses(keys))
         return [key for key in found if key not in self._losses]
 
     def _get_losses(self) -> dict[str, tuple[str, ...]]:
-        """Return the training losses that are logged in each project."""
+        """Return the training losses that were logged in each project."""
         if not self._own:
             absent = {home: set(self._losses) for home in self._homes}
             for home, one in zip(self._homes, self._experiments, strict=True):
@@ -125,7 +129,7 @@ class HealthReader:
         return self._own
 
     async def _add_losses(self, ranked: Sequence[int], losses: Sequence[str]) -> None:
-        """Check the summaries of additional losses; the points must then be read again."""
+        """Check the summaries of additional losses. All points must then be read again to check these losses."""
         if losses:
             await self._summarise(ranked, losses)
             self._losses += losses
@@ -188,7 +192,10 @@ async def find_broken(
     metrics: Sequence[str],
     losses: Sequence[str],
 ) -> list[Breakage | None]:
-    """Return how each experiment broke, from its summary, and from its points if the summary is suspicious."""
+    """Return how each experiment broke, or `None` if it did not.
+
+    Every summary is checked. The points are only read if the summary is suspicious or does not show the step.
+    """
     keys = list(dict.fromkeys([*metrics, *losses]))
     checked = list(dict.fromkeys([keys[0], *losses]))
     found = [find_reported_breakage(keys, summary) for summary in summaries]
@@ -203,14 +210,15 @@ async def find_broken(
 async def find_broken_members(
     client: SwanLabClient, ref: Scope, experiments: Sequence[Experiment], choice: Choice, metrics: Sequence[str]
 ) -> tuple[Mapping[str, Breakage], list[str]]:
-    """Return how experiments broke, by cuid, and notes on the limits of the check.
+    """Return how experiments broke, by id, and notes about the limits of the check.
 
-    The last training losses are checked in all experiments, and the points in up to 100 that may have diverged.
+    The last values of the training losses are checked in all experiments. The points are checked in up to 100
+    experiments that may have diverged.
     """
     if not metrics:
         return {}, []
     summaries = {one.cuid: choice.summaries.get(one.cuid, {}) for one in experiments}
-    # experiments of several projects may have different losses
+    # experiments in different projects may log different losses
     losses = {keys: choose_training_losses(keys) for keys in {tuple(summary) for summary in summaries.values()}}
     known: dict[str, Breakage] = {}
     doubtful: list[Experiment] = []

@@ -1,4 +1,4 @@
-"""Compare recorded texts as replies show them, so that filters and searches cannot reveal a masked secret."""
+"""Compare recorded strings in their masked form, so that filters and searches cannot reveal a secret."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Any
 
 __all__ = ["Hide", "hiding", "make_hide"]
 
-# masks the secrets in a JSON value that was recorded under a name
+# a function that masks the secrets in a JSON value; the second argument is the name of the value
 Hide = Callable[[Any, str], Any]
 
-# creates that function for the currently known secrets; None lets Python callers see all values
+# creates a `Hide` function for the currently known secrets; `None` leaves all values visible to Python callers
 hiding: ContextVar[Callable[[], Hide] | None] = ContextVar("hiding", default=None)
 
 
 def make_hide() -> Hide:
-    """Return the function that masks values in the same way as the reply."""
+    """Return the function that masks secrets exactly as the reply does."""
     make = hiding.get()
     return make() if make else _keep
 

@@ -20,7 +20,7 @@ def has_pattern(keys: Sequence[str]) -> bool:
 
 
 def matches_pattern(key: str, pattern: str) -> bool:
-    """Return whether a key matches a pattern with * and ?; brackets are ordinary characters."""
+    """Return whether a key matches a pattern. Only `*` and `?` are special; brackets are ordinary characters."""
     return fnmatchcase(key, pattern.replace("[", "[[]"))
 
 
@@ -40,7 +40,10 @@ def match_keys(
 def match_known_keys(
     logged: Collection[str], patterns: Sequence[str], what: Literal["metric", "media"] = "metric"
 ) -> tuple[list[str], NotFound | None]:
-    """Return the logged keys that match, and an error for the patterns without a match, if any."""
+    """Return the logged keys that match any of the patterns, and an error for the patterns that match no key.
+
+    The error is `None` if every pattern matches a key.
+    """
     hide = make_hide()
     shown = {key: hide(key, "") for key in logged} if has_pattern(patterns) else {key: key for key in logged}
     unmatched = [

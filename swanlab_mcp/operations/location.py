@@ -1,4 +1,4 @@
-"""Resolve users' arguments into references, and suggest similar names if something is missing."""
+"""Resolve the arguments of a call into references, and suggest similar names if the target does not exist."""
 
 from __future__ import annotations
 
@@ -53,10 +53,11 @@ async def resolve_project(client: SwanLabClient, project: str, username: str) ->
 
 
 async def resolve_experiment(client: SwanLabClient, exp_cuid: str, project: str, username: str) -> ExperimentRef:
-    """Return a reference for the arguments; `ask_about_experiment` later replaces a name with its cuid.
+    """Return a reference to an experiment.
 
-    A path or URL may point to any project and workspace. Without a project, an id or unique name is searched for in all
-    projects.
+    `exp_cuid` may be an id, a name, a path or a URL. A path or URL may point to any project and workspace. Without a
+    project, an id or a unique name is searched for in all projects. The reference may still contain a name, which
+    `ask_about_experiment` later replaces with the id.
     """
     name = "" if project.strip() else read_bare_name(exp_cuid)
     if name:
@@ -82,7 +83,10 @@ async def resolve_experiment(client: SwanLabClient, exp_cuid: str, project: str,
 
 
 async def choose_only_project(client: SwanLabClient, exp_cuid: str, project: str, username: str) -> str:
-    """Return `project`, or the only project in the workspace if neither argument names a project."""
+    """Return `project`, or the only project in the workspace if neither `exp_cuid` nor `project` names a project.
+
+    Returns "" if `exp_cuid` names a project or if the workspace does not have exactly one project.
+    """
     if project.strip():
         return project
     try:
@@ -95,7 +99,10 @@ async def choose_only_project(client: SwanLabClient, exp_cuid: str, project: str
 
 
 async def resolve_own_experiment(client: SwanLabClient, exp_cuid: str, project: str, username: str) -> ExperimentRef:
-    """Return a reference for the arguments. Raises InvalidArgument for a path or URL to another project."""
+    """Return a reference to an experiment in the given project.
+
+    Raises InvalidArgument if `exp_cuid` is a path or URL that points to another project.
+    """
     named = parse_experiment(exp_cuid, project, username)
     named = named.fallback or named
     given = parse_project(project, username) if project.strip() else parse_workspace(username)
@@ -119,7 +126,7 @@ async def ask_about_workspace(
     *args: P.args,
     **kwargs: P.kwargs,
 ) -> ApiResponse[T]:
-    """Call `question` with the reference; if the workspace is missing, raise NotFound with similar names."""
+    """Call `question` with the reference. Raises NotFound with similar names if the workspace does not exist."""
     try:
         return await question(ref, *args, **kwargs)
     except NotFound as error:
@@ -133,7 +140,10 @@ async def ask_about_project(
     *args: P.args,
     **kwargs: P.kwargs,
 ) -> ApiResponse[T]:
-    """Call `question` with the reference; if the project or workspace is missing, raise NotFound with similar names."""
+    """Call `question` with the reference.
+
+    Raises NotFound with similar names if the project or workspace does not exist.
+    """
     try:
         return await question(ref, *args, **kwargs)
     except NotFound as error:
@@ -147,10 +157,10 @@ async def ask_about_experiment(
     *args: P.args,
     **kwargs: P.kwargs,
 ) -> tuple[ExperimentRef, ApiResponse[T]]:
-    """Call `question` with the reference; if the id is unknown, find the experiment by name and call it again.
+    """Call `question` with the reference. If the id is unknown, look the experiment up by name and call it again.
 
-    Also returns the reference that was found. Raises NotFound with similar names, or InvalidArgument for an ambiguous
-    name.
+    Returns the reference that worked and the answer. Raises NotFound with similar names if there is no such experiment,
+    and InvalidArgument if the name is ambiguous.
     """
     try:
         return ref, await question(ref, *args, **kwargs)
@@ -160,7 +170,10 @@ async def ask_about_experiment(
 
 
 async def _resolve(client: SwanLabClient, named: Reference) -> str:
-    """Return the workspace, by default the user's own. Raises InvalidArgument for a URL of another server."""
+    """Return the name of the workspace, which defaults to the user's own workspace.
+
+    Raises InvalidArgument if the reference is a URL on another server.
+    """
     if named.host:
         workspace = WorkspaceRef(named.username)
         link = client.at(workspace).get_link(workspace)
@@ -180,7 +193,10 @@ async def _resolve(client: SwanLabClient, named: Reference) -> str:
 
 
 async def _find_at_path(client: SwanLabClient, ref: ExperimentRef) -> tuple[ExperimentRef | None, Sequence[Experiment]]:
-    """Return the experiment at a path, by id or name, or else `None` and the experiments in the path's project."""
+    """Return the experiment at a path, where the last part is its id or name.
+
+    If there is none, returns `None` and the experiments in that project, which are used for suggestions.
+    """
     try:
         await client.at(ref).get_experiment(ref)
     except (NotFound, NotLoggedIn, PermissionDenied):
@@ -194,12 +210,15 @@ async def _find_at_path(client: SwanLabClient, ref: ExperimentRef) -> tuple[Expe
 
 
 def _match_name(experiments: Sequence[Experiment], ref: ExperimentRef) -> Experiment | None:
-    """Return the only experiment with this id or name. Raises InvalidArgument for an ambiguous name."""
+    """Return the experiment with this id or name, or `None` if there is none.
+
+    Raises InvalidArgument if several experiments have the name.
+    """
     wanted = ref.cuid
     found = [one for one in experiments if wanted in (one.cuid, one.slug)] or [
         one for one in experiments if one.name == wanted
     ]
-    # compare without outer spaces and line breaks, because arguments are stripped and replies show one line
+    # ignore differences in white space, because arguments are stripped and replies print a name on one line
     words = wanted.split()
     found = found or [one for one in experiments if one.name.split() == words]
     # a name such as sweeps/lr/0.1 is also found by its last parts: 0.1 or lr/0.1
@@ -233,7 +252,7 @@ async def _find_by_name(client: SwanLabClient, ref: ExperimentRef, error: NotFou
     found = _match_name(experiments, ref)
     if found:
         if found.cuid == wanted:
-            raise error  # the experiment is listed but unreadable, and SwanLab's own message explains that best
+            raise error  # the listed experiment cannot be read, and SwanLab's own message explains that best
         return ref.parent.experiment(found.cuid)
     if not experiments:
         raise NotFound(
@@ -308,7 +327,10 @@ def _show(experiment: Experiment) -> str:
 
 
 def _suggest(near: Iterable[str], names: list[str], tool: str) -> str:
-    """Return a hint with similar names, or with all names if there are only a few; all names are already quoted."""
+    """Return a hint that lists similar names, or the first known names if no name is similar.
+
+    All names must already be quoted. `tool` is the tool that lists the remaining names.
+    """
     meant = list(near)
     if meant:
         return say(

@@ -43,7 +43,7 @@ _PATTERN_SECONDS = 3.0
 _SEARCHES_AT_ONCE = 4
 _searches = RunVar[anyio.CapacityLimiter]("searches")
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
-# unknown levels count as warnings, because they are unusual
+# any other level counts as a warning, because unusual levels deserve attention
 _SEVERITY = {"": 0, "DEBUG": 0, "INFO": 0, "ERROR": 2, "CRITICAL": 2, "FATAL": 2}
 _LEVELS = {"all": 0, "warn": 1, "error": 2}
 
@@ -75,7 +75,7 @@ async def get_logs(
     wanted = _SEARCHED if is_search or from_traceback else count
     ref, answer = await ask_about_experiment(client, ref, client.at(ref).read_logs, start=start, count=wanted)
     answer = add_notes(answer, await note_copy(client, ref, only_differences=True))
-    # mask secrets before searching, because searches could reveal them letter by letter
+    # mask secrets before searching, because a search could otherwise reveal a secret letter by letter
     part = await asyncio.to_thread(_hide, answer.data or LogPart((), 0, 0), make_mask(client.get_secrets()))
     if not part.lines:
         reported = say("No log line was recorded for {cuid}.", cuid=quote(ref.cuid))
@@ -141,7 +141,10 @@ def _answer(rows: list[LogLine], notes: list[str]) -> ApiResponse[list[LogLine]]
 
 
 def _show_part(part: LogPart, count: int, *, is_tail: bool) -> tuple[list[LogLine], list[str]]:
-    """Return the lines that fit (the last lines for a tail), and notes on how to continue."""
+    """Return the lines that fit into the reply, and notes about how to continue.
+
+    If `is_tail` is true, the last lines are kept; otherwise the first lines are kept.
+    """
     rows = _fit(_fold(map(_clean_line, part.lines)), keep_last=is_tail)
     first, stop = rows[0].number, _find_stop(rows)
     if is_tail and first:
@@ -170,7 +173,11 @@ def _show_traceback(part: LogPart, count: int) -> tuple[list[LogLine], list[str]
 def _show_found(
     part: LogPart, places: Sequence[int], count: int, context: int, *, is_first: bool
 ) -> tuple[list[LogLine], list[str]]:
-    """Return the first or last `count` matches with context, as far as they fit, and notes on how to continue."""
+    """Return the first or last `count` matches with their context, and notes about how to continue.
+
+    If `is_first` is true, the first matches are returned; otherwise the last. Matches that do not fit into the reply
+    are dropped.
+    """
     chosen = places[:count] if is_first else places[-count:]
     near = {
         place for found in chosen for place in range(max(0, found - context), min(len(part.lines), found + context + 1))
@@ -201,7 +208,10 @@ def _describe_next(part: LogPart, stop: int) -> list[str]:
 
 
 def _fit(rows: list[LogLine], *, keep_last: bool) -> list[LogLine]:
-    """Return as many complete lines as fit into the reply, but at least one."""
+    """Return as many complete lines as fit into the reply, but at least one.
+
+    If `keep_last` is true, the last lines are kept; otherwise the first lines are kept.
+    """
     ordered = rows[::-1] if keep_last else rows
     count = count_fitting(neutralise(row.model_dump_json(exclude_none=True)) for row in ordered)
     return rows[len(rows) - count :] if keep_last else rows[:count]
@@ -212,7 +222,7 @@ def _find_stop(rows: Sequence[LogLine]) -> int:
 
 
 def _check(count: int, start: int | None, level: str) -> None:
-    """Raise InvalidArgument for values that tools already reject but Python callers can pass."""
+    """Raise InvalidArgument for values that the tool's schema rejects but that Python callers can pass."""
     if count < 1:
         raise InvalidArgument(say("count={count} is too small.", count=count), hint=say("Request at least 1 line."))
     if start is not None and start < 0:
@@ -225,7 +235,7 @@ def _check(count: int, start: int | None, level: str) -> None:
 
 
 def _check_search(search: str, pattern: str, level: str, *, from_traceback: bool) -> None:
-    """Raise InvalidArgument for arguments that exclude each other."""
+    """Raise InvalidArgument if arguments are combined that exclude each other."""
     if search and pattern:
         raise InvalidArgument(say("search and pattern cannot be combined."), hint=say("Pass only one."))
     if from_traceback and (search or pattern or level != "all"):
@@ -236,9 +246,10 @@ def _check_search(search: str, pattern: str, level: str, *, from_traceback: bool
 
 
 async def _match_pattern(pattern: str, messages: Sequence[str]) -> set[int]:
-    """Return the indices of the matching messages, found in a process with limits on time and memory.
+    """Return the indices of the messages that match the pattern.
 
-    Raises InvalidArgument for a pattern that is invalid or exceeds the limits.
+    The search runs in a separate process with limits on time and memory. Raises InvalidArgument if the pattern is
+    invalid or exceeds these limits.
     """
     request = json.dumps({"pattern": pattern, "lines": messages}).encode()
     done = None
@@ -265,7 +276,7 @@ async def _match_pattern(pattern: str, messages: Sequence[str]) -> set[int]:
 
 
 def _get_searches() -> anyio.CapacityLimiter:
-    """Return the limiter for concurrent search processes; each event loop has its own."""
+    """Return the limiter for concurrent search processes. Each event loop has its own limiter."""
     try:
         return _searches.get()
     except LookupError:
@@ -274,7 +285,7 @@ def _get_searches() -> anyio.CapacityLimiter:
 
 
 def _clean(message: str) -> str:
-    """Return the text that a terminal would finally show: without colours, and with overwritten lines resolved."""
+    """Return the message as a terminal would finally show it, without colours and without overwritten text."""
     text = _ESCAPES.sub("", message).rstrip("\r\n")
     if "\r" not in text:
         return text
@@ -295,7 +306,7 @@ def _clean_line(line: LogLine) -> LogLine:
 
 
 async def _find(lines: Sequence[LogLine], search: str, pattern: str, level: str) -> list[int]:
-    """Return the indices of lines with at least this level that contain the text or match the pattern."""
+    """Return the indices of the lines that have at least this level and contain the text or match the pattern."""
     lowest = _LEVELS[level]
     wanted = search.casefold()
 

@@ -1,4 +1,4 @@
-"""Read the machines of many experiments, with one request per experiment."""
+"""Read the machines of many experiments, one request per experiment."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ MOST_MACHINES = 500
 
 
 async def read_machines(client: SwanLabClient, ref: Scope, experiments: Sequence[Experiment]) -> dict[str, Machine]:
-    """Return the machines of the first 500 experiments by id, because lists of experiments do not contain them."""
+    """Return the machines of the first 500 experiments, by experiment id.
+
+    Each experiment takes a request, because SwanLab's lists do not contain the machines.
+    """
 
     async def ask(one: ExperimentRef) -> Machine:
         answer = await client.at(one).get_experiment(one)
@@ -33,9 +36,9 @@ async def read_machines(client: SwanLabClient, ref: Scope, experiments: Sequence
 async def add_machines(
     client: SwanLabClient, ref: Scope, candidates: Sequence[Candidate], filters: Sequence[Filter]
 ) -> list[Candidate]:
-    """Add the machines to the candidates that meet all other conditions.
+    """Add the machine to each candidate that meets all other conditions.
 
-    Raises InvalidArgument if there are too many.
+    Raises InvalidArgument if there are too many such candidates.
     """
     plain = [one for one in filters if not one.either and one.field not in MACHINE_FIELDS]
     wanted = [one.experiment for one in candidates if passes_all(one, plain)]

@@ -39,7 +39,7 @@ __all__ = ["get_media"]
 _LARGEST_FILE = 20_000_000
 _SHOWN_TEXT = 4000
 _LARGEST_TABLE = 4_000_000
-# other saved files are read up to this size, and shown if they contain text
+# saved files of unknown types are read up to this size, and shown if they contain text
 _LARGEST_UNKNOWN = 1_000_000
 _MOST_COLUMNS = 200
 _MOST_CELLS = 100_000
@@ -56,7 +56,7 @@ _TYPES = {
     "html": ("html", "htm"),
 }
 _READ = ("image", "text", "chart", "html", "notebook")
-# the keys of files that `swanlab.save` stored
+# the prefix of the keys of files that were stored with `swanlab.save`
 _SAVED = "files/"
 
 
@@ -144,7 +144,7 @@ def _choose_keys(scalars: Sequence[str], media: Sequence[str], keys: Sequence[st
 
 
 def _check_steps(items: Sequence[MediaItem], parts: Sequence[MediaPart], steps: Sequence[int]) -> None:
-    """Raise NotFound with the nearest steps if none of the keys has media at a requested step."""
+    """Raise NotFound with the nearest steps if no key has media at one of the requested steps."""
     found = {item.step for item in items}
     known = sorted({step for part in parts for step in part.steps})
     for step in steps:
@@ -160,7 +160,10 @@ def _check_steps(items: Sequence[MediaItem], parts: Sequence[MediaPart], steps: 
 async def _show(
     client: SwanLabClient, ref: ExperimentRef, items: Sequence[MediaItem], text_start: int
 ) -> tuple[list[_Shown], list[str]]:
-    """Return what to show for each item, and the client's notes on the files; sends one request per size limit."""
+    """Return the row for each item, and notes from reading the files.
+
+    The items are grouped by size limit, and each group is read with a single request.
+    """
     kinds = [_find_kind(item) for item in items]
     files: dict[MediaItem, MediaFile] = {}
     notes: list[str] = []
@@ -186,7 +189,7 @@ async def _show(
         file = files.get(item, MediaFile(None, None))
         one = await asyncio.to_thread(_describe, item, kind, file, text_start, hide)
         if notes and file == (None, None):
-            one = one._replace(note="")  # the client's notes give the reason
+            one = one._replace(note="")  # the note from reading the file already gives the reason
         if one.picture:
             pictures += 1
             row = one.row.model_copy(update={"picture": pictures})
@@ -246,7 +249,7 @@ def _find_kind(item: MediaItem) -> str:
     kind = next((kind for kind, suffixes in _TYPES.items() if suffix in suffixes), "file")
     if not item.key.startswith(_SAVED):
         return kind
-    # a JSON file that the user saved is shown, because only the SDK's own JSON can be a chart
+    # a JSON file that the user saved is shown as text, because only JSON files from the SDK can be charts
     return "notebook" if suffix == "ipynb" else {"chart": "text", "file": "unknown"}.get(kind, kind)
 
 
@@ -262,7 +265,10 @@ def _is_text(content: bytes) -> bool:
 
 
 def _read_notebook(text: str) -> str:
-    """Return the cell sources of a Jupyter notebook without outputs, or "" for any other text."""
+    """Return the sources of all cells in a Jupyter notebook, without their outputs.
+
+    Returns "" if the text is not a notebook.
+    """
     try:
         notebook: Any = json.loads(text) if len(text) <= _LARGEST_TABLE else None
     except (ValueError, RecursionError):
@@ -276,7 +282,7 @@ def _read_notebook(text: str) -> str:
 
 
 class _Table(NamedTuple):
-    """A recorded table, limited to a number of cells before it is formatted."""
+    """A recorded table, reduced to a maximum number of columns and cells before it is formatted."""
 
     names: Sequence[str]
     rows: Sequence[dict[str, Any]]
@@ -290,7 +296,7 @@ class _Table(NamedTuple):
 
     @property
     def left_out(self) -> str:
-        """Return the numbers of omitted columns and rows in words, or "" for a complete table."""
+        """The numbers of omitted columns and rows in words, or "" if the table is complete."""
         columns, rows = self.columns - len(self.names), self.height - len(self.rows)
         return ", ".join(
             [
@@ -301,13 +307,17 @@ class _Table(NamedTuple):
 
 
 def _write_cell(value: Any) -> str:
-    """Return a text as it was logged; use JSON for other values, and for a text that could look like several cells."""
+    """Return the text of a table cell.
+
+    A string is written as it was logged, unless it could be mistaken for several cells. Such strings and all other
+    values are written as JSON.
+    """
     is_plain = isinstance(value, str) and not any(mark in value for mark in "|\r\n")
     return value if is_plain else json.dumps(value, ensure_ascii=False)
 
 
 def _read_table(text: str) -> _Table | None:
-    """Return a table that the SDK recorded as rows of cells, or `None` for any other JSON."""
+    """Return a table that the SDK recorded as rows of cells, or `None` if the text is anything else."""
     try:
         table: Any = json.loads(text)
     except (ValueError, RecursionError):
@@ -315,7 +325,7 @@ def _read_table(text: str) -> _Table | None:
     if not isinstance(table, dict) or cast("dict[str, Any]", table).get("_swanLab") != "table":
         return None
     rows = _get_objects(table, "rowData")
-    # drop repeated column names, whose cells would repeat; also show cells that no column declares
+    # drop duplicate column names, whose cells would be repeated, and add columns that occur only in cells
     fields = (str(column.get("field")) for column in _get_objects(table, "colDefs"))
     names = list(dict.fromkeys(chain(fields, chain.from_iterable(rows))))
     shown = names[:_MOST_COLUMNS]
@@ -323,7 +333,7 @@ def _read_table(text: str) -> _Table | None:
 
 
 def _slice(parts: Iterable[str], start: int, end: int) -> tuple[str, int]:
-    """Return a slice of the joined parts and their total length, without joining all of them."""
+    """Return a slice of the joined parts and their total length, without joining all parts."""
     kept: list[str] = []
     length = 0
     for part in parts:

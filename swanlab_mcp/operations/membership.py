@@ -1,4 +1,4 @@
-"""Filter by fields whose values SwanLab never sends: pin, baseline and updated."""
+"""Filter by `pin`, `baseline` and `updated`, fields whose values SwanLab never sends."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ async def add_answers(
 ) -> tuple[list[Candidate], list[str]]:
     """Return the candidates with SwanLab's answers to the conditions on unsent fields, and notes.
 
-    A candidate without an answer is dropped, and a note names it if it meets the other conditions. Raises
-    InvalidArgument if no project can be filtered by these fields, and UnexpectedResponse if SwanLab's answers
+    A candidate without an answer is dropped, and a note names it if it meets all other conditions. Raises
+    InvalidArgument if these fields cannot be used in any of the projects, and UnexpectedResponse if SwanLab's answers
     contradict each other.
     """
     conditions = {name_answer(one): one for one in filters if one.field in UNSENT_FIELDS}
@@ -68,7 +68,7 @@ async def add_answers(
 
 
 def _answer(cuid: str, members: Members | None, fields: str) -> bool | None:
-    """Return whether an experiment meets a condition, or `None` if SwanLab's answer does not show this."""
+    """Return whether an experiment meets a condition, or `None` if SwanLab's answer does not show whether it does."""
     if members is None or cuid in members.pinned:
         return None
     if (cuid in members.matching) == (cuid in members.others):
