@@ -73,8 +73,7 @@ class Difference(NamedTuple):
 class Differing(NamedTuple):
     """The differences between experiments, most informative first.
 
-    `equal` is the number of keys that have the same value in all experiments. `others` contains the names of keys that
-    differ but are not settings, such as results and output folders.
+    `equal` is the number of keys with the same value in all experiments. `others` are keys that are not settings.
     """
 
     found: Sequence[Difference]
@@ -85,9 +84,9 @@ class Differing(NamedTuple):
 class Compared(NamedTuple):
     """The result of a comparison: the experiments, their metrics, and the differences between them.
 
-    Each association comes with the settings that it is confounded with. `apart` is the number of experiments that are
-    excluded from the associations. `decided` contains a decision per setting if a baseline was given. `broken` lists
-    the experiments with NaN or infinity in a shown metric or a training loss, and those with a diverged training loss.
+    Each association comes with its confounded settings, and `apart` is the number of experiments that associations
+    exclude. With a baseline, `decided` contains a decision per setting. `broken` lists the experiments with NaN or
+    infinity in a shown metric or a training loss, and those with a diverged training loss.
     """
 
     experiments: Chosen
@@ -173,10 +172,7 @@ async def _choose(
     filters: FurtherFilters,
     fewest: int,
 ) -> tuple[Chosen, list[str]]:
-    """Return `fewest` to 50 experiments with their full profiles.
-
-    Raises InvalidArgument if the arguments select fewer or more experiments.
-    """
+    """Return `fewest` to 50 experiments with full profiles. Raises InvalidArgument for any other number."""
     if exp_cuids and filters:
         raise InvalidArgument(say("exp_cuids and filters cannot be combined."), hint=say("Pass only one."))
     unknown: Sequence[SwanLabError] = ()
@@ -224,10 +220,7 @@ async def _choose(
 async def _decide(
     client: SwanLabClient, chosen: Chosen, baseline: str, metrics: Sequence[str]
 ) -> tuple[Decided | None, Chosen]:
-    """Return the decision about each setting, and the experiments including the baseline's best experiment.
-
-    The decisions are `None` if the project has no experiments.
-    """
+    """Return the decisions and the experiments, including the baseline's best experiment."""
     groups = _group(chosen)
     if len(groups) > 1:
         raise InvalidArgument(
@@ -283,10 +276,7 @@ async def _read_summaries(
 
 
 async def _find_losses(client: SwanLabClient, chosen: Chosen) -> list[str]:
-    """Return the keys of the training losses.
-
-    A training loss shows whether a run broke, even if the other metrics look good.
-    """
+    """Return the training losses. They show whether a run broke, even if its other metrics look good."""
     return choose_training_losses(
         [key for group in _group(chosen).items() for key in await list_logged_keys(client, *group)]
     )
@@ -313,10 +303,7 @@ def _set_apart(
     found: Mapping[ExperimentRef, Summary],
     broken: Mapping[ExperimentRef, Breakage],
 ) -> list[Reason | None]:
-    """Return for each experiment the reason to exclude it from the associations, or `None` to include it.
-
-    The reason refers to the first compared metric. Returns an empty list if no metric is compared.
-    """
+    """Return for each experiment the reason to exclude it from the associations, or `None` to include it."""
     if not compared:
         return []
     results: list[Result] = []
@@ -352,10 +339,7 @@ def _compare_metric(key: str, summaries: Sequence[MetricSummary | None]) -> Comp
 async def _add_common_step(
     client: SwanLabClient, chosen: Chosen, compared: Sequence[ComparedMetric], summaries: Sequence[Summary]
 ) -> list[ComparedMetric]:
-    """Add the values at the last common step if the experiments ended at different steps.
-
-    The values are read from all points, because summaries only contain the last and best values.
-    """
+    """Add the values at the last common step, read from all points, if the experiments ended at different steps."""
     uneven = [
         metric.key for metric in compared if len({one[metric.key].step for one in summaries if metric.key in one}) > 1
     ]
@@ -401,10 +385,7 @@ def _find_facts(facts: Sequence[Mapping[str, Any]]) -> Differing:
 def _find_associations(
     configs: Sequence[Mapping[str, Any]], compared: Sequence[ComparedMetric], apart: Sequence[Reason | None]
 ) -> list[tuple[Association, list[str]]]:
-    """Return the settings that are associated with the best (or else last) values of the first metric.
-
-    Each association comes with its confounded settings. The list is empty if fewer than 5 experiments can be compared.
-    """
+    """Return the settings associated with the first metric, or an empty list if fewer than 5 results count."""
     places = [place for place, reason in enumerate(apart) if not reason]
     if len(places) < DEFAULTS.associated:
         return []

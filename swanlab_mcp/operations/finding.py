@@ -180,10 +180,7 @@ async def _complete(
     filters: Sequence[Filter],
     fields: Sequence[str],
 ) -> tuple[list[Candidate], list[str]]:
-    """Add the data that the filters and the sort order need but that SwanLab's lists do not contain.
-
-    Returns the candidates with that data, and notes.
-    """
+    """Add the data that the filters and the sort order need but lists do not contain. Also returns notes."""
     answered, notes = await add_answers(client, ref, candidates, filters)
     if any(field in MACHINE_FIELDS for field in fields):
         answered = await add_machines(client, ref, answered, filters)
