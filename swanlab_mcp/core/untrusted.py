@@ -35,7 +35,7 @@ _PRINTABLE_UNSAFE = frozenset(
 # text that Markdown would render as an image or a link: ](https://…), ](//…) and ]: https://…, including URLs in which
 # a character is escaped (https\://…) or written as an entity (&#104;ttps://…)
 _MARKDOWN_LINK = re.compile(
-    r"\](?=\(\s*<|(?:\(|:)\s*<?\s*(?:[A-Za-z][A-Za-z0-9+.\-]{1,31}:|[/\\]{2}|www\."
+    r"\](?=\(\s*<|(?:\(|:)\s*(?:<\s*)?(?:[A-Za-z][A-Za-z0-9+.\-]{1,31}:|[/\\]{2}|www\."
     r"|[A-Za-z0-9+.\-/]{0,32}(?:&#?[A-Za-z0-9]{1,32};|\\[!-/:-@\[-`{-~])))"
 )
 _ONE_WORD = re.compile(r"[A-Za-z0-9_.\-/+@*%=#]+")

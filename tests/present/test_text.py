@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from typing import Any
 
 import pytest
@@ -159,6 +160,15 @@ def test_variation_selectors_are_kept_only_after_emoji() -> None:
 )
 def test_recorded_markdown_does_not_render(text: str, shown: str) -> None:
     assert neutralise_value({"log": [text]}) == {"log": [shown]}
+
+
+@pytest.mark.parametrize("part", ["](", "](<", "]: ", "](https", "](&#104;", "](/"])
+def test_breaking_links_takes_linear_time(part: str) -> None:
+    """Quadratic time would be minutes."""
+    for text in (part + " " * 300_000 + "x", part * 100_000, part + "a" * 300_000):
+        started = time.process_time()
+        neutralise_value(text)
+        assert time.process_time() - started < 5
 
 
 @given(st.text(max_size=300))
