@@ -1,4 +1,4 @@
-"""Facts about run folders on this machine that SwanLab's cloud lacks."""
+"""Facts about run folders on this machine that are not recorded in SwanLab's cloud."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Read values from the JSON of SwanLab's API and run files. Pure functions."""
+"""Pure functions that read values from the JSON in SwanLab's API and in run files."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def restore_none(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def read_number(value: Any) -> float | None:
-    """Convert a number, or one of SwanLab's spellings of NaN and infinity, to a float. Otherwise, return `None`."""
+    """Convert a number, or a string that means NaN or infinity, to a float. Return `None` for any other value."""
     if isinstance(value, str):
         return _SPELLED.get(value.strip().lower())
     if isinstance(value, bool) or not isinstance(value, (int, float)):

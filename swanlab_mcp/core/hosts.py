@@ -107,9 +107,9 @@ def find_insecurity(api_host: str) -> str:
 def find_other_host(environ: Mapping[str, str], account: Account) -> str:
     """Return an error message if a misnamed variable names a host other than the account's, otherwise "".
 
-    A variable such as SWANLAB_HOST does not set the API host, but it suggests that the key belongs to the host it
-    names. The key must not be sent to the account's host in that case. SWANLAB_WEB_HOST is ignored for a self-hosted
-    SwanLab, because its web pages may be on a separate host.
+    A variable such as SWANLAB_HOST does not set the API host, but it suggests that the key belongs to another host. In
+    that case, the key must not be sent to the account's host. SWANLAB_WEB_HOST is ignored for a self-hosted SwanLab,
+    because the web pages may be on a separate host.
     """
     for name in sorted(filter(_HOST_VARIABLE.fullmatch, environ)):
         value = environ[name].strip()

@@ -335,7 +335,7 @@ class Series(Record):
 
 
 class Picture(NamedTuple):
-    """An image sent to the assistant along with the reply's text. `row` is the index of the row that describes it."""
+    """An image sent to the assistant with the reply. `row` is the index of the reply's row that describes the image."""
 
     content: bytes
     mime_type: str

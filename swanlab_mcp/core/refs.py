@@ -259,7 +259,7 @@ def find_near_names(name: str, names: Iterable[str], count: int = 3) -> list[str
 def _find_by_words(wanted: Sequence[str], names: Sequence[str]) -> list[str]:
     """Return the names that contain all wanted words, followed by the names that consist of some of the wanted words.
 
-    At least two words must match in either case.
+    At least two words must match in both cases.
     """
     if len(wanted) < _FEWEST_WORDS:
         return []

@@ -1,6 +1,6 @@
 """Search lines for a regular expression in a separate process with limits on time and memory.
 
-This program is started by path, so it must import only the standard library.
+This script is run by its file path, so it must import only the standard library.
 """
 
 from __future__ import annotations

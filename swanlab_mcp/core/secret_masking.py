@@ -105,14 +105,14 @@ def mask_secrets(value: Any, name: str = "") -> Any:
 
 
 def may_hold_secret(text: str) -> bool:
-    """Return whether a string or JSON text may contain a secret. If false, `mask_secrets` would not change it."""
+    """Return False only if `mask_secrets` would not change `text`, or the value that `text` encodes as JSON."""
     return _ANY.search(text.casefold()) is not None
 
 
 def mask_exactly(value: Any, secrets: Iterable[str]) -> Any:
-    """Mask the given secrets (of at least 6 characters) everywhere in a JSON value, including its keys.
+    """Mask the given secrets everywhere in a JSON value, including its keys. Secrets under 6 characters are ignored.
 
-    A part of at least 6 characters is masked, too, if an ellipsis shows that a text was cut inside it.
+    A part of a secret is also masked if it has at least 6 characters and an ellipsis shows that it was truncated.
     """
     return make_value_mask(secrets)(value)
 

@@ -66,7 +66,7 @@ def _read_int(digits: str) -> int | str:
 
 
 def limit_value(value: Any, depth: int = DEEPEST) -> Any:
-    """Replace levels of a JSON value below `depth` with a note, and integers too large for a float with strings."""
+    """Replace nested values deeper than `depth` levels with a note, and integers too large for a float with strings."""
     if not isinstance(value, (dict, list)):
         return str(value) if isinstance(value, int) and abs(value) > _LARGEST else value
     if not depth:
@@ -113,7 +113,7 @@ def _may_hold_link(text: str) -> bool:
 
 def shorten(text: str, length: int = 80) -> str:
     """Return `text` on one line, neutralised, without Markdown links, and truncated to `length` characters."""
-    # the start is enough, even if the text has megabytes
+    # process only the start, because the text may have megabytes
     begun = text[: 16 * length]
     line = neutralise(_break_links(" ".join(begun.split())))
     return line if len(line) <= length and begun == text else line[: length - 1] + "…"

@@ -112,7 +112,7 @@ class Storage:
                     raise AssertionError("unreachable: an answer without success raises")
                 yield answer.opened
         except ServerUnavailable as error:
-            # this machine cannot resolve the name; only a proxy might
+            # this machine could not resolve the name, and there is no proxy that would
             if not error.status and not addresses and place.host != place.own_host:
                 fix = say("If the name is internal to that server, set the storage's public address there.")
                 error.hint = join_sentences(error.hint, fix)

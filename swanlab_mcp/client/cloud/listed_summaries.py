@@ -80,7 +80,7 @@ class ListedSummaries:
 
     def _cut_batch(self, *, is_last: bool) -> list[dict[str, Any]]:
         if is_last:
-            # if the list is read again, its progress starts over
+            # if the list is read again, the progress of its summaries starts over
             self._stage = None
         elif len(self._waiting) <= SUMMARIES_AT_ONCE - LARGEST_PAGE:
             return []

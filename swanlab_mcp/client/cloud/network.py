@@ -104,7 +104,7 @@ class Failure(NamedTuple):
 
 
 def explain(error: httpx.TransportError) -> Failure:
-    """Explain to the user why a connection failed."""
+    """Return an explanation of a failed connection for the user."""
     request = getattr(error, "_request", None)
     url = request.url if request else httpx.URL("")
     proxy = _choose_proxy(read_network_variables(), url) if request else None

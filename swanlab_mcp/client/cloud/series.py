@@ -60,7 +60,7 @@ def _read_points(points: Sequence[Mapping[str, Any]]) -> Points:
 
 
 def count_points(answer: Any) -> int:
-    """Return the number of points in a response about series, or 0 for any other response."""
+    """Return the number of points in a response that contains series, or 0 for any other response."""
     items: Any = answer.get("list") if is_object(answer) else answer
     series = [one for one in cast("list[Any]", items) if is_object(one)] if isinstance(items, list) else []
     points: list[Any] = [one.get("metrics") for one in series]
@@ -110,7 +110,7 @@ class PointsTable:
             self._take_rows()
 
     def _take_rows(self) -> None:
-        """Parse the collected rows by column, because parsing single cells is several times as slow."""
+        """Parse the collected rows column by column, because parsing single cells takes several times as long."""
         columns = list(zip(*self._rows, strict=True))
         self._rows.clear()
         steps = [get_integer(step) for step in _to_floats(columns[0])] if columns else []

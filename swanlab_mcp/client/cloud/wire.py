@@ -95,7 +95,7 @@ def read_user(item: Any, username: str, name: str) -> User:
 
 
 def read_server_info(item: Any) -> ServerInfo:
-    """Return the licence of a self-hosted server."""
+    """Parse the licence of a self-hosted server."""
     about = get_object(item)
     return ServerInfo(
         plan=get_text(about.get("plan")), expired=about.get("expired") is True, seats=get_integer(about.get("seats"))

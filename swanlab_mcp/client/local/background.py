@@ -31,7 +31,7 @@ class Overdue(Exception):
 class Work:
     """The progress of long work, in which `done` of `total` units are finished. `what` is the unit: bytes or runs.
 
-    If this is a part of other work, it also reports to `whole`, and raises Overdue after `seconds`.
+    A part of other work reports its progress to `whole` as well, and raises Overdue after `seconds`.
     """
 
     def __init__(self, whole: Work | None = None, seconds: float = math.inf) -> None:

@@ -144,7 +144,7 @@ class Catalogue:
         return answers
 
     def bound_memory(self, used: Sequence[RunBase]) -> None:
-        """Release points, starting with the least recently used runs, until the rest fits into memory."""
+        """Release points, starting with the least recently used runs, until the limit on points in memory is met."""
         with self._lock:
             for run in used:
                 if run.file in self._runs:

@@ -63,7 +63,7 @@ class LocalExperiment:
         self.cuid = group.cuid
         self.started_at = self.runs[0].started_at
         *self._earlier, self._ranks = split_sessions(self.runs)
-        # the latest name, and the name as notes show it
+        # the latest name, and the same name as it appears in notes
         self._shown: tuple[str | None, str] = (None, "")
 
     @property

@@ -28,7 +28,7 @@ _UNREADABLE = (ValueError, KeyError, TypeError, OverflowError, RecursionError)
 _WIDEST = range(-(1 << 63), 1 << 63)
 # the line that `init` prints in SDK 0.6 and 0.7 if the cloud accepts the run
 _ADDRESS = re.compile(r"swanlab:\s+(?:[^\w\s]+\s+)?View run at\s*(\S*)\s*")
-# the line that it prints in offline and local mode
+# the line that `init` prints in offline and local mode instead
 _OFFLINE = re.compile(r"swanlab:\s+(?:[^\w\s]+\s+)?(?:Backing up run|Run `swanlab (?:sync|watch))")
 
 

@@ -43,7 +43,7 @@ class Refused(ValueError):
 
 
 def is_plain_name(name: str) -> bool:
-    """Return whether a recorded name can only refer to an entry of the folder that contains it."""
+    """Return whether `name` is a plain file name that cannot refer to another folder."""
     return bool(name) and name not in (".", "..") and not any(character in name for character in "/\\\0")
 
 

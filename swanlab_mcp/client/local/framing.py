@@ -302,7 +302,7 @@ class FragmentReader:
 
 
 class _Parts:
-    """The first parts of a split record. `end` is their end position in the file."""
+    """The first parts of a split record. `end` is the position in the file at which the last of these parts ends."""
 
     def __init__(self, part: bytes, end: int) -> None:
         self.data = [part]

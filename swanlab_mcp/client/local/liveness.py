@@ -1,4 +1,4 @@
-"""Estimate whether a run without a recorded end is still running. The results are guesses with their evidence."""
+"""Estimate whether a run without a recorded end is still running. Each result is a guess and includes the evidence."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def look_up_process(pid: int) -> Process | None:
     except (ProcessLookupError, OverflowError):
         return Process(exists=False)
     except PermissionError:
-        pass  # it exists, but belongs to another user
+        pass  # the process exists, but belongs to another user
     return Process(exists=True, began=_read_start(pid))
 
 

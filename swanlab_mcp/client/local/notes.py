@@ -112,7 +112,7 @@ def note_earlier(name: str, sessions: Sequence[Sequence[RunBase]]) -> list[str]:
 
 
 def note_shared_ids(groups: Sequence[Group]) -> list[str]:
-    """Return a note that explains why the id of an experiment is a folder name instead of its recorded id."""
+    """Return a note that explains why some experiments have a folder name as their id instead of the recorded id."""
     split = [one for one in groups if one.reason]
     if not split:
         return []

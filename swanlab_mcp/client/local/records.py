@@ -162,7 +162,7 @@ def _read_fields(data: Any) -> Iterator[tuple[int, Any]]:
 
 
 def is_protobuf(payload: bytes) -> bool:
-    """Return whether the bytes are exactly one message of a type found in run files."""
+    """Return whether `payload` is a single protobuf message that has a record number."""
     try:
         return {number for number, _ in _read_fields(payload)} >= {1}
     except _Malformed:
@@ -186,7 +186,7 @@ def decode_protobuf(payload: bytes) -> Record | None:
 
 
 def read_record_number(payload: bytes) -> int:
-    """Return the 1-based number of a protobuf record, or 0 if it is missing. The SDK's own records are negative."""
+    """Return the 1-based number of a record, or 0 if it is missing. Internal records of the SDK have negative ones."""
     try:
         return _signed(_read_varint(payload, 1)[0]) if payload.startswith(b"\x08") else 0
     except (IndexError, _Malformed):

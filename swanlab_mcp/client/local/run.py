@@ -373,7 +373,7 @@ class Run(RunBase):
                 work.advance(len(chunk))
 
     def _decode_if(self, payload: bytes, kind: type[Log | Media]) -> Record | None:
-        """Decode a payload if it may be of this kind, otherwise return `None`. Only legacy media are supported."""
+        """Decode a payload if it may be of this kind, otherwise return `None`. Media must be in a legacy file."""
         mark = f'"{kind.__name__}"'.encode() if self.is_legacy else _LOG_TAG
         if mark not in payload:
             return None

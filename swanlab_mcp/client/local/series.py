@@ -1,4 +1,4 @@
-"""Keep the recorded points of a metric, or only their tally if there are too many points for the memory."""
+"""Keep the recorded points of a metric in memory, or only their tally if there are too many points."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ _LONGEST_INT = 4300
 _LARGEST_INT = 10**_LONGEST_INT
 _Loader: type[Any] = getattr(yaml, "CLoader", yaml.Loader)
 
-# the strings that PyYAML, which the SDK uses, converts to other types; dates and sexagesimal numbers are omitted
+# the strings that PyYAML (used by the SDK) converts to other types, except dates and sexagesimal numbers such as 9:9:9
 _NULLS = frozenset(("", "~", "null", "Null", "NULL"))
 _BOOLEANS = {
     form: value
