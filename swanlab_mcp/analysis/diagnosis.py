@@ -1,4 +1,4 @@
-"""Diagnose an experiment from all its curves: what happened, how severe it is, and which metrics show it."""
+"""Diagnose an experiment from its curves: find events, rate their severity, and name the metrics that show them."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ Health = Literal["healthy", "warning", "problem", "not_judged"]
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """The events in step order, and the overall verdict.
+    """The diagnosis of an experiment: its events in step order and the overall verdict (`health`).
 
-    `judged` lists the keys that decided. `too_few` lists the keys with too few points for a verdict, with their number
-    of points. `doubtful` lists the rewards whose gain may be slow noise.
+    `judged` lists the keys that decided the verdict. `too_few` lists the keys with too few points for a verdict, with
+    their number of points. `doubtful` lists the rewards whose improvement may only be autocorrelated noise.
     """
 
     health: Health
@@ -45,7 +45,7 @@ class Judgement:
 
 
 def judge(curves: Sequence[Curve], *, is_running: bool = False, now: int = 0) -> Judgement:
-    """Diagnose an experiment from its curves; a running experiment needs `now` in Unix milliseconds."""
+    """Diagnose an experiment from its curves. For a running experiment, `now` is the time in Unix milliseconds."""
     curves = [curve for curve in curves if curve.steps]
     roles = assign_roles(curves)
     trends = _Trends(roles, curves)
@@ -59,7 +59,7 @@ def judge(curves: Sequence[Curve], *, is_running: bool = False, now: int = 0) ->
     ]
     jumps = [event for curve in curves if curve.kind.role == "learning_rate" for event in find_rate_jumps(curve)]
     worse = [event.step for event in events if event.kind in ("divergence", "shock")]
-    # a jump without damage is part of the schedule
+    # a jump that causes no damage is part of the schedule
     events += [
         replace(jump, severity="warning") if any(step >= jump.step for step in worse) else jump for jump in jumps
     ]
@@ -97,7 +97,7 @@ def judge(curves: Sequence[Curve], *, is_running: bool = False, now: int = 0) ->
 
 
 class _Trends:
-    """The trends of the deciding curves, each computed once."""
+    """The trends of an experiment's curves, each computed at most once."""
 
     def __init__(self, roles: Roles, curves: Sequence[Curve]) -> None:
         self._roles = roles
@@ -132,19 +132,19 @@ class _Trends:
 
     @property
     def holds(self) -> bool:
-        """Whether a held-out metric improved and none worsened."""
+        """Whether at least one held-out metric improved and none worsened."""
         held_out = self._roles.held_out
         return any(map(self.improves, held_out)) and not any(map(self.worsens, held_out))
 
     def is_doubtful(self, curve: Curve) -> bool:
-        """Return whether slow noise could explain the gain of a curve without a clear trend."""
+        """Return whether autocorrelated noise could explain the improvement of a curve without a clear trend."""
         if len(curve.costs) < DEFAULTS.fewest_points or not self.improves(curve):
             return False
         course = curve.course
         gain = max(course.first, course.levels[0]) - course.best
         middle = course.levels[0] / 2 + course.best / 2
         half = next(place for place, level in enumerate(course.levels, 1) if level <= middle)
-        # if half of the gain was quick, noise had only that time to drift
+        # if half of the gain came quickly, noise had only that time to drift
         limits = (
             DEFAULTS.learned_drift * measure_drift(course.medians, len(course.medians)),
             2 * DEFAULTS.learned_drift * measure_drift(course.medians, half),
@@ -170,7 +170,7 @@ class _Trends:
         return found
 
     def list_too_few(self, curves: Sequence[Curve]) -> list[tuple[str, int]]:
-        """Return the deciding and held-out metrics with too few points for a verdict, with their numbers of points."""
+        """Return (key, number of points) for the deciding and held-out metrics with too few points for a verdict."""
         deciding = {curve.key: curve for curve in self._roles.deciding}
         single = [
             curve
@@ -186,7 +186,7 @@ class _Trends:
         return found
 
     def _find_never_learned(self) -> list[Event]:
-        """Return events if nothing was learned, judged by rewards, else by training losses, else by all curves."""
+        """Return events if rewards, or else training losses or other metrics, show that nothing was learned."""
         roles = self._roles
         losses = [curve for curve in roles.training if curve.kind.role in ("loss", "error")]
         rewards = [*roles.rewards, *(curve for curve in roles.held_out if curve.kind.role == "reward")]
@@ -207,10 +207,10 @@ class _Trends:
         ]
 
     def _find_no_generalisation(self) -> list[Event]:
-        """Return events if training improved but no held-out metric improved on its start.
+        """Return events if training improved but no held-out metric did.
 
-        A constant metric, or a quality that is never distinguishable from 0, was not learned, which is a problem. For
-        other metrics, the event is a warning, and only if training halved its loss.
+        A held-out metric that is constant, or a quality metric that never differs from 0 by more than noise, is a
+        problem. For other metrics the event is a warning, and it also requires that the training loss halved.
         """
         roles = self._roles
         held_out = [curve for curve in roles.held_out if len(curve.costs) >= DEFAULTS.few_points]
@@ -275,9 +275,9 @@ class _Trends:
     def _is_slight(self, curve: Curve, worse: Worsening) -> bool:
         """Return whether other held-out metrics outweigh a worsening.
 
-        All other held-out metrics of the other kind (loss or quality) must still be good. A worsening of a loss is then
-        slight if it is small, or if it is only a part of the loss and another part is still good. A worsening of a
-        quality is slight if its relative drop is small.
+        The held-out metrics of the opposite kind (loss or quality) must have improved without worsening. In addition, a
+        worsening loss must be small, or be one component of the loss while another component is still good. For a
+        worsening quality metric, the relative drop must be small.
         """
         others = [one for one in self._roles.held_out if (one.kind.role == "loss") != (curve.kind.role == "loss")]
         if not any(self.improves(one) for one in others) or any(map(self.worsens, others)):
@@ -297,8 +297,8 @@ class _Trends:
         if curve.kind.role in ("loss", "error"):
             outvoted = [one for one in self._roles.held_out if self.improves(one) and not self.worsens(one)]
         else:
-            # training minimises a loss, and a quality on the same data follows it; a quality that does not follow it
-            # was measured on other data
+            # training minimises the loss, and a quality metric on the same data follows the loss; if it does not, the
+            # metric was measured on other data
             is_named = curve.kind.split != "" or bool(self._roles.held_out)
             outvoted = [one for one in self._roles.training if one.kind.role == "loss" and self.improves(one)]
             outvoted = [one for one in outvoted if is_named and not self.worsens(one)]
@@ -307,7 +307,7 @@ class _Trends:
 
 
 def _compare_training(pair: Curve, worse: Worsening) -> tuple[float, float, float]:
-    """Return the training level at the held-out metric's best step, the level at the end, and the noise."""
+    """Return the training metric's level at the held-out metric's best step, its final level, and its noise."""
     before = [cost for step, cost in zip(pair.finite_steps, pair.costs, strict=True) if step <= worse.best_step]
     level = median(before[-DEFAULTS.smoothing :]) if before else pair.costs[0]
     final = median(pair.costs[-DEFAULTS.smoothing :])
@@ -330,7 +330,7 @@ def _describe(
 
 
 def _starts_good(curve: Curve) -> bool:
-    """Return whether an accuracy was high from the start, as for a pretrained model."""
+    """Return whether an accuracy was already high at the start, as with a pretrained model."""
     if curve.kind.role != "quality" or curve.kind.direction != "max" or not curve.costs:
         return False
     return -curve.course.levels[0] >= DEFAULTS.trained_accuracy and -min(curve.costs) <= 1
@@ -357,7 +357,7 @@ def _describe_rise(curve: Curve) -> Event:
 
 
 def _starts_worse(curve: Curve) -> bool:
-    """Return whether almost all values are better than the first values, which makes a gain likely but not certain."""
+    """Return whether almost all values are better than the first few, which makes a gain likely but not certain."""
     if len(curve.costs) < DEFAULTS.fewest_points:
         return False
     first, later = curve.costs[: DEFAULTS.smoothing // 2 + 1], curve.costs[DEFAULTS.smoothing // 2 + 1 :]
@@ -365,7 +365,7 @@ def _starts_worse(curve: Curve) -> bool:
 
 
 def _stays_at_zero(curve: Curve) -> bool:
-    """Return whether a quality is so noisy that it cannot be distinguished from 0."""
+    """Return whether a quality metric is so noisy that it cannot be distinguished from 0."""
     if curve.kind.role != "quality" or curve.sign > 0 or len(curve.costs) < DEFAULTS.flat_points:
         return False
     return max(0.0, -curve.course.best) <= DEFAULTS.zero_sigmas * curve.course.noise

@@ -1,4 +1,4 @@
-"""Compare configs: find the keys that differ, that identify a setting, and that are associated with a result."""
+"""Compare configs: find keys that differ, keys that identify a setting, and keys associated with a result."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ __all__ = [
     "rank_values",
 ]
 
-# an association lists the means of at most this many groups, largest first
+# an association lists the means of at most this many groups, largest groups first
 MOST_GROUPS = 4
 _LARGEST = 1e300
 _SCALARS = frozenset({int, float, bool, type(None)})
 _SEEDS = frozenset({"seed", "seeds", "rng"})
 _FOLDS = frozenset({"fold", "folds", "kfold", "cv", "replicate", "replica", "trial"})
-# a count is a setting, as in "cv.n_splits" or "num_trials"
+# a key with one of these words is a setting, as in "cv.n_splits" or "num_trials"
 _AMOUNTS = frozenset(
     {"n", "num", "nums", "number", "count", "total", "max", "min", "size", "type", "method", "strategy"}
 )
@@ -51,9 +51,10 @@ _PLACED_TOO = frozenset({"experiment", "wandb", "swanlab", "tensorboard", "work"
 
 
 class Association(NamedTuple):
-    """The association between a config key and a result over `n` experiments; its strength is between 0 and 1.
+    """The association between a config key and a result across `n` experiments.
 
-    `text` shows the signed rank correlation, or the means of the largest groups out of `groups`.
+    `strength` ranges from 0 to 1. `text` contains the signed rank correlation, or the mean results of the largest
+    groups. In the second case, `groups` is the total number of groups.
     """
 
     key: str
@@ -67,7 +68,7 @@ class Association(NamedTuple):
 def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
     """Flatten a nested config into a dict with dotted keys.
 
-    A key that itself contains a dot is quoted (a."b.c") if a nested key with the same spelling has another value.
+    A key that itself contains a dot is quoted (a."b.c") if a nested key has the same spelling but a different value.
     """
     flat: dict[str, Any] = {}
     dotted: list[tuple[str, Any]] = []
@@ -97,9 +98,9 @@ def _count_leaves(value: Any) -> int:
 
 
 def _quote_key(config: Mapping[Any, Any], key: str, item: Any, prefix: str) -> dict[str, Any]:
-    """Return the leaves below a quoted key, and the leaves of nested keys with the same spelling.
+    """Return the values under a quoted key, together with the values of nested keys that have the same spelling.
 
-    Return an empty dict if the quotes are not needed.
+    Return an empty dict if no quotes are needed.
     """
     others: dict[str, Any] = {}
     for name, other in config.items():
@@ -134,7 +135,7 @@ def is_result(key: str) -> bool:
 
 @lru_cache(4096)
 def is_setting(key: str) -> bool:
-    """Return whether a config key is a setting of the training, not a seed, result, date or output path."""
+    """Return whether a config key is a training setting instead of a seed, result, date, host name or output path."""
     words = split_words(key)
     if is_seed(key) or is_result(key) or words[-1:] in (["timestamp"], ["date"], ["datetime"], ["hostname"]):
         return False
@@ -158,7 +159,7 @@ def order_settings(config: Mapping[str, Any]) -> list[str]:
 
 
 def find_ignored(configs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return the varying keys that do not make a different setting, such as seeds, times and output paths."""
+    """Return the varying keys that do not distinguish settings, such as seeds, times and output paths."""
     return _order_varying(configs, [key for key in _list_keys(configs) if not is_setting(key)])
 
 
@@ -176,13 +177,13 @@ def _order_varying(configs: Sequence[Mapping[str, Any]], keys: Sequence[str]) ->
 def _rank_information(
     configs: Sequence[Mapping[str, Any]], key: str, count: Counter[str]
 ) -> tuple[bool, bool, bool, bool, int, int]:
-    """Return the sort key for a varying key.
+    """Return the sort key for a varying config key.
 
-    Settings come before run records, well-known names before others, repeated values before unique values. Then keys
-    with more variation come first, and finally keys that more configs have.
+    Settings come before run records, well-known names before other names, and repeated values before unique values.
+    Among otherwise equal keys, keys with more variation come first, followed by keys that more configs contain.
     """
     is_known = is_known_setting(key)
-    # a text that differs in every config is a name or a note, which says little about the settings
+    # a string that differs in every config is a name or a note and says little about the settings
     is_note = not is_known and len(count) == len(configs) > 2 and not _is_numeric(configs, key)
     is_record = is_note or is_bookkeeping(key, [config.get(key) for config in configs])
     is_repeated = 2 * len(count) <= len(configs)
@@ -192,9 +193,9 @@ def _rank_information(
 
 
 def identify_settings(configs: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...] | None]:
-    """Return a key for each config, such that equal settings have equal keys.
+    """Return a key for each config, so that configs with equal settings have equal keys.
 
-    The key is `None` for a config without settings, because nothing then shows that two experiments are repeats.
+    The key of a config without settings is `None`, because nothing shows whether such experiments are repeats.
     """
     deciding = [key for key in _list_keys(configs) if is_setting(key)]
     if deciding and all(map(set(deciding).issubset, configs)):
@@ -207,7 +208,7 @@ def identify_settings(configs: Sequence[Mapping[str, Any]]) -> list[tuple[str, .
 
 
 def compute_spearman(first: Sequence[float], second: Sequence[float]) -> float:
-    """Return Spearman's rank correlation, or 0 if either variable is constant; ties share their mean rank."""
+    """Return Spearman's rank correlation, or 0 if either variable is constant. Ties share their mean rank."""
     ranks = [rank_values(values) for values in (first, second)]
     if any(len({*some}) < 2 for some in ranks):
         return 0.0
@@ -222,10 +223,12 @@ def associate(
 ) -> list[Association]:
     """Return the association between each key and the results, strongest first.
 
-    Numeric keys use Spearman's rank correlation. Other keys are split into groups of equal values; their strength is
-    the square root of the share of rank variance between the groups, adjusted for the number of groups. Numeric keys
-    use the groups too if that association is stronger. An association is not an effect, and the effects of keys that
-    vary together (see find_confounded) cannot be separated.
+    The strength for a numeric key is Spearman's rank correlation. For other keys, experiments with equal values form
+    groups. The strength is then the square root of the share of rank variance between the groups, adjusted for the
+    number of groups. Groups are also used for a numeric key if they show a stronger association.
+
+    An association does not imply a causal effect. The effects of keys that vary together cannot be separated (see
+    `find_confounded`).
     """
     found: list[Association] = []
     for key in keys:
@@ -257,7 +260,7 @@ def associate(
 def find_confounded(
     configs: Sequence[Mapping[str, Any]], key: str, keys: Sequence[str], thresholds: Thresholds = DEFAULTS
 ) -> list[str]:
-    """Return which of `keys` vary so closely with `key` that their effects cannot be separated."""
+    """Return the keys in `keys` that vary so closely with `key` that their effects cannot be separated."""
     return [
         other
         for other in keys
@@ -266,7 +269,7 @@ def find_confounded(
 
 
 def _measure_strength(configs: Sequence[Mapping[str, Any]], key: str, other: str) -> float:
-    """Return how strongly two keys vary together, from 0 to 1 (one key determines the other)."""
+    """Return how strongly two keys vary together, from 0 to 1. At 1, one key determines the other."""
     pairs = [(config[key], config[other]) for config in configs if key in config and other in config]
     if len(pairs) < 3:
         return 0.0
@@ -285,9 +288,9 @@ def _measure_strength(configs: Sequence[Mapping[str, Any]], key: str, other: str
 
 
 def _measure_groups(ranks: Sequence[float], groups: Sequence[Sequence[int]]) -> float:
-    """Return the square root of the share of variance between groups (epsilon squared).
+    """Return the square root of the share of rank variance between groups (epsilon squared).
 
-    Groups with a single value explain no variance.
+    If every group contains a single value, return 0.
     """
     middle = fmean(ranks)
     total = sum((rank - middle) ** 2 for rank in ranks)
@@ -303,7 +306,7 @@ def _show(value: str) -> str:
 
 
 def rank_values(values: Sequence[float]) -> list[float]:
-    """Rank the values from 1; equal values share their mean rank."""
+    """Return the 1-based ranks of the values. Equal values share their mean rank."""
     order = sorted(range(len(values)), key=values.__getitem__)
     ranks = [0.0] * len(values)
     start = 0
@@ -318,7 +321,7 @@ def rank_values(values: Sequence[float]) -> list[float]:
 
 
 def is_number(value: Any) -> bool:
-    # compared instead of converted: an integer may be too large for a float; bool is a subclass of int
+    # compare without converting, because an integer may be too large for a float; type() excludes bool
     return type(value) in (int, float) and abs(value) < _LARGEST
 
 
@@ -327,7 +330,7 @@ def _is_numeric(configs: Sequence[Mapping[str, Any]], key: str) -> bool:
 
 
 def freeze(value: Any) -> str:
-    """Return a string that is the same for equal values; 1 and 1.0 are equal."""
+    """Return a string that is the same for equal values. The numbers 1 and 1.0 are equal."""
     if type(value) is str:
         return f'"{value}"'
     return _freeze_scalar(value) if type(value) in _SCALARS else _write(value)
@@ -340,7 +343,7 @@ def _freeze_all(values: Sequence[Any]) -> list[str]:
 @lru_cache(4096, typed=True)
 def _freeze_scalar(value: Any) -> str:
     if is_number(value):
-        # 0 and -0 are equal
+        # 0.0 and -0.0 are equal
         return repr(float(value) or 0.0)
     return repr(value) if type(value) is float else _write(value)
 

@@ -1,7 +1,8 @@
-"""Find the settings that are associated with a result beyond chance, and the settings that vary together with them.
+"""Find settings that are associated with a result beyond chance, and the settings that vary together with them.
 
-A permutation test on ranks controls one error rate for all keys in a reply. The strongest association must exceed the
-strongest associations with shuffled results. Its effect is then removed, and the remaining keys are tested again.
+A permutation test on ranks controls a single error rate for all keys in a reply. The strongest association counts as
+real if it exceeds the strongest associations in shuffled results. Its effect is then removed, and the remaining keys
+are tested again.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ _IN_BIN = 4
 
 
 class Group(NamedTuple):
-    """Settings with the same value for a key, or with values from `low` to `high`, and their mean result."""
+    """A group of settings whose values for a key lie between `low` and `high` or are equal, with their mean result."""
 
     low: Any
     high: Any
@@ -37,11 +38,12 @@ class Group(NamedTuple):
 
 
 class Effect(NamedTuple):
-    """The association between a config key and the result, from the `n` settings that have the key.
+    """The association between a config key and the result.
 
-    `strength` is the square root of the share of rank variance that the key explains, after removing the effects of the
-    keys before it in the list. `rho` is the signed rank correlation if that explains the result best, else `None`.
-    `together` lists the keys that vary together with it.
+    `n` is the number of settings that have the key. `strength` is the square root of the share of rank variance that
+    the key explains, after the effects of earlier keys in the list have been removed. `rho` is the signed rank
+    correlation if it explains the result better than groups of values, and otherwise `None`. `together` lists the keys
+    that vary together with this key.
     """
 
     key: str
@@ -54,7 +56,10 @@ class Effect(NamedTuple):
 
 
 class _Column(NamedTuple):
-    """A key as groups of settings, or as centred ranks (`weights`) of the settings at the indices `places`."""
+    """The values of a key, encoded either as groups of settings or as centred ranks (`weights`).
+
+    `places` contains the indices of the settings that are included.
+    """
 
     key: str
     places: Sequence[int]
@@ -67,7 +72,10 @@ class _Column(NamedTuple):
         return first, len(self.places) - 1 - first
 
     def measure(self, results: Sequence[float]) -> tuple[float, float]:
-        """Return the explained share of variance, and its normal deviate, which is comparable between keys."""
+        """Return the share of variance that the key explains, and the corresponding normal deviate.
+
+        The normal deviates of different keys are comparable.
+        """
         values = list(map(results.__getitem__, self.places))
         middle = sum(values) / len(values)
         total = sum(map(mul, values, values)) - middle * middle * len(values)
@@ -91,11 +99,11 @@ def find_effects(
     blocks: Sequence[Hashable] = (),
     thresholds: Thresholds = DEFAULTS,
 ) -> list[Effect]:
-    """Return how each key is associated with the results, real associations first.
+    """Return the association of each key with the results, real associations first.
 
-    `rows` are distinct settings, without repeats. Results are only compared within a block, such as a project. If no
-    key is truly associated, at most 5 % of replies call any key "real". A key is "cannot tell" if not even a perfect
-    association could be distinguished from chance.
+    `rows` contains distinct settings, without repeats. Results are only compared within a block, such as a project. If
+    no key is truly associated with the results, at most 5 % of replies call any key "real". The verdict for a key is
+    "cannot tell" if not even a perfect association could be distinguished from chance.
     """
     source = random.Random(0)  # noqa: S311 not for secrets: the same data must give the same reply
     if len(rows) > _MOST_SETTINGS:
@@ -141,7 +149,7 @@ def _find_real(
     source: random.Random,
     alpha: float,
 ) -> _Column | None:
-    """Return the column with the strongest association, or `None` if chance explains it."""
+    """Return the column with the strongest association, or `None` if chance could explain the association."""
     every = [column for several in columns for column in several]
     scores = [column.measure(outcome)[1] for column in every]
     best = max(range(len(every)), key=scores.__getitem__)
@@ -160,7 +168,11 @@ def _find_real(
 
 
 def _make_columns(key: str, rows: Sequence[Mapping[str, Any]], blocks: Sequence[Sequence[int]]) -> list[_Column]:
-    """Return a key as ranks and as groups, if its values allow; a key with a single value is grouped by presence."""
+    """Encode a key as ranks and as groups, as far as its values allow.
+
+    If the key has a single value, settings are grouped by whether they have the key. If all settings have it, return an
+    empty list.
+    """
     places = [place for place, row in enumerate(rows) if key in row]
     values: list[Any] = [rows[place][key] for place in places]
     distinct = len({freeze(value) for value in values})
@@ -192,7 +204,10 @@ def _group(places: Sequence[int], marks: Sequence[Hashable]) -> list[list[int]]:
 
 
 def _bin(places: Sequence[int], values: Sequence[float]) -> list[list[int]]:
-    """Divide the indices into bins of neighbouring values; equal values share a bin."""
+    """Divide the indices into bins of neighbouring values, keeping equal values in the same bin.
+
+    If there are too few values for 3 bins, return an empty list.
+    """
     count = min(_BINS, len(places) // _IN_BIN)
     if count < 3:
         return []
@@ -203,7 +218,7 @@ def _bin(places: Sequence[int], values: Sequence[float]) -> list[list[int]]:
 
 
 def _can_show(columns: Sequence[_Column], alpha: float) -> bool:
-    """Return whether there are enough arrangements of the results for the best of them to be rarer than alpha."""
+    """Return whether the results can be arranged in enough ways for the best arrangement to be rarer than `alpha`."""
     largest = 0.0
     for column in columns:
         counts = [len(group) for group in column.groups] or list(Counter(column.weights).values())
@@ -213,7 +228,7 @@ def _can_show(columns: Sequence[_Column], alpha: float) -> bool:
 
 
 def _remove(outcome: Sequence[float], columns: Sequence[_Column]) -> list[float]:
-    """Return the results after removing a key's effect: the means of its groups and its trend."""
+    """Return the results after removing the effect of a key, namely its group means and its trend."""
     left = list(outcome)
     for column in sorted(columns, key=lambda one: not one.groups):
         for group in column.groups:
@@ -263,7 +278,7 @@ def _describe(
 
 
 def _rank_in_blocks(results: Sequence[float], blocks: Sequence[Sequence[int]]) -> list[float]:
-    """Return the centred ranks within each block, divided by the size of the block."""
+    """Return the centred rank of each result within its block, divided by the size of the block."""
     ranks = [0.0] * len(results)
     for places in blocks:
         for place, rank in zip(places, rank_values([results[place] for place in places]), strict=True):
@@ -272,7 +287,7 @@ def _rank_in_blocks(results: Sequence[float], blocks: Sequence[Sequence[int]]) -
 
 
 def _center(values: Sequence[float], blocks: Sequence[Sequence[int]]) -> list[float]:
-    """Subtract from each value the mean of its block."""
+    """Subtract the mean of each block from the values in that block."""
     centred = list(values)
     for places in blocks:
         middle = fmean([values[place] for place in places])
@@ -282,7 +297,7 @@ def _center(values: Sequence[float], blocks: Sequence[Sequence[int]]) -> list[fl
 
 
 def _normalise(share: float, first: int, second: int) -> float:
-    """Return the normal deviate for an explained share of variance (Paulson's approximation of F)."""
+    """Convert an explained share of variance to a normal deviate (Paulson's approximation of the F distribution)."""
     if second < 1:
         return -math.inf
     a, b = 2 / (9 * first), 2 / (9 * second)

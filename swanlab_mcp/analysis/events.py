@@ -1,4 +1,7 @@
-"""Detect events in a series from its steps, values and times; `present` writes the sentences."""
+"""Detect events in a series from its steps, values and times.
+
+The `present` package turns the events into sentences.
+"""
 
 from __future__ import annotations
 
@@ -36,10 +39,10 @@ Kind = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """An event at `step` in the metrics `keys`; it was measured in the first of these.
+    """An event at `step` in the metrics `keys`, measured in the first of these metrics.
 
-    `facts` contains its figures with their logged sign, and `rule` names a rule in docs/verdicts.md. For a rise that
-    ended, `peak` and `end` are the steps at which it peaked and ended.
+    `facts` contains the measured values with their original sign, and `rule` names a rule in docs/verdicts.md. For a
+    rise that ended, `peak` and `end` are the steps at which it peaked and ended.
     """
 
     kind: Kind
@@ -53,12 +56,15 @@ class Event:
 
     @property
     def is_hardware(self) -> bool:
-        """Whether the event is in a system metric, whose steps only count samples."""
+        """Whether the event concerns a system metric, whose steps are only sample numbers."""
         return bool(self.keys) and self.keys[0].startswith("__swanlab__")
 
 
 def find_non_finite(steps: Sequence[int], values: Sequence[float]) -> Event | None:
-    """Return an event for the first NaN or infinite value, with their number and whether they last to the end."""
+    """Return an event for the first NaN or infinite value, or `None` if all values are finite.
+
+    The event includes the number of such values and whether they continue until the end of the series.
+    """
     if math.isfinite(sum(values)):
         return None
     odd = [place for place, value in enumerate(values) if not math.isfinite(value)]
@@ -79,9 +85,9 @@ def find_non_finite(steps: Sequence[int], values: Sequence[float]) -> Event | No
 
 
 def find_jumps(steps: Sequence[int], values: Sequence[float], thresholds: Thresholds = DEFAULTS) -> list[Event]:
-    """Return the sudden rises of a learning rate, which suggest a resumed run. `values` must be finite.
+    """Return an event for each sudden increase of a learning rate, which suggests that the run was resumed.
 
-    Warm-up and recurring restarts belong to the schedule, so they are ignored.
+    `values` must be finite. Warm-up and recurring restarts are ignored, because they belong to the schedule.
     """
     warm_up = max(2, int(thresholds.warm_up_share * len(values)))
     jumps = [
@@ -98,10 +104,10 @@ def find_jumps(steps: Sequence[int], values: Sequence[float], thresholds: Thresh
 
 
 def find_gaps(steps: Sequence[int], times: Sequence[int], thresholds: Thresholds = DEFAULTS) -> list[Event]:
-    """Return pauses and missing steps that break the usual rhythm of a series; times are in Unix milliseconds.
+    """Return events for pauses and missing steps that break the usual rhythm of a series.
 
-    Recurring pauses, such as an evaluation in every epoch, belong to the rhythm. A step that was recorded before
-    smaller steps means that the run was resumed.
+    `times` are in Unix milliseconds. Recurring pauses, such as an evaluation in every epoch, belong to the rhythm. If a
+    point was recorded long before the preceding step, the run was resumed.
     """
     events: list[Event] = []
     if len(steps) < thresholds.fewest_points:
@@ -123,10 +129,10 @@ def find_gaps(steps: Sequence[int], times: Sequence[int], thresholds: Thresholds
 
 
 def find_stall(times: Sequence[int], now: int, thresholds: Thresholds = DEFAULTS) -> tuple[int, float, float] | None:
-    """Return when a running series became overdue, or `None` if it is not overdue.
+    """Return (due, silence, interval) if a running series is overdue, and otherwise `None`.
 
-    The result is the time in Unix milliseconds, then the time since the last point and the usual interval in seconds.
-    `times` are in Unix milliseconds, in logged order.
+    `due` is the time in Unix milliseconds at which the series became overdue. `silence` is the time since the last
+    point and `interval` is the usual interval, both in seconds. `times` are in Unix milliseconds, in logged order.
     """
     known = find_due(times, thresholds=thresholds)
     if known is None or now <= known[0]:
@@ -138,10 +144,10 @@ def find_stall(times: Sequence[int], now: int, thresholds: Thresholds = DEFAULTS
 def find_due(
     times: Sequence[int], factor: float | None = None, thresholds: Thresholds = DEFAULTS
 ) -> tuple[float, float] | None:
-    """Return when the next point of a series becomes overdue (Unix milliseconds), and the usual interval in seconds.
+    """Return the time at which the next point becomes overdue and the usual interval, or `None` if unknown.
 
-    `factor` is the number of usual intervals without a point that counts as a stall. A pause that is no longer than an
-    earlier pause is not a stall.
+    The time is in Unix milliseconds, the interval in seconds. `factor` is the number of usual intervals without a point
+    that counts as a stall. A pause that is no longer than an earlier pause is not a stall.
     """
     if len(times) < 2 or not times[-1]:
         return None
@@ -164,7 +170,7 @@ def find_full_memory(
     kind: Literal["gpu_memory_full", "host_memory_full"] = "gpu_memory_full",
     thresholds: Thresholds = DEFAULTS,
 ) -> Event | None:
-    """Return an event if the memory usage (in percent) came near the limit."""
+    """Return an event if the memory usage, given in percent, came close to the limit, and otherwise `None`."""
     top = max((value for value in values if math.isfinite(value)), default=0.0)
     if top < thresholds.full_memory:
         return None
@@ -172,7 +178,7 @@ def find_full_memory(
 
 
 def find_idle(steps: Sequence[int], values: Sequence[float], thresholds: Thresholds = DEFAULTS) -> Event | None:
-    """Return an event if a GPU was mostly idle; `values` is its load in percent."""
+    """Return an event if a GPU was mostly idle, and otherwise `None`. `values` contains the GPU's load in percent."""
     loads = [value for value in values if math.isfinite(value)]
     if len(loads) < thresholds.idle_points or median(loads) >= thresholds.idle_gpu:
         return None
@@ -180,14 +186,14 @@ def find_idle(steps: Sequence[int], values: Sequence[float], thresholds: Thresho
 
 
 def find_chance_classes(level: float, thresholds: Thresholds = DEFAULTS) -> int | None:
-    """Return the number of classes k for which a loss is at chance level (cross entropy ln k), or `None`."""
+    """Return the number of classes k for which a cross-entropy loss is at chance level (ln k), or `None`."""
     known = [*range(2, 21), 100, 200, 365, 1000]
     nearest = min(known, key=lambda count: abs(math.log(count) - level))
     return nearest if abs(math.log(nearest) - level) <= thresholds.chance_share * level else None
 
 
 def _find_outstanding(intervals: Sequence[int], thresholds: Thresholds) -> list[tuple[int, int, float]]:
-    """Return (index, length, usual length) of exceptionally long intervals."""
+    """Return (index, length, usual length) for each exceptionally long interval."""
     ordered = sorted(intervals)
     usual = ordered[len(ordered) // 2]
     common = ordered[-thresholds.gap_rank] if len(ordered) >= thresholds.gap_rank else usual

@@ -1,4 +1,4 @@
-"""Find possible causes for an experiment's findings, with evidence, as data."""
+"""Find possible causes of an experiment's events, and collect the evidence for each cause."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Confidence = Literal["high", "medium", "low"]
 _CONFIDENCE: tuple[Confidence, ...] = ("high", "medium", "low")
 _EXPLODED = 1e3
 _GROWN = 10
-_NEAR = 0.05  # a share of the steps, because the start of a divergence is only known roughly
+_NEAR = 0.05  # share of the steps by which the detected start of a divergence may be off
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """A possible cause by name, with its confidence and evidence."""
+    """A possible cause, with the confidence in it and the supporting evidence."""
 
     cause: str
     confidence: Confidence
@@ -50,10 +50,10 @@ def explain(
     log_lines: int = 0,
     on_disk: bool = False,
 ) -> list[Explanation]:
-    """Return possible causes, likeliest first; `rates` are the learning rates from the config.
+    """Return the possible causes, most likely first.
 
-    The cause of a crash without a recorded error depends on `on_disk`, because only the cloud treats silence as a
-    crash.
+    `rates` contains the learning rates from the config. `on_disk` means that the experiment was read from local files.
+    It affects the explanation of a crash without a recorded error, because only the cloud treats silence as a crash.
     """
     grave = [event for event in events if event.severity != "info"]
     kinds = {event.kind: event for event in reversed(events)}
@@ -96,7 +96,7 @@ _POLICY_SIGNS = ("entropy_collapse", "length_explosion", "all_clipped")
 
 
 def find_rates(config: Any) -> dict[str, float]:
-    """Return the learning rates in a config by dotted key."""
+    """Return the learning rates in a config, indexed by dotted key."""
     return {
         key: float(value)
         for key, value in flatten(config).items()
@@ -108,7 +108,10 @@ def find_rates(config: Any) -> dict[str, float]:
 
 
 def _find_rate(curves: Sequence[Curve], rates: Mapping[str, float]) -> tuple[Evidence, ...]:
-    """Return the learning rate from the config or its series as evidence, or an empty tuple."""
+    """Return a learning rate as evidence, or an empty tuple if none is known.
+
+    The learning rates in the config take precedence over logged learning rates.
+    """
     logged = {
         curve.key: max(values)
         for curve in curves

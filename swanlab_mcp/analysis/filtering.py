@@ -39,7 +39,7 @@ _TIMES = {"created": "createdAt", "finished": "finishedAt"}
 _STATES = ("RUNNING", "FINISHED", "CRASHED", "ABORTED", "OFFLINE", "UNKNOWN")
 _NAMED = 10
 _NEAR = 3
-_FARTHEST = 0.4  # similar texts differ by at most this much
+_FARTHEST = 0.4  # strings that differ by more than this are not similar
 _DAY = 86_400
 _EQUALITY = ("=", "in", "!=", "not-in")
 _NULLS = ("is-null", "not-null")
@@ -70,10 +70,11 @@ _ORDERED: dict[str, Callable[[Any, Any], bool]] = {
 
 
 class Candidate(NamedTuple):
-    """An experiment with its config flattened by dots and the last values of the requested metrics.
+    """An experiment with its flattened config and the last values of the requested metrics.
 
-    A running experiment lasts until `now` (Unix seconds; 0 means unknown). `machine` is empty unless it was read.
-    `answers` contains SwanLab's answers to conditions on fields that it never sends (see `name_answer`).
+    `now` is the current time in Unix seconds (0 if unknown), up to which a running experiment lasts. `machine` is empty
+    unless it was read. `answers` contains SwanLab's answers to conditions on fields that it never sends (see
+    `name_answer`).
     """
 
     experiment: Experiment
@@ -87,7 +88,7 @@ class Candidate(NamedTuple):
 def find_unknown_fields(
     fields: Sequence[str], candidates: Sequence[Candidate], fixed: Sequence[str] = _FIELDS
 ) -> list[str]:
-    """Return the unknown fields; metric keys are never unknown, nor are config keys if there are no candidates."""
+    """Return the unknown fields. Any metric key is accepted, and any config key if there are no candidates."""
     config_keys = {key for one in candidates for key in one.config}
     unknown: list[str] = []
     for field in fields:
@@ -104,9 +105,10 @@ def check_fields(
     logged: Sequence[str] = (),
     fixed: Sequence[str] = _FIELDS,
 ) -> None:
-    """Raise UnknownField with similar fields unless a field is in `fixed`, in a config, or a metric.
+    """Raise UnknownField if a field is neither in `fixed`, nor a key in a config, nor a metric.
 
-    The metric keys in `logged` are also suggested. Raises UnsentField for a field that SwanLab does not report.
+    The error suggests similar fields, including metric keys in `logged`. Raise UnsentField if SwanLab never sends the
+    field.
     """
     for field in find_unknown_fields(fields, candidates, fixed):
         if field in UNSENT_FIELDS:
@@ -134,12 +136,12 @@ def _find_near_fields(field: str, config_keys: Sequence[str], logged: Sequence[s
 
 
 def normalise_field(field: str) -> str:
-    """Return a field under the name that filters use, instead of a list heading or an alias."""
+    """Replace a list heading or an alias by the field name that filters use."""
     return field.removeprefix("profile.") if field.startswith("profile.config.") else _ALIASES.get(field, field)
 
 
 def normalise_states(condition: Filter) -> Filter:
-    """Return a condition with its states in SwanLab's spelling. Raises UnknownState for an unknown state."""
+    """Convert the states in a condition to SwanLab's spelling. Raise UnknownState for an unknown state."""
     if condition.field != "state" or condition.op not in _EQUALITY:
         return condition
     states = [str(value).strip().upper() for value in _to_list(condition.value)]
@@ -150,7 +152,7 @@ def normalise_states(condition: Filter) -> Filter:
 
 
 def normalise_period(condition: Filter, now: float) -> Filter:
-    """Convert a relative time such as 7d in a condition to an absolute time, counted back from `now` (Unix seconds)."""
+    """Convert a relative time such as 7d in a condition to the time that long before `now` (Unix seconds)."""
     period = _PERIOD.fullmatch(str(condition.value).strip())
     if condition.field not in (*_TIMES, "updated") or condition.op not in _ORDERED or not period:
         return condition
@@ -166,7 +168,7 @@ def _measure(period: re.Match[str]) -> float:
 
 
 def list_clauses(filters: Sequence[Filter]) -> list[list[Filter]]:
-    """Group the conditions; each list contains alternatives, of which at least one must be met."""
+    """Group the conditions into clauses. An experiment must meet at least one condition in each clause."""
     clauses: dict[int, list[Filter]] = {}
     for place, one in enumerate(filters):
         clauses.setdefault(one.either or -1 - place, []).append(one)
@@ -174,7 +176,7 @@ def list_clauses(filters: Sequence[Filter]) -> list[list[Filter]]:
 
 
 def passes_all(candidate: Candidate, filters: Sequence[Filter]) -> bool:
-    """Return whether a candidate meets all conditions, and at least one of each set of alternatives."""
+    """Return whether a candidate meets at least one condition in each clause (see `list_clauses`)."""
     alternatives: dict[int, bool] = {}
     for one in filters:
         if one.either:
@@ -185,11 +187,11 @@ def passes_all(candidate: Candidate, filters: Sequence[Filter]) -> bool:
 
 
 def passes(candidate: Candidate, condition: Filter) -> bool:
-    """Return whether a candidate meets a condition; a missing field meets only `!=` and `not-in`.
+    """Return whether a candidate meets a condition. A missing field meets only `!=`, `not-in` and `is-null`.
 
-    Numbers and numeric texts compare as numbers, times as moments (UTC by default), and other texts as they are. Two
-    numeric texts compare as numbers only in order comparisons, and dates mean whole days only in equality comparisons.
-    `contains` matches an equal element of a list, or part of a text or element, ignoring case.
+    Numbers and numeric strings are compared as numbers, and times as points in time (UTC by default). Two numeric
+    strings are compared as numbers only by `<`, `<=`, `>` and `>=`. In equality comparisons, a date means the entire
+    day. `contains` matches an equal list element or, ignoring case, part of a string or of a list element.
     """
     if condition.field in UNSENT_FIELDS:
         return candidate.answers[name_answer(condition)]
@@ -212,7 +214,7 @@ def passes(candidate: Candidate, condition: Filter) -> bool:
 
 
 def check_comparable(candidates: Sequence[Candidate], condition: Filter) -> None:
-    """Raise Incomparable if no candidate's value has a type that the condition's value can be compared with."""
+    """Raise Incomparable if the value of the condition cannot be compared with any candidate's value."""
     if condition.op in _NULLS or condition.field in UNSENT_FIELDS:
         return
     if condition.op not in _ORDERED:
@@ -236,7 +238,7 @@ def check_comparable(candidates: Sequence[Candidate], condition: Filter) -> None
 
 
 def read_field(candidate: Candidate, field: str) -> Any:
-    """Return a candidate's value for a field, or `None` if it is missing; times are datetimes."""
+    """Return a candidate's value for a field, or `None` if it is missing. Times are returned as datetimes."""
     kind, _, key = field.partition(".")
     if kind == "config":
         return candidate.config.get(key)
@@ -250,7 +252,7 @@ def read_field(candidate: Candidate, field: str) -> Any:
     if field == "show":
         return candidate.experiment.show
     if field == "clone_of":
-        # lists of several projects use paths
+        # in lists of several projects, the id is part of a path
         return (candidate.experiment.rootExpId or "").rpartition("/")[2] or None
     if field in MACHINE_FIELDS:
         return candidate.machine.read(field)
@@ -262,7 +264,7 @@ def read_field(candidate: Candidate, field: str) -> Any:
 
 
 def measure_distance(candidate: Candidate, condition: Filter) -> float | None:
-    """Return the distance between a candidate's value and the condition's, or `None` if they cannot be compared."""
+    """Return the distance from a candidate's value to the value of the condition, or `None` if it is undefined."""
     if condition.op in _NULLS or condition.op in ("!=", "not-in"):
         return None
     best: float | None = None
@@ -282,7 +284,7 @@ def measure_distance(candidate: Candidate, condition: Filter) -> float | None:
 
 
 def _read_duration(candidate: Candidate) -> float | None:
-    """Return the duration in seconds, up to now if the experiment is still running."""
+    """Return the duration in seconds, up to now if the experiment is still running, or `None` if it is unknown."""
     one = candidate.experiment
     began, ended = read_time(one.createdAt), read_time(one.finishedAt or "")
     if began is None:
@@ -293,7 +295,7 @@ def _read_duration(candidate: Candidate) -> float | None:
 
 
 def sort_candidates(candidates: Sequence[Candidate], field: str, *, descending: bool) -> list[Candidate]:
-    """Sort by a field, numbers before texts; missing values and NaN come last in either direction."""
+    """Sort by a field, ranking strings above numbers. Missing values and NaN always come last."""
     values = [read_field(one, field) for one in candidates]
     if field == "user":
         values = [value and value[0] for value in values]  # sorted by the username
@@ -332,7 +334,7 @@ def _read_seconds(value: Any) -> float:
 
 
 def _read_day(text: str) -> date | None:
-    """Return a date without a time, or `None` for any other text."""
+    """Parse a date without a time. Return `None` for any other string."""
     try:
         return date.fromisoformat(text.strip())
     except ValueError:
@@ -344,7 +346,7 @@ def _to_list(value: Any) -> list[Any]:
 
 
 def _list_parts(value: Any) -> list[Any]:
-    """Return the elements of a list followed by the list itself; for other values, only the value."""
+    """Return the elements of a list followed by the list itself, or a list with only the value if it is not a list."""
     return [*cast("list[Any]", value), value] if isinstance(value, list) else [value]
 
 
@@ -372,12 +374,12 @@ def _is_nan(value: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    """Return whether a value is a number (including NaN) or a numeric text."""
+    """Return whether a value is a number (including NaN), a boolean or a numeric string."""
     return _is_nan(value) or isinstance(value, bool) or isinstance(_to_comparable(value), float)
 
 
 def _to_comparable(value: Any) -> float | str | None:
-    """Convert numbers, numeric texts and times to floats; return `None` for NaN and for values without an order."""
+    """Convert numbers, numeric strings and times to floats. Return `None` for NaN and values without an order."""
     if isinstance(value, datetime):
         return value.timestamp()
     if isinstance(value, (int, float)):
@@ -388,7 +390,7 @@ def _to_comparable(value: Any) -> float | str | None:
     if not isinstance(value, str):
         return None
     if "_" in value:
-        return value  # only Python reads 2_1 as 21, so it stays a text
+        return value  # only Python parses 2_1 as 21, so keep the string
     try:
         number = float(value)
     except ValueError:

@@ -1,9 +1,9 @@
-"""Forecast the end of a training curve from its own course and from finished curves of the same metric.
+"""Forecast the final value of a training curve from the curve itself and finished curves of the same metric.
 
 The curve is compared with a cohort of finished curves at the same step, by level, recent changes and config. A Gaussian
-process predicts the end from these features. Several forms of the process are averaged; a form weighs more if it
-predicts each finished curve well from the others. The 90 % interval is calibrated on the same leave-one-out errors
-(conformal prediction), so this module has no constant for its width.
+process predicts the final value from these features. Several forms of the process are averaged, and a form gets more
+weight if it predicts the finished curves well from each other. The 90 % interval is calibrated on the same
+leave-one-out errors (conformal prediction), so this module contains no constant for the width of the interval.
 """
 
 from __future__ import annotations
@@ -21,27 +21,27 @@ from swanlab_mcp.analysis.quantiles import get_quantile
 
 __all__ = ["FEWEST", "MOST", "Course", "Forecast", "forecast", "get_value"]
 
-FEWEST = 5  # with fewer finished curves, only the curve's own course is used
-MOST = 60  # use at most this many curves, nearest in level, because the work grows with the third power
+FEWEST = 5  # with fewer finished curves, the forecast uses only the curve itself
+MOST = 60  # at most this many curves, nearest in level, because the running time grows cubically
 COVERAGE = 0.9
 _STUDENT = {5: 2.015, 6: 1.943, 7: 1.895, 8: 1.860}  # two-sided quantiles for COVERAGE by degrees of freedom
 TOP = 0.1  # a run that will not end within this best share of the cohort can be stopped
-_REACHED = 0.95  # finished curves reach this share of the horizon; similar runs often stop a few steps apart
+_REACHED = 0.95  # a finished curve must reach this share of the horizon; similar runs often stop a few steps apart
 _MOST_POINTS = 200  # longer curves are reduced to medians of equal parts
-_LOOK_BACKS = (0.9, 0.75, 0.5, 0.3, 0.15)  # shares of the way to the present step
-_WINDOWS = (1, 5)  # widths of the running medians that describe a curve's course
+_LOOK_BACKS = (0.9, 0.75, 0.5, 0.3, 0.15)  # earlier points to compare, as shares of the steps so far
+_WINDOWS = (1, 5)  # window widths of the running medians from which the features are computed
 _LENGTH = 1.5  # length scale of the kernel in standardised units; curves farther apart have little in common
 _CONFIG_LENGTHS = (1.5, math.inf)  # inf ignores the config
 _NOISE = 0.03
 _LINEAR = 0.3
 _SHARPNESS = 6  # a form with a tenth less error gets almost twice the weight
-_NEAR = 0.2  # the errors of this nearest share of the cohort measure the local difficulty
-_FLOOR = 0.02  # the lowest nearness, so that every curve counts
+_NEAR = 0.2  # share of the cohort, nearest curves first, within which curves count as similar
+_FLOOR = 0.02  # the minimum similarity, so that every curve has some weight
 _LARGEST = 700  # the largest exponent for math.exp
 
 
 class Course(NamedTuple):
-    """A training curve: its finite points in step order, and its flat config."""
+    """A training curve: its finite points in step order, and its flattened config."""
 
     steps: Sequence[int]
     values: Sequence[float]
@@ -51,10 +51,12 @@ class Course(NamedTuple):
 class Forecast(NamedTuple):
     """The expected value at the horizon and the bounds of its 90 % interval.
 
-    `cohort` is the number of finished curves used, or 0 if only the curve itself was used; `ends` are their values at
-    the horizon. `chance_best` is the probability that the curve ends better than all of these, or `None` if unknown.
-    `is_lost` means that the curve will miss the best tenth of the ends, even at the better bound of its interval and
-    even if it surprises as much as any curve in that tenth did.
+    `cohort` is the number of finished curves used, or 0 if only the curve itself was used. `ends` contains the values
+    of the finished curves at the horizon. `chance_best` is the probability that the curve ends better than all of them,
+    or `None` if unknown.
+
+    `is_lost` means that even the better bound of the interval misses the best tenth of the ends. The curve must also
+    miss them if its forecast is as pessimistic as the worst forecast for a curve in that tenth.
     """
 
     expected: float
@@ -67,16 +69,20 @@ class Forecast(NamedTuple):
 
 
 class _Form(NamedTuple):
-    """The predictions by one form of the model: each finished curve from the others, and last the new curve."""
+    """The predictions from one form of the model.
+
+    Each finished curve is predicted from the other curves. The last prediction is for the new curve.
+    """
 
     guesses: list[float]
     deviations: list[float]
 
 
 def forecast(course: Course, finished: Sequence[Course], horizon: int, mode: str) -> Forecast:
-    """Forecast a curve at the step `horizon`; `mode` ("min" or "max") says which values are better.
+    """Forecast the value of a curve at the step `horizon`.
 
-    Only `finished` curves that reach the horizon are used. Raises ValueError for a curve with fewer than 3 points.
+    `mode` ("min" or "max") says which values are better. Curves in `finished` that do not reach the horizon are
+    ignored. Raises ValueError for a curve with fewer than 3 points.
     """
     if len(course.steps) < 3:
         raise ValueError("a forecast needs at least 3 points")
@@ -104,7 +110,7 @@ def forecast(course: Course, finished: Sequence[Course], horizon: int, mode: str
     )
     scores = [error / scale for error, scale in zip(errors, scales, strict=False)]
     expected, scale = guesses[-1], scales[-1]
-    # if a cohort was predicted without any error, it says nothing about a curve that differs from it
+    # a cohort that was predicted without any error provides no scale for a curve that differs from it
     half = _choose_score(scores) * scale or max(abs(expected - level), abs(expected - median(ends)))
     low = expected - half
     if min(map(min, [*courses, ends])) >= 0:
@@ -120,11 +126,11 @@ def forecast(course: Course, finished: Sequence[Course], horizon: int, mode: str
 
 
 def _is_lost(ends: Sequence[float], guesses: Sequence[float], scales: Sequence[float], half: float) -> bool:
-    """Return whether a curve will miss the best tenth of the ends; its guess and scale come last.
+    """Return whether a curve will miss the best tenth of the ends. Smaller values are better.
 
-    Small values are better. The interval alone would stop a tenth of the late improvers, so the largest surprise among
-    the best curves counts too. If most ends tie with the best tenth, missing it is an exception that the other curves
-    cannot predict.
+    The last elements of `guesses` and `scales` belong to the curve itself. The interval alone would stop a tenth of the
+    runs that improve late, so the largest surprise among the best curves is considered as well. If most ends tie with
+    the best tenth, return False, because missing it is then an exception that the other curves cannot predict.
     """
     limit = sorted(ends)[max(1, int((len(ends) + 1) * TOP)) - 1]
     surprises = [
@@ -136,9 +142,10 @@ def _is_lost(ends: Sequence[float], guesses: Sequence[float], scales: Sequence[f
 
 
 def _choose_score(scores: Sequence[float]) -> float:
-    """Return the conformal quantile of the scaled errors at COVERAGE.
+    """Return the conformal quantile of the scaled errors for COVERAGE.
 
-    With fewer than 9 curves, the largest error is exceeded too often, so Student's t widens the interval.
+    With fewer than 9 curves, new errors would exceed the largest known error too often. Student's t distribution
+    therefore widens the interval.
     """
     count = len(scores)
     place = math.ceil((count + 1) * COVERAGE)
@@ -201,7 +208,10 @@ def _predict_forms(
 
 
 def _bound(values: Sequence[float], ends: Sequence[float]) -> tuple[float, float]:
-    """Return a plausible range for an end: the ends of the cohort and the last third of the curve, with a margin."""
+    """Return a plausible range for the final value of a curve.
+
+    The range spans the ends of the cohort and the last third of the curve, plus a margin.
+    """
     recent = [*values[-max(1, len(values) // 3) :], *ends]
     margin = 0.05 * (get_quantile(ends, 0.9) - get_quantile(ends, 0.1))
     lowest = min(recent)
@@ -209,7 +219,7 @@ def _bound(values: Sequence[float], ends: Sequence[float]) -> tuple[float, float
 
 
 def _describe(values: Sequence[float], window: int, *, is_log: bool) -> list[float]:
-    """Return the present level of a curve and the changes that led there."""
+    """Return the current level of a curve and its recent changes as features."""
     smooth = _take_medians(values, window)
     if is_log:
         smooth = [math.log(one) for one in smooth]
@@ -219,7 +229,7 @@ def _describe(values: Sequence[float], window: int, *, is_log: bool) -> list[flo
 
 
 def _standardise(rows: Sequence[Sequence[float]]) -> list[list[float]]:
-    """Centre each column at its median, divide it by its spread, and pull in outliers."""
+    """Centre each column at its median, divide it by its spread, and compress outliers."""
     columns: list[list[float]] = []
     for column in zip(*rows, strict=True):
         centre = median(column)
@@ -234,7 +244,10 @@ def _draw_near(value: float) -> float:
 
 
 def _measure_nearness(points: Sequence[Sequence[float]]) -> list[list[float]]:
-    """Return the similarity between each pair of curves, from almost 0 to 1 for the same course."""
+    """Return the pairwise similarity of the curves: about 1 for identical curves, close to 0 for very different ones.
+
+    The similarity of a curve to itself is set to 0, so that a curve does not affect its own prediction.
+    """
     distances = [[sum((a - b) ** 2 for a, b in zip(one, two, strict=True)) for two in points] for one in points]
     near = max(3, round(_NEAR * (len(points) - 1)))
     rows: list[list[float]] = []
@@ -248,7 +261,7 @@ def _measure_nearness(points: Sequence[Sequence[float]]) -> list[list[float]]:
 
 
 def _measure_nearby(nearness: Sequence[Sequence[float]], sizes: Sequence[float]) -> list[float]:
-    """Return the mean prediction error among similar curves, for each finished curve and the new curve."""
+    """Return the mean prediction error of similar finished curves, for each finished curve and the new curve."""
     floor = 0.1 * median(sizes)
     return [_mix(row[: len(sizes)], sizes) / sum(row[: len(sizes)]) + floor for row in nearness]
 
@@ -256,9 +269,10 @@ def _measure_nearby(nearness: Sequence[Sequence[float]], sizes: Sequence[float])
 def _weigh_forms(
     forms: Sequence[_Form], ends: Sequence[float], nearness: Sequence[Sequence[float]]
 ) -> list[list[float]]:
-    """Return for each curve the weights of the forms, by how well each form predicts other, mostly similar curves.
+    """Return the weights of the forms for each curve.
 
-    A curve's own error does not affect its weights, so it is predicted in the same way as the new curve.
+    A form gets more weight if it predicts the other curves well, especially similar curves. A curve's own error does
+    not affect its weights, so finished curves are predicted in the same way as the new curve.
     """
     spread = get_quantile(ends, 0.9) - get_quantile(ends, 0.1)
     cap = spread or max(abs(form.guesses[-1] - median(ends)) for form in forms) or 1.0
@@ -267,12 +281,12 @@ def _weigh_forms(
 
 
 def _turn(forms: Sequence[_Form], part: Literal["guesses", "deviations"]) -> list[list[float]]:
-    """Return a list for each curve with its values from all forms."""
+    """Return a list for each curve that contains the curve's value from each form."""
     return [list(column) for column in zip(*(getattr(form, part) for form in forms), strict=True)]
 
 
 def _measure_roughness(values: Sequence[float]) -> float:
-    """Return how much the second half of a curve fluctuates from point to point around its slope."""
+    """Return how much the point-to-point changes vary in the second half of a curve."""
     half = values[len(values) // 2 :]
     changes = [later - earlier for earlier, later in pairwise(half)]
     if not changes:
@@ -282,7 +296,7 @@ def _measure_roughness(values: Sequence[float]) -> float:
 
 
 def _combine(*signs: Sequence[float]) -> list[float]:
-    """Return the geometric mean of several measures of uncertainty, each in units of its own median."""
+    """Return the geometric mean of several measures of uncertainty, each divided by its own median."""
     logs: list[list[float]] = []
     for sign in signs:
         middle = median(sign) or max(sign)
@@ -294,8 +308,9 @@ def _combine(*signs: Sequence[float]) -> list[float]:
 def _continue(course: Course, horizon: int) -> Forecast:
     """Extrapolate a curve by half of its recent trend over the logarithm of the step.
 
-    The width of the interval is the larger of two: the worst error of the same rule earlier in this curve, over the
-    same ratio of steps, or the range of the values in the second half of the steps.
+    The half-width of the interval is the largest of three amounts. The first is the worst error that the same rule
+    would have made earlier in this curve, over the same ratio of steps. The second is the range of the values in the
+    second half of the curve. The third is the extrapolated change itself.
     """
     step = course.steps[-1]
     if horizon <= step:
@@ -349,12 +364,12 @@ def _take_medians(values: Sequence[float], window: int) -> list[float]:
 
 
 def _cut(course: Course, step: int) -> Sequence[float]:
-    """Return the values up to a step."""
+    """Return the values of a curve up to a step."""
     return course.values[: max(1, bisect_right(course.steps, step))]
 
 
 def get_value(course: Course, step: int) -> float:
-    """Return a curve's value at a step by linear interpolation."""
+    """Return the value of a curve at a step, interpolating linearly between points."""
     place = bisect_right(course.steps, step)
     if place == 0:
         return course.values[0]

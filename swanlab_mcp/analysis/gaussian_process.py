@@ -11,7 +11,7 @@ __all__ = ["Regression", "predict"]
 
 
 class Regression(NamedTuple):
-    """The prediction for a new example, and the leave-one-out prediction for each known example.
+    """The prediction for a new example, and the leave-one-out predictions for the known examples.
 
     `deviation` and `deviations` are the predicted standard deviations, in the units of the targets.
     """
@@ -23,10 +23,11 @@ class Regression(NamedTuple):
 
 
 def predict(kernel: Sequence[Sequence[float]], targets: Sequence[float], noise: float) -> Regression:
-    """Predict the target of the last row of a kernel matrix from the targets of the rows before it.
+    """Predict the target of the last row of a kernel matrix from the targets of the other rows.
 
-    `kernel` has one more row than there are targets; `noise` is added to its diagonal. The leave-one-out predictions
-    use the inverse matrix (Rasmussen and Williams, Gaussian Processes for Machine Learning, 5.4.2).
+    `kernel` has one row more than there are targets, and `noise` is added to its diagonal. The leave-one-out
+    predictions are computed from the inverse matrix (Rasmussen and Williams, Gaussian Processes for Machine Learning,
+    section 5.4.2).
     """
     count = len(targets)
     matrix = [list(kernel[row][:count]) for row in range(count)]
