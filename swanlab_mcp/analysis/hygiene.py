@@ -1,4 +1,4 @@
-"""Find information that an experiment did not record and that later questions need."""
+"""Find missing or ambiguous records that make it difficult to answer later questions about an experiment."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ __all__ = ["Lack", "LackKind", "check_config", "check_curves", "find_namesakes"]
 LackKind = Literal["no config", "no seed", "results in config", "no validation", "no common steps", "same names"]
 
 
-# if the key names no split, these usually measure new outputs or episodes; losses and accuracies measure training data
+# without a split in the key, these usually measure new outputs or episodes, unlike losses and accuracies
 _RESULTS = frozenset({"distance to the truth", "overlap or similarity", "score"})
 _RESULT_WORDS = frozenset({"ap", "m ap", "elo", "success", "win rate"})
 
 
 class Lack(NamedTuple):
-    """Missing or ambiguous information; `names` are the config keys, metrics or experiments concerned."""
+    """Missing or ambiguous information. `names` contains the affected config keys, metrics or experiments."""
 
     kind: LackKind
     names: Sequence[str] = ()
 
 
 def check_config(config: Any, logged: Iterable[str] = (), command: str = "") -> list[Lack]:
-    """Return what a config lacks, or which results it contains.
+    """Check whether a config is empty, lacks a seed, or contains results.
 
-    A seed in the command counts. A key that is also a logged metric counts as a result.
+    A seed in the command is sufficient. A config key that is also a logged metric counts as a result.
     """
     flat = flatten(config)
     if not flat:
@@ -46,7 +46,7 @@ def check_config(config: Any, logged: Iterable[str] = (), command: str = "") -> 
 
 
 def check_curves(curves: Sequence[Curve], roles: Roles, *, is_over: bool) -> list[Lack]:
-    """Return whether an ended experiment lacks a validation metric, or training points at its steps."""
+    """Check whether an ended experiment lacks a validation metric, or lacks training points at the validation steps."""
     if not is_over:
         return []
     trained = [one for one in roles.training if len(one.steps) >= DEFAULTS.fewest_points]
@@ -68,7 +68,10 @@ def _may_be_held_out(curve: Curve) -> bool:
 
 
 def find_namesakes(name: str, config: Any, others: Iterable[tuple[str, str, Any]]) -> list[Lack]:
-    """Return the experiments (name, id, config) that share a name but differ in settings."""
+    """Find other experiments that have the same name but different settings.
+
+    `others` contains (name, id, config) tuples.
+    """
     same = [(cuid, settings) for other, cuid, settings in others if other == name and settings is not config]
     own: Mapping[str, str] = _get_settings(config) if same else {}
     alike = [cuid for cuid, settings in same if _get_settings(settings) != own]

@@ -30,7 +30,7 @@ ReasonKind = Literal[
 
 
 class Breakage(NamedTuple):
-    """The reason why a run broke: a metric with NaN or infinite values, or a diverged training loss."""
+    """The way in which a run broke: NaN or infinite values in a metric, or a diverged training loss."""
 
     kind: Literal["non-finite", "diverged"]
     key: str
@@ -48,7 +48,7 @@ class Reason(NamedTuple):
 
 
 class Result(NamedTuple):
-    """An experiment's result for a metric; `value` is `None` if it is unknown or was not logged."""
+    """An experiment's result for a metric. `value` is `None` if it is unknown or was not logged."""
 
     value: float | None
     step: int | None
@@ -64,8 +64,9 @@ def set_apart(
 ) -> list[Reason | None]:
     """Return for each result the reason why it is not ranked, or `None` if it is ranked.
 
-    The first reason that applies counts: the metric is missing or not finite, the run is broken, it has not finished
-    (`by_state`), or it is far shorter than the other ranked runs (`by_length`).
+    A result is not ranked if its metric is missing or not finite, or if its run broke. If `by_state` is true,
+    unfinished runs are not ranked either. If `by_length` is true, the same applies to runs that are far shorter than
+    the other ranked runs. The first reason that applies is returned.
     """
     reasons = [_find_reason(result, by_state=by_state) for result in results]
     lengths = [
@@ -86,7 +87,7 @@ def set_apart(
 def order_results(
     results: Sequence[Result], reasons: Sequence[Reason | None], mode: Literal["min", "max"]
 ) -> list[int]:
-    """Return the indices of all results, with ranked results first (best first) and the others grouped by reason."""
+    """Return the indices of all results. Ranked results come first, best to worst, then the others by reason."""
     sign = 1 if mode == "min" else -1
     ranked = [place for place, reason in enumerate(reasons) if not reason]
     others = [(place, reason.kind) for place, reason in enumerate(reasons) if reason]

@@ -1,4 +1,4 @@
-"""Read the machine and the git commit from an experiment's recorded metadata."""
+"""Read the machine and the git commit from an experiment's metadata."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ _KINDS = ("gpu", "npu", "mlu", "xpu", "dcu", "gcu")
 
 
 class Machine(NamedTuple):
-    """A machine; `gpus` are the names of its accelerators, or `None` if the metadata do not include the hardware."""
+    """The machine and the git commit of an experiment.
+
+    `gpus` contains the names of the accelerators, or is `None` if the metadata do not include the hardware.
+    """
 
     host: str | None = None
     gpus: Sequence[str] | None = None
@@ -21,14 +24,14 @@ class Machine(NamedTuple):
     commit: str | None = None
 
     def read(self, field: str) -> Any:
-        """Return the value of a field in `MACHINE_FIELDS`; equal GPU names appear only once."""
+        """Return the value of a field in `MACHINE_FIELDS`, listing identical GPU names only once."""
         if field == "gpu":
             return list(dict.fromkeys(self.gpus)) if self.gpus else None
         return getattr(self, field)
 
 
 def read_machine(metadata: Any) -> Machine:
-    """Read the metadata that any SDK version records; unknown parts are `None`."""
+    """Read the metadata of an experiment from any SDK version. Unknown values are `None`."""
     whole = _to_object(metadata)
     runtime, git, hardware = (_to_object(whole.get(name)) for name in ("runtime", "git", "hardware"))
     info = whole.get("git_info")

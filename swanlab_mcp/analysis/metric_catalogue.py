@@ -1,6 +1,6 @@
-"""Interpret metric keys: which values are better, and the quantity, split and statistic that the key names.
+"""Interpret metric keys: which values are better, and which quantity, split and statistic the key names.
 
-The rules are data in `metric_catalogue.toml`, which documents its format. The file is read on first use.
+The rules are data in `metric_catalogue.toml`, which documents its own format. The file is read on first use.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _VARIABLES = ("setting", "information", "counter", "length", "balance")
 _FAILING = [("fail", "to"), ("fails", "to"), ("failed", "to"), ("failure", "to"), ("failures", "to")]
 _VERSION = re.compile(r"v?\d+$")
 _BELOW = re.compile(r"(?:<=?|[_ ](?:lt|below|under)[_ ])\s*\d", re.IGNORECASE)
-# in keys with several of these, such as val/test_score, the first one counts
+# if a key contains several splits, as in val/test_score, the first split in this list wins
 _SPLITS: tuple[Split, ...] = ("validation", "test", "train")
 
 
@@ -50,10 +50,10 @@ _SPLITS: tuple[Split, ...] = ("validation", "test", "train")
 class MetricKind:
     """The meaning of a metric key.
 
-    `direction` is "" if neither direction is better or the key does not say. With `must_improve`, a run has failed if
-    the metric never improves. `family` contains the words without split and statistic, so keys with the same family
-    measure the same quantity. `rule` names the catalogue entry that decided, `word` the words in the key that it
-    matched, and `framework` the origin of the entry.
+    `direction` is "" if neither direction is better or if the key does not show it. If `must_improve` is true, a run in
+    which the metric never improves has failed. `family` contains the words of the key without its split and statistic,
+    so keys with the same family measure the same quantity. `rule` names the catalogue entry that determined the
+    meaning, `word` contains the matching words of the key, and `framework` is the framework that the entry comes from.
     """
 
     role: Role = ""
@@ -75,7 +75,7 @@ class MetricKind:
 
 @lru_cache(maxsize=1 << 16)
 def describe_key(key: str) -> MetricKind:
-    """Return the meaning of a metric key, as far as the catalogue contains its words. Never raises."""
+    """Return the meaning of a metric key. The role and direction of an unknown key are empty. Never raises."""
     hardware = _describe_hardware(key)
     if hardware is not None:
         return hardware
@@ -104,13 +104,16 @@ def describe_key(key: str) -> MetricKind:
 
 
 def extend_catalogue(text: str) -> None:
-    """Add entries, as a text in the catalogue's format, that take precedence. Raises ValueError for an invalid text."""
+    """Add catalogue entries in TOML format that take precedence over the built-in entries.
+
+    Raises ValueError if the entries are invalid.
+    """
     add_entries(text)
     describe_key.cache_clear()
 
 
 def split_words(key: str) -> list[str]:
-    """Split a key into lower-case words, at camelCase boundaries and at characters that are neither letters nor digits.
+    """Split a key into lowercase words at camelCase boundaries and at characters that are not letters or digits.
 
     Chinese terms are translated into English.
     """
@@ -120,7 +123,7 @@ def split_words(key: str) -> list[str]:
 def find_pairs(keys: Sequence[str]) -> list[tuple[str, str]]:
     """Return (training key, held-out key) pairs that measure the same quantity on different splits.
 
-    Validation is preferred to test data. A key without a split counts as training if there is no other training key.
+    Validation keys are preferred to test keys. A key without a split counts as the training key if no other key does.
     """
     families: dict[tuple[str, ...], dict[str, str]] = {}
     # transformers logs `loss` at each logging step, but `train_loss` only once, at the end
@@ -150,7 +153,10 @@ def find_pairs(keys: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def _rate_name(key: str) -> tuple[bool, bool, int]:
-    """Return the sort key for keys that measure the same: means first, epochs before steps, short names first."""
+    """Return the sort key for keys that measure the same quantity.
+
+    Means come first, values per epoch come before values per step, and short names come before long names.
+    """
     words = split_words(key)
     return describe_key(key).statistic not in ("", "mean"), words[-1:] == ["step"], len(words)
 
@@ -170,7 +176,7 @@ def _describe_hardware(key: str) -> MetricKind | None:
 def _decide(
     catalogue: Catalogue, key: str, read: KeyWords, matches: Sequence[Match], statistics: Mapping[int, str]
 ) -> tuple[Term, str]:
-    """Return the term that decides the meaning, and the words that it matched."""
+    """Return the term that determines the meaning of a key, and the words that the term matched."""
     lower = key.lower()
     if catalogue.any_pattern.search(lower):
         for pattern, term in catalogue.patterns:
@@ -219,7 +225,10 @@ def _decide(
 
 
 def _drop_ambiguous(catalogue: Catalogue, read: KeyWords, matches: Sequence[Match]) -> Sequence[Match]:
-    """Drop terms that only count without other words: IS means inception score only in keys such as val/IS."""
+    """Drop terms that only count if the key contains no other meaningful words.
+
+    For example, IS means inception score in val/IS, but not next to other words.
+    """
     ignored = catalogue.lists["totals"] | catalogue.lists["accompanying"]
     ignored |= catalogue.splits.keys() | catalogue.statistics.keys()
 
@@ -251,7 +260,7 @@ def _is_component(catalogue: Catalogue, read: KeyWords, reward: Match) -> bool:
 
 
 def _drop_conditions(catalogue: Catalogue, read: KeyWords, matches: Sequence[Match]) -> Sequence[Match]:
-    """Drop terms that are conditions, as in recall_at_precision, or axes, as in mean_reward/time."""
+    """Drop terms that only name a condition, as in recall_at_precision, or an axis, as in mean_reward/time."""
     last = len(read.words) - 1
     kept = [match for match in matches if match.start not in read.after_at]
     failing = next((one for one in kept if read.words[one.end - 1 : one.end + 1] in _FAILING), None)
@@ -303,7 +312,10 @@ def _choose(matches: Sequence[Match], parts: Sequence[int], catalogue: Catalogue
 
 
 def _find_error_of(strong: Sequence[Match], parts: Sequence[int], catalogue: Catalogue) -> Match | None:
-    """Return the error term before a variable in the last part of a key, as in rmse_2m_temperature."""
+    """Return the error term that precedes a variable in the last part of a key, or `None`.
+
+    In rmse_2m_temperature, for example, rmse is the error of the variable temperature.
+    """
     last = strong[-1]
     first = next(match for match in strong if parts[match.start] == parts[last.start])
     if last.text in catalogue.lists["predicted"]:
@@ -315,7 +327,10 @@ def _find_error_of(strong: Sequence[Match], parts: Sequence[int], catalogue: Cat
 
 
 def _decide_rate(catalogue: Catalogue, read: KeyWords, matches: Sequence[Match]) -> tuple[Term, str] | None:
-    """Return the term for a ratio such as tokens_per_second or seconds_per_step."""
+    """Return the term for a rate such as tokens_per_second or seconds_per_step, with the words that name the rate.
+
+    If the key is not a rate, return `None`.
+    """
     words, times = read.words, catalogue.lists["times"]
     places = [place for place in range(len(words) - 1) if words[place] == "per"]
     if not places:
@@ -332,13 +347,13 @@ def _decide_rate(catalogue: Catalogue, read: KeyWords, matches: Sequence[Match])
     before = _choose([match for match in matches if match.end <= place], read.parts, catalogue)
     after = _choose([match for match in matches if match.start > place + 1], read.parts, catalogue)
     if after and after.term.direction and after.term.role in _RESULTS and not (before and before.term.direction):
-        # "per" also appears in units, as in per_atom_energy/mae
+        # "per" may also belong to a quantity, as in per_atom_energy/mae
         return None
     is_bad = before is not None and before.term.role == "error" and before.end == place and numerator != "distance"
     if unit in times and not is_bad:
         return Term("per time", "speed", "max"), f"per {unit}"
     if before is None:
-        # in 每步耗时 (per step duration), the rest decides
+        # in 每步耗时 (per step duration), the other words decide
         others = set(words[:place]) - catalogue.splits.keys() - catalogue.statistics.keys()
         return (Term(""), "") if others else None
     word = find_counting(catalogue, read) or find_count_of(catalogue, read, before)
@@ -348,7 +363,8 @@ def _decide_rate(catalogue: Catalogue, read: KeyWords, matches: Sequence[Match])
 def _qualify(catalogue: Catalogue, read: KeyWords, loss: Match, matches: Sequence[Match]) -> Term:
     """Return the meaning of a loss with a qualifier such as policy, discriminator or entropy.
 
-    Qualifiers are the words in the same part of the key and in later parts, and earlier parts with a single word.
+    A qualifier is a word in the same part of the key or in a later part. It may also be an earlier part that consists
+    of a single word.
     """
     here = read.parts[loss.start]
     parts: dict[int, list[str]] = {}
@@ -358,7 +374,7 @@ def _qualify(catalogue: Catalogue, read: KeyWords, loss: Match, matches: Sequenc
         if word not in catalogue.splits and word not in catalogue.statistics and place not in taken:
             parts.setdefault(part, []).append(word)
     near, own = set(parts.get(here, ())), set(loss.text.split())
-    # in a discriminator's loss_msd, msd names its scale and not a distance
+    # in the discriminator loss loss_msd, msd names the scale of the discriminator instead of a distance
     is_bare = loss.text in ("err", "error", "cost") or any(match.term.rule == "loss" for match in matches)
     after = {word for part, words in parts.items() if part > here for word in words}
     before = {words[0] for part, words in parts.items() if part < here and len(words) == 1}

@@ -1,4 +1,4 @@
-"""Words that change the meaning of a term: negations, remedies, changes and counts."""
+"""Detect words that change the meaning of a term: negations, remedies, changes and counts."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ __all__ = [
     "is_normalized",
 ]
 
-# a noun after these is not a variable: error_length is a length, but mae_length is the error of a length
+# a noun after these words is not the measured variable: error_length is a length, but mae_length is an error
 GENERIC_ERRORS = ("err", "false", "miss", "mismatch", "edit", "resid")
 _OPPOSITE: dict[Role, Role] = {"loss": "quality", "error": "quality", "quality": "error"}
 
 
 def find_change(catalogue: Catalogue, read: KeyWords, matches: Sequence[Match], deciding: Match) -> Match | None:
-    """Return the change word that starts the deciding part of the key, as in delta_loss."""
+    """Return the match for a change word at the start of the deciding part, as in delta_loss, or `None`."""
     for match in matches:
         if read.words[match.start] in catalogue.lists["changes"] and match.term.rule == "difference":
             is_first = match.start == 0 or read.parts[match.start - 1] != read.parts[match.start]
@@ -32,7 +32,11 @@ def find_change(catalogue: Catalogue, read: KeyWords, matches: Sequence[Match], 
 
 
 def flip(catalogue: Catalogue, read: KeyWords, deciding: Match) -> tuple[Term, str]:
-    """Reverse the direction if a word such as neg or not precedes the term, or if an error is avoided."""
+    """Return the deciding term, reversing its direction if the key negates it, and the words that decided.
+
+    A term is negated by a preceding word such as neg or not. An error is also negated if the key says that it is
+    avoided, as in collision_free_rate. If the key leaves open which values are better, the direction is removed.
+    """
     before = read.words[: deciding.start]
     term, reversing = deciding.term, catalogue.lists["flips"].intersection(before)
     if _is_open(catalogue, before, deciding):
@@ -46,7 +50,7 @@ def flip(catalogue: Catalogue, read: KeyWords, deciding: Match) -> tuple[Term, s
 
 
 def _is_open(catalogue: Catalogue, before: Sequence[str], result: Match) -> bool:
-    """Return whether the word before a result leaves open which values are better."""
+    """Return whether the word before a result makes it unclear which values are better."""
     if result.term.direction == "min":
         # no_collisions may mean the number of collisions or their absence
         return before[-1:] == ("no",)
@@ -57,7 +61,10 @@ def _is_open(catalogue: Catalogue, before: Sequence[str], result: Match) -> bool
 
 
 def find_remedy(catalogue: Catalogue, read: KeyWords, deciding: Match) -> frozenset[str]:
-    """Return the word that marks the preceding error or loss as avoided, such as `free` in collision_free_rate."""
+    """Return the word which says that the preceding error or loss is avoided, such as `free` in collision_free_rate.
+
+    The result is a set, which is empty if there is no such word.
+    """
     is_bad = deciding.term.direction == "min" and deciding.term.role in ("loss", "error")
     is_part = read.parts[deciding.end : deciding.end + 1] == (read.parts[deciding.start],)
     return catalogue.lists["remedies"].intersection(
@@ -66,7 +73,7 @@ def find_remedy(catalogue: Catalogue, read: KeyWords, deciding: Match) -> frozen
 
 
 def find_counting(catalogue: Catalogue, read: KeyWords) -> str:
-    """Return the counting word that starts a part of the key, as in num_turns and n_updates."""
+    """Return the counting word at the start of a part of the key, as in num_turns, or "" if there is none."""
     skipped = catalogue.splits.keys() | catalogue.statistics.keys()
     for place, word in enumerate(read.words):
         before = [read.words[i] for i in range(place) if read.parts[i] == read.parts[place]]
@@ -76,7 +83,10 @@ def find_counting(catalogue: Catalogue, read: KeyWords) -> str:
 
 
 def find_count_of(catalogue: Catalogue, read: KeyWords, deciding: Match) -> str:
-    """Return the word that makes a result a count or a setting, as in steps_to_success and required_accuracy."""
+    """Return the word that turns a result into a count or a setting, or "" if there is none.
+
+    Examples are steps_to_success and required_accuracy.
+    """
     words, lists, term = read.words, catalogue.lists, deciding.term
     before, after = words[: deciding.start], words[deciding.end :]
     is_moment = bool(lists["chosen"].intersection(before) or lists["moments"].intersection(words[-2:-1]))
@@ -98,7 +108,7 @@ def find_count_of(catalogue: Catalogue, read: KeyWords, deciding: Match) -> str:
 
 
 def _find_head(catalogue: Catalogue, read: KeyWords, deciding: Match) -> str:
-    """Return the counter or setting that precedes a result, as in number_of_wins."""
+    """Return the counter or setting that precedes a result, as in number_of_wins, or "" if there is none."""
     for place in range(1, deciding.start):
         if read.words[place] in catalogue.lists["complements"] and read.parts[place] == read.parts[deciding.start]:
             head = read.words[place - 1]
@@ -109,12 +119,12 @@ def _find_head(catalogue: Catalogue, read: KeyWords, deciding: Match) -> str:
 
 
 def _find_total(catalogue: Catalogue, read: KeyWords, deciding: Match) -> str:
-    """Return the word that marks a running count of events, as in hits_total."""
+    """Return the word that marks a running count of events, as in hits_total, or "" if there is none."""
     is_event = deciding.term.role in ("quality", "error") and read.words[deciding.end - 1] in catalogue.lists["events"]
     return min(catalogue.lists["adding"].intersection(read.words), default="") if is_event else ""
 
 
 def is_normalized(read: KeyWords, deciding: Match) -> bool:
-    """Return whether an n before an error means "normalized", as in nRMSE; n_errors is a count."""
+    """Return whether an n before an error means normalized, as in nRMSE, instead of a count, as in n_errors."""
     starts = deciding.text.startswith("n ") or read.words[deciding.start - 1 : deciding.start] == ("n",)
     return starts and deciding.term.rule == "error" and not deciding.text.startswith(GENERIC_ERRORS)

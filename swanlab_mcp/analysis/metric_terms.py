@@ -1,4 +1,4 @@
-"""Load the metric catalogue from its file, and match its terms with the words in metric keys."""
+"""Load the metric catalogue from its file, and match its terms against the words in metric keys."""
 
 from __future__ import annotations
 
@@ -67,9 +67,10 @@ class Match(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class KeyWords:
-    """The words in a key; `parts` contains the number of the slash-separated part of each word.
+    """The words in a key.
 
-    `after_at` contains the positions of the words after an @.
+    `parts` contains, for each word, the index of the slash-separated part to which the word belongs. `after_at`
+    contains the indices of the words that follow an @ and therefore belong to a condition.
     """
 
     words: tuple[str, ...]
@@ -95,15 +96,15 @@ class Catalogue:
 
 @lru_cache(maxsize=1)
 def load_catalogue() -> Catalogue:
-    """Return the catalogue, with the entries from `add_entries` first."""
+    """Return the catalogue. The entries from `add_entries` take precedence."""
     known = _parse(_FILE.read_text(encoding="utf-8"))
     return _build(_merge(_own[0], known) if _own else known)
 
 
 def add_entries(text: str) -> None:
-    """Add entries, as a text in the catalogue's format, before its own; they replace entries added earlier.
+    """Add catalogue entries in TOML format that take precedence over the built-in entries.
 
-    Raises ValueError, which names the table and the error.
+    Entries that were added earlier are replaced. Raises ValueError with the name of the invalid table and the error.
     """
     own = _parse(text)
     for name, table in own.items():
@@ -221,7 +222,7 @@ def read_words(key: str) -> KeyWords:
 
 
 def _split_prefix(catalogue: Catalogue, words: Sequence[str]) -> list[str]:
-    """Split words such as testacc and avgloss, in which a split or a statistic precedes a known term."""
+    """Split words in which a split or a statistic precedes a known term, such as testacc and avgloss."""
     found: list[str] = []
     for word in words:
         is_known = word in catalogue.terms or word in catalogue.splits or word in catalogue.statistics
@@ -236,7 +237,10 @@ def _joins(catalogue: Catalogue, word: str, end: int) -> bool:
 
 
 def match_terms(catalogue: Catalogue, read: KeyWords) -> tuple[list[Match], dict[int, Split], dict[int, str]]:
-    """Return the matching terms, longest first at each word, and the positions of splits and statistics."""
+    """Return the matching terms, and the indices of the words that name splits and statistics.
+
+    The longest term that starts at a word takes precedence.
+    """
     matches: list[Match] = []
     splits: dict[int, Split] = {}
     statistics: dict[int, str] = {}
@@ -266,7 +270,7 @@ def match_terms(catalogue: Catalogue, read: KeyWords) -> tuple[list[Match], dict
 
 
 def _match_phrase(catalogue: Catalogue, words: Sequence[str], place: int) -> Match | None:
-    """Return the longest term of at least two words that starts at a position."""
+    """Return the longest term of at least two words that starts at index `place`, or `None`."""
     found: Match | None = None
     text = words[place]
     for end in range(place + 1, len(words)):
@@ -280,7 +284,7 @@ def _match_phrase(catalogue: Catalogue, words: Sequence[str], place: int) -> Mat
 
 
 def _look_up_ending(catalogue: Catalogue, word: str) -> Term | None:
-    """Return the term that ends a compound word such as ssimloss."""
+    """Return the term at the end of a compound word such as ssimloss, or `None`."""
     known = (one for one in catalogue.endings if word.endswith(one))
     ending = next((one for one in known if len(word) - len(one) > 1 - (one in catalogue.short_endings)), "")
     return catalogue.terms.get(ending)

@@ -13,10 +13,10 @@ __all__ = ["Miss", "explain_miss"]
 
 
 class Miss(NamedTuple):
-    """The condition that excludes the most experiments; without it, `without` experiments match.
+    """The clause that excludes the most experiments. Without this clause, `without` experiments would match.
 
-    If no experiment meets it, `closest` is the experiment that comes closest, with `value`. `is_empty` means that no
-    experiment has its field.
+    If no experiment meets the clause, `closest` is the experiment that comes closest, and `value` is the value that
+    this experiment has. If `is_empty` is true, no experiment has a value for any field in the clause.
     """
 
     clause: Sequence[Filter]
@@ -28,7 +28,7 @@ class Miss(NamedTuple):
 
 
 def explain_miss(candidates: Sequence[Candidate], filters: Sequence[Filter]) -> Miss | None:
-    """Return the condition that leaves no match, or `None` if there are no candidates or filters."""
+    """Return the clause that leaves no match, or `None` if there are no candidates or no filters."""
     clauses = list_clauses(filters)
     if not candidates or not clauses:
         return None

@@ -16,7 +16,7 @@ __all__ = [
     "get_range_quantile",
 ]
 
-# with more degrees of freedom than this, the variance counts as known
+# with more degrees of freedom than this, the variance is treated as known
 _MANY = 5000.0
 _NODES = 64
 _SCALES = 28
@@ -26,12 +26,12 @@ _ROOT = math.sqrt(2)
 
 
 def compute_t_cdf(t: float, freedom: float) -> float:
-    """Return P(T <= t) for Student's distribution, from the incomplete beta function."""
+    """Return P(T <= t) for Student's t distribution."""
     if math.isinf(t):
         return 1.0 if t > 0 else 0.0
     square = t * t
     if square < freedom:
-        # a tail close to one half would lose the digits of a small t
+        # computing a tail close to 1/2 would lose the precision of a small t
         centre = compute_incomplete_beta(0.5, freedom / 2, square / (freedom + square))
         return 0.5 + math.copysign(centre / 2, t)
     tail = 0.5 * compute_incomplete_beta(freedom / 2, 0.5, freedom / (freedom + square))
@@ -40,7 +40,7 @@ def compute_t_cdf(t: float, freedom: float) -> float:
 
 @lru_cache(1024)
 def compute_t_quantile(probability: float, freedom: float) -> float:
-    """Return the quantile of Student's distribution for a `probability` between 0.5 and 1."""
+    """Return the quantile of Student's t distribution for a `probability` between 0.5 and 1."""
     low, high = 0.0, 2.0
     while compute_t_cdf(high, freedom) < probability:
         high *= 2
@@ -53,7 +53,7 @@ def compute_t_quantile(probability: float, freedom: float) -> float:
 
 
 def compute_f_tail(ratio: float, first: float, second: float) -> float:
-    """Return P(F > ratio) for Fisher's F distribution, the ratio of two variances."""
+    """Return P(F > ratio) for the F distribution with `first` and `second` degrees of freedom."""
     if math.isinf(ratio):
         return 0.0
     return compute_incomplete_beta(second / 2, first / 2, second / (second + first * ratio))
@@ -61,14 +61,14 @@ def compute_f_tail(ratio: float, first: float, second: float) -> float:
 
 @lru_cache(1024)
 def compute_range_quantile(count: int, freedom: float, significance: float) -> float:
-    """Return the critical value for the largest |t| among all pairs of `count` equal settings.
+    """Return the critical value for the largest |t| among all pairs of `count` settings that do not truly differ.
 
-    It is exceeded by chance with the probability `significance`. It equals the quantile of the studentised range
-    divided by the square root of 2 (Tukey), computed from the double integral.
+    The largest |t| exceeds this value with probability `significance`. The value is the quantile of the studentised
+    range divided by the square root of 2 (Tukey), computed from the double integral.
     """
     if count == 2:
         return compute_t_quantile(1 - significance / 2, freedom)
-    # the quantile lies between that of a single pair and the Bonferroni bound
+    # the critical value lies between the value for a single pair and the Bonferroni bound
     high = math.log(compute_t_quantile(1 - significance / count / (count - 1), freedom))
     low = math.log(compute_t_quantile(1 - significance / 2, freedom))
     at_low, at_high = (_measure_excess(t, count, freedom, significance) for t in (low, high))
@@ -87,7 +87,7 @@ def compute_range_quantile(count: int, freedom: float, significance: float) -> f
 
 
 def get_range_quantile(count: int, freedom: float, significance: float) -> float:
-    """Return `compute_range_quantile`, interpolated between a few counts, which is fast even for thousands."""
+    """Return `compute_range_quantile`, interpolated between a few counts to be fast for thousands of settings."""
     return _interpolate(count, lambda one: compute_range_quantile(one, freedom, significance))
 
 
@@ -137,7 +137,10 @@ def _interpolate(count: int, compute: Callable[[int], float], fewest: int = 2) -
 
 @lru_cache(64)
 def _list_counts(most: int) -> list[int]:
-    """Return the counts from 2 to 8, then four counts for each doubling, up to the first count of at least `most`."""
+    """Return a grid of counts that ends with the first count of at least `most`.
+
+    The grid contains all counts from 2 to 8, and then four counts per doubling.
+    """
     counts = list(range(2, 9))
     while counts[-1] < most:
         counts.append(math.ceil(counts[-1] * 2**0.25))
@@ -146,7 +149,7 @@ def _list_counts(most: int) -> list[int]:
 
 @lru_cache(64)
 def _get_normal_nodes() -> list[tuple[float, float, float]]:
-    """Return nodes z with their weights (the normal density) and the normal distribution function at z."""
+    """Return (z, weight, distribution function at z) for integrating over the standard normal distribution."""
     width = 2 * _SPAN / _NODES
     nodes = [width * (place - _NODES / 2) for place in range(_NODES + 1)]
     return [(z, width * math.exp(-z * z / 2) / math.sqrt(2 * math.pi), _phi(z)) for z in nodes]
@@ -154,7 +157,10 @@ def _get_normal_nodes() -> list[tuple[float, float, float]]:
 
 @lru_cache(256)
 def _get_scale_nodes(freedom: float) -> list[tuple[float, float]]:
-    """Return nodes s and weights for the distribution of sqrt(chi-square / freedom), as a sum over log s."""
+    """Return (s, weight) pairs for integrating over the distribution of s = sqrt(chi-square / freedom).
+
+    The nodes are equally spaced in log s.
+    """
     if freedom > _MANY:
         return [(1.0, 1.0)]
     deviation = 1 / math.sqrt(2 * freedom)
@@ -171,7 +177,10 @@ def _measure_excess(log_t: float, count: int, freedom: float, significance: floa
 
 
 def _compute_range_tail(t: float, count: int, freedom: float) -> float:
-    """Return P(range / s > t * sqrt(2)) for `count` standard normal values and an independent s."""
+    """Return P(range / s > t * sqrt(2)) for the range of `count` standard normal values.
+
+    s is an independent estimate of the standard deviation with `freedom` degrees of freedom.
+    """
     reach = t * _ROOT
     nodes = [node for node in _get_normal_nodes() if node[2] ** (count - 1) > _NONE]
     total = 0.0

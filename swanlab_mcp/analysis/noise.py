@@ -1,4 +1,4 @@
-"""Decide which differences between settings are larger than a change of seed explains.
+"""Decide which differences between settings are larger than a change of seed can explain.
 
 All comparisons in a reply share one error rate. docs/verdicts.md lists the rules and their measured error rates.
 """
@@ -33,8 +33,8 @@ __all__ = [
 Verdict = Literal["different", "not shown", "unknown"]
 # how a comparison was made, or why it was not possible
 Rule = Literal[
-    "pooled",  # uses the scatter of all repeated settings, or the setting's own if that is larger
-    "paired",  # as pooled, after removing the effects of the seeds or folds that all settings share
+    "pooled",  # uses the scatter of all repeated settings, or the setting's own scatter if it is larger
+    "paired",  # like pooled, but after removing the effects of the seeds or folds that all settings share
     "borrowed",  # one side has a single seed, so it uses the largest scatter of the repeated settings
     "one seed each",
     "no repeats",
@@ -44,7 +44,10 @@ Rule = Literal[
 
 
 class Sample(NamedTuple):
-    """The values of a setting's repeats, with their seeds or folds in `labels` (empty if any is unknown)."""
+    """The results of a setting's repeats.
+
+    `labels` contains the seed or fold of each repeat, or is empty if any of them is unknown.
+    """
 
     values: Sequence[float]
     labels: Sequence[str] = ()
@@ -53,8 +56,8 @@ class Sample(NamedTuple):
 class Scatter(NamedTuple):
     """The variance between single runs of each setting, as used in tests, with its degrees of freedom.
 
-    `deviation` is the standard deviation pooled over the `groups` settings that have repeats; it has `freedom` degrees
-    of freedom.
+    `deviation` is the standard deviation pooled over all settings that have repeats, with `freedom` degrees of freedom.
+    `groups` is the number of these settings.
     """
 
     variances: Sequence[float]
@@ -67,10 +70,10 @@ class Scatter(NamedTuple):
 class Judgement(NamedTuple):
     """The comparison of a setting with the first setting.
 
-    `difference` is its mean minus the first setting's mean; `low` and `high` are the simultaneous 95 % interval.
-    `more` is the number of extra repeats that would detect a difference of this size with the usual power. If `more_of`
-    is "both", the first setting needs as many. `more` is `None` if that takes more than `Thresholds.most_repeats`, or
-    if the noise is unknown.
+    `difference` is the setting's mean minus the first setting's mean. `low` and `high` are the bounds of its
+    simultaneous 95 % interval. `more` is the number of additional repeats needed to detect a difference of this size
+    with the usual power. It is `None` if more than `Thresholds.most_repeats` are needed or if the noise is unknown. If
+    `more_of` is "both", the first setting needs the same number of additional repeats.
     """
 
     verdict: Verdict
@@ -87,7 +90,7 @@ class _Pair(NamedTuple):
     difference: float
     error: float
     freedom: float
-    # variances of single runs: first of this setting, then of the first setting
+    # variance between single runs in this setting, then in the first setting
     variances: tuple[float, float]
     sizes: tuple[int, int]
 
@@ -108,10 +111,10 @@ def measure_scatter(
 ) -> Scatter | None:
     """Return the scatter of the repeats, or `None` if no setting has two repeats.
 
-    Each setting uses the larger of two variances. The first is its own, raised a little because a few repeats may agree
-    by chance. The second is the pooled variance, raised if the settings differ in variance. Settings that are far
-    noisier than the others are excluded from the pool. `blocked` is the number of settings from which common effects of
-    seeds or folds were removed.
+    Each setting uses the larger of two variances. The first is its own variance, raised slightly because a few repeats
+    may agree by chance. The second is the pooled variance, raised if the settings differ in variance. Settings that are
+    far noisier than the others are excluded from the pool. `blocked` is the number of settings from which common seed
+    or fold effects were removed.
     """
     repeated = [place for place, values in enumerate(groups) if len(values) > 1]
     if not repeated:
@@ -150,12 +153,12 @@ def judge_settings(
     by: Literal["leader", "baseline"] = "leader",
     thresholds: Thresholds = DEFAULTS,
 ) -> list[Judgement | None]:
-    """Compare each setting with the setting at index `first`, whose own entry is `None`.
+    """Compare each setting with the setting at index `first`. The entry at that index is `None`.
 
-    If no settings truly differ, at most 5 % of calls report a difference. With `by="leader"`, the first setting was
-    chosen because of these values, so each difference is tested as the largest among all pairs (stepwise studentised
-    range). With `by="baseline"`, it was chosen beforehand, so the test only corrects for the number of comparisons
-    (Holm-Sidak).
+    If no settings truly differ, at most 5 % of calls report a difference. If `by` is "leader", the first setting was
+    chosen because of these values. Each difference is then tested as the largest among all pairs (stepwise studentised
+    range). If `by` is "baseline", the first setting was chosen beforehand, so the test only corrects for the number of
+    comparisons (Holm-Sidak).
     """
     if by == "baseline":
         thresholds = replace(thresholds, chance_calm=thresholds.baseline_calm)
@@ -201,10 +204,10 @@ def find_ties(
     count: int,
     thresholds: Thresholds = DEFAULTS,
 ) -> list[bool]:
-    """Return for each experiment whether noise explains its difference from the first experiment.
+    """Return for each experiment whether noise can explain its difference from the first experiment.
 
-    The test corrects for all pairs among `count` experiments. `settings` are the indices of the experiments' settings
-    in the scatter. If the noise is unknown, no experiment ties.
+    The test corrects for all pairs among `count` experiments. `settings` contains, for each experiment, the index of
+    its setting in `scatter`. If the noise is unknown, no experiments tie.
     """
     if scatter is None or scatter.freedom < 2:
         return [False] * len(values)
@@ -218,7 +221,7 @@ def find_ties(
 
 
 def _find_noisy(own: dict[int, float], freedom: dict[int, int], thresholds: Thresholds) -> set[int]:
-    """Return the settings that are far noisier than the rest, or an empty set if there are too many of them."""
+    """Return the indices of settings that are far noisier than the rest, or an empty set if there are too many."""
     order = sorted(own, key=own.__getitem__, reverse=True)
     rest = sum(own[place] * freedom[place] for place in order)
     rest_freedom = sum(freedom.values())
@@ -234,9 +237,9 @@ def _find_noisy(own: dict[int, float], freedom: dict[int, int], thresholds: Thre
 
 
 def _measure_inequality(ratios: Sequence[tuple[float, int]]) -> float:
-    """Estimate the standard deviation of the true variances, relative to their mean."""
+    """Estimate how much the true variances differ, as their standard deviation relative to their mean."""
     total = sum(freedom for _, freedom in ratios)
-    # the squared variance of a few repeats is too large on average
+    # the squared variance of a few repeats is biased upwards
     squares = sum(ratio * ratio * freedom / (1 + 2 / freedom) for ratio, freedom in ratios) / total
     return math.sqrt(max(0.0, squares - 1)) if math.isfinite(squares) else 0.0
 
@@ -280,7 +283,10 @@ def _make_pairs(samples: Sequence[Sample], first: int, thresholds: Thresholds) -
 
 
 def _find_alike(samples: Sequence[Sample], first: int) -> list[int]:
-    """Return the settings that have the same seeds or folds as the first setting, including the first."""
+    """Return the indices of the settings that have the same seeds or folds as the first setting.
+
+    The first setting is included. If it has fewer than 2 known seeds or folds, return an empty list.
+    """
     wanted = sorted(samples[first].labels)
     if len(wanted) < 2:
         return []
@@ -288,7 +294,10 @@ def _find_alike(samples: Sequence[Sample], first: int) -> list[int]:
 
 
 def _measure_blocked(samples: Sequence[Sample], thresholds: Thresholds) -> Scatter | None:
-    """Return the scatter that remains after removing the effects of the shared seeds or folds."""
+    """Return the scatter that remains after removing the effects of the shared seeds or folds.
+
+    Return `None` if the remaining scatter has too few degrees of freedom.
+    """
     by_label = [dict(zip(sample.labels, sample.values, strict=True)) for sample in samples]
     common = {label: compute_mean([values[label] for values in by_label]) for label in by_label[0]}
     centred = [[values[label] - common[label] for label in values] for values in by_label]
@@ -298,7 +307,11 @@ def _measure_blocked(samples: Sequence[Sample], thresholds: Thresholds) -> Scatt
 
 
 def _count_more(pair: _Pair, critical: float, thresholds: Thresholds) -> tuple[int | None, Literal["this", "both"]]:
-    """Return how many more repeats would detect a difference of this size with the usual power."""
+    """Return how many more repeats are needed, and whether only this setting or both settings need them.
+
+    With these repeats, a difference of the observed size would be detected with the usual power. The number is `None`
+    if it is too large or cannot be computed.
+    """
     (variance, first_variance), (size, first_size) = pair.variances, pair.sizes
     needed = abs(pair.difference) / (critical + NormalDist().inv_cdf(thresholds.power))
     target = needed * needed

@@ -1,4 +1,4 @@
-"""Check how an experiment runs: its hardware, and the rhythm of its points."""
+"""Check how an experiment is running, based on its hardware metrics and the timing of its points."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["choose_densest", "find_hardware", "find_pauses"]
 
 
 def find_hardware(curves: Sequence[Curve]) -> list[Event]:
-    """Return events for full memories and idle GPUs."""
+    """Return events for full memory and idle GPUs."""
     found: list[Event] = []
     for curve in curves:
         event = None
@@ -28,13 +28,16 @@ def find_hardware(curves: Sequence[Curve]) -> list[Event]:
 
 
 def choose_densest(curves: Sequence[Curve]) -> Curve | None:
-    """Return the training curve with the most points, because its rhythm shows pauses best."""
+    """Return the logged metric with the most points, which shows pauses best, or `None` if there is none."""
     logged = [curve for curve in curves if not curve.key.startswith("__swanlab__")]
     return max(logged, key=lambda curve: len(curve.steps), default=None)
 
 
 def find_pauses(curves: Sequence[Curve], is_running: bool, now: int) -> list[Event]:
-    """Return gaps between points and, for a running experiment, a stall; `now` is in Unix milliseconds."""
+    """Return events for gaps between points and, if the experiment is running, for a stall.
+
+    `now` is the current time in Unix milliseconds.
+    """
     densest = choose_densest(curves)
     if densest is None:
         return []

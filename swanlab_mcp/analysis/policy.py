@@ -1,4 +1,4 @@
-"""Detect signs of problems in reinforcement learning: unstable rewards, entropy, answer length and truncation."""
+"""Detect problems in reinforcement learning: unstable rewards, lost entropy, growing answers and truncation."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _CUT = {"clip", "clipped", "truncated"}
 
 
 def find_falls(course: Outline, thresholds: Thresholds = DEFAULTS) -> list[int]:
-    """Return the levels at which a curve lost a large share of its improvement, faster than noise drifts."""
+    """Return the indices of the levels at which a curve lost a large share of its gain faster than noise drifts."""
     gained = max(course.first, course.levels[0]) - course.best
     if gained <= 0:
         return []
@@ -52,7 +52,7 @@ def find_policy_signs(curves: Sequence[Curve], thresholds: Thresholds = DEFAULTS
         late = median(values[-max(1, len(values) // 10) :])
         answers = bool(_ANSWERS.intersection(curve.kind.family))
         facts = {"early": early, "late": late}
-        # an entropy loss is a negative entropy
+        # an entropy loss is the negative entropy
         sign = -1 if "loss" in curve.kind.family and early < 0 else 1
         if curve.kind.role == "entropy" and sign * early > max(0, sign * late * thresholds.entropy_factor):
             limit = sign * early / thresholds.entropy_factor

@@ -1,4 +1,4 @@
-"""Errors for invalid requests, as data; `operations/refusals.py` writes the messages."""
+"""Errors for invalid requests. `operations/refusals.py` writes their messages."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ __all__ = [
 
 
 class Refusal(Exception):
-    """The request contradicts itself or the recorded data."""
+    """Base class for requests that contradict themselves or the recorded data."""
 
 
 @dataclass(eq=False)
 class Contradiction(Refusal):
-    """Arguments that exclude each other; the error message suggests using only the first of `names`."""
+    """Arguments that exclude each other. The error message suggests using only the first of `names`."""
 
     kind: Literal["steps", "times", "minutes", "places"]
     names: Sequence[str]
@@ -34,7 +34,11 @@ class Contradiction(Refusal):
 
 @dataclass(eq=False)
 class UnknownField(Refusal):
-    """A field that no experiment has; `near` and `held` are existing fields, including metrics if `may_be_metric`."""
+    """A field that no experiment has.
+
+    `near` contains similar fields, `held` contains fields from the configs, and `fixed` contains the fields that every
+    experiment has. If `may_be_metric` is true, metrics are valid fields as well.
+    """
 
     field: str
     near: Sequence[str]
@@ -45,14 +49,14 @@ class UnknownField(Refusal):
 
 @dataclass(eq=False)
 class UnsentField(Refusal):
-    """A field that SwanLab knows but does not report."""
+    """A field that SwanLab can filter by but never sends."""
 
     field: str
 
 
 @dataclass(eq=False)
 class UnknownState(Refusal):
-    """A state unknown to SwanLab, with the known states."""
+    """A state that SwanLab does not use. `known` contains the valid states."""
 
     state: str
     known: Sequence[str]
@@ -60,21 +64,21 @@ class UnknownState(Refusal):
 
 @dataclass(eq=False)
 class BadTime(Refusal):
-    """A text that cannot be read as a time."""
+    """A string that cannot be parsed as a time."""
 
     text: str
 
 
 @dataclass(eq=False)
 class BadDuration(Refusal):
-    """A text that is not a duration."""
+    """A string that cannot be parsed as a duration."""
 
     text: str
 
 
 @dataclass(eq=False)
 class Incomparable(Refusal):
-    """A condition whose value has a different type from the experiments' values, such as `example`."""
+    """A condition whose value has a different type than the experiments' values, such as `example`."""
 
     field: str
     op: str

@@ -12,7 +12,7 @@ from swanlab_mcp.analysis.differences import freeze, is_seed
 __all__ = ["KnownSettings", "Run", "Setting", "group_settings", "simplify_command", "simplify_name"]
 
 _SEED_WORDS = r"(?:random[-_]?state|random[-_]?seed|seed|rng|fold|cv|split[-_]?(?:id|idx|index)|replicate|rep|trial)s?"
-# in "seed=3", "fold-2" and "--seed 3", the number is removed and the word stays; "cv0s1" loses both numbers
+# a seed word with its number, as in "seed=3", "fold-2" and "--seed 3", or with several numbers, as in "cv0s1"
 _SEEDED = re.compile(
     rf"(?<![a-z])({_SEED_WORDS})[-_=: ]*\d+(?:(?:{_SEED_WORDS}|[sf])\d+)*(?![\d.]*[a-z\d])", re.IGNORECASE
 )
@@ -48,9 +48,10 @@ _OPTION = re.compile(r"(?<!\S)[-+]*([a-z][\w.-]*)[= ](\d{1,18})(?!\S)", re.IGNOR
 
 
 class Run(NamedTuple):
-    """The facts that show whether an experiment repeats another one; unknown facts are `None`.
+    """The facts that show whether an experiment repeats another experiment. Unknown facts are `None`.
 
-    For a clone, `root` is the id of the original experiment, otherwise its own id. `series` is equal for equal curves.
+    `root` is the id of the original experiment if the run is a clone, and otherwise the run's own id. `series` is equal
+    for runs with equal curves.
     """
 
     name: str
@@ -67,10 +68,11 @@ class Run(NamedTuple):
 
 
 class Setting(NamedTuple):
-    """The repeats of a setting as indices of runs; runs that count as a single repeat are grouped.
+    """The repeats of a setting.
 
-    `labels` are the seeds or folds of `counted`, or () if any is unknown. `is_split` means that another setting has the
-    same config but a different command, git commit or name.
+    `counted` contains a list for each repeat with the indices of its runs, because several runs may count as a single
+    repeat. `labels` contains the seed or fold of each repeat, or is empty if any of them is unknown. If `is_split` is
+    true, another setting has the same config but a different command, git commit or name.
     """
 
     counted: list[list[int]]
@@ -89,9 +91,9 @@ KnownSettings = dict[Hashable, tuple[list[Run], list[Setting]]]
 def group_settings(
     runs: Sequence[Run], places: Sequence[int], by: str = "config", known: KnownSettings | None = None
 ) -> list[Setting]:
-    """Group the chosen runs into settings, in order of appearance; `by` is "config", "group" or "job".
+    """Group the runs at the indices `places` into settings, in order of appearance.
 
-    `known` caches the settings for later calls, including calls with other runs.
+    `by` is "config", "group" or "job". `known` caches the settings for later calls, including calls with other runs.
     """
     groups: dict[Hashable, list[int]] = {}
     for place in places:
@@ -119,7 +121,7 @@ def group_settings(
 
 
 class _NameReader:
-    """Simplify thousands of names quickly: names that differ only in their digits share the work."""
+    """A cache for simplified names. Names that differ only in their digits share one cache entry."""
 
     def __init__(self) -> None:
         self._simple: dict[str, str] = {}
@@ -134,7 +136,7 @@ class _NameReader:
 
 
 def simplify_name(name: str) -> str:
-    """Return a name without its seed, fold, time and run number, or "" if the SDK generated it."""
+    """Return a name without its seed, fold, time and run number, or "" if the SDK generated the name."""
     if _DEFAULT_NAME.fullmatch(name.strip()):
         return ""
     text = _STAMP.sub("", name.casefold().strip())
@@ -146,7 +148,7 @@ def simplify_name(name: str) -> str:
 
 
 def simplify_command(command: str, name: str) -> str:
-    """Return a command without its seed, output paths, device and the experiment's name."""
+    """Return a command without seeds, output paths, devices and the name of the experiment."""
     words = command.split()
     kept: list[str] = []
     skips = False
@@ -167,10 +169,10 @@ def simplify_command(command: str, name: str) -> str:
 
 def _split(runs: Sequence[Run], places: list[int], reader: _NameReader, seeds: Sequence[str]) -> list[Setting]:
     """Split experiments with equal configs if their names, commands or commits show that they are not repeats."""
-    # a split needs two different known values
+    # only facts with at least two different known values can show a difference
     started = [runs[place] for place in places]
     if any(run.is_clone for run in started):
-        # a clone has a generated name, so the command and name of the original count
+        # a clone has a generated name, so use the name and command of the original
         origins = {run.root: run for run in started if not run.is_clone}
         started = [origins.get(run.root, run) if run.is_clone else run for run in started]
     commands = [None if run.command is None else simplify_command(run.command, run.name) for run in started]
@@ -189,12 +191,15 @@ def _split(runs: Sequence[Run], places: list[int], reader: _NameReader, seeds: S
 
 
 def _merge(runs: Sequence[Run], places: Sequence[int], labels: Sequence[str | None]) -> list[list[int]]:
-    """Group runs that count as a single repeat: clones of one experiment, equal seeds, or identical series."""
+    """Group the runs that count as a single repeat.
+
+    These are clones of the same experiment, runs with the same seed, and runs with identical curves.
+    """
     marks = ([runs[place].root for place in places], labels, [runs[place].series for place in places])
     repeated = [some for some in marks if len({*some}) < len(places)]
     if not repeated:
         return [[place] for place in places]
-    # for each run, the first run of its group
+    # union-find: each run points to an earlier run in its group, or to itself
     parents = list(range(len(places)))
     for some in repeated:
         firsts: dict[Hashable, int] = {}
@@ -208,7 +213,7 @@ def _merge(runs: Sequence[Run], places: Sequence[int], labels: Sequence[str | No
                 parents[max(first, second)] = min(first, second)
     merged: dict[int, list[int]] = {}
     for number, place in enumerate(places):
-        # a parent precedes its children, so it already points to its group
+        # a parent precedes its children, so it already points to the first run in the group
         parents[number] = parents[parents[number]]
         merged.setdefault(parents[number], []).append(place)
     return [sorted(one) for one in merged.values()]
@@ -220,7 +225,10 @@ def _label(labels: Sequence[str | None]) -> tuple[str, ...]:
 
 
 def _find_label(run: Run, seeds: Sequence[str]) -> str | None:
-    """Return a run's seed and fold from the `seeds` keys in its config, or from its name or command."""
+    """Return the seed and fold of a run, or `None` if they are unknown.
+
+    The `seeds` keys in the config take precedence over the name, and the name over the command.
+    """
     config = run.config
     known = [f"{key}={freeze(config[key])}" for key in seeds if key in config and _is_drawn(config[key])]
     if known:
@@ -234,5 +242,5 @@ def _find_label(run: Run, seeds: Sequence[str]) -> str | None:
 
 
 def _is_drawn(seed: Any) -> bool:
-    """Return whether a config value is an actual seed; null, -1, true and false only select a seeding mode."""
+    """Return whether a config value is an actual seed. Values such as null, -1 and true only select a seeding mode."""
     return not (seed is None or isinstance(seed, bool) or (isinstance(seed, int) and seed < 0) or seed == "")

@@ -14,11 +14,11 @@ __all__ = ["Selection", "reduce_points", "select_points"]
 
 
 class Selection(NamedTuple):
-    """The part of a series to select; `None` means no limit.
+    """The part of a series to select. `None` means no limit.
 
-    The limits apply in this order: first the steps from `start` to `end` and the times (Unix milliseconds) from `since`
-    to `until`, all inclusive, or the last `last_minutes` minutes. Then follow the first or last points, or the points
-    around a step.
+    The limits on steps (`start` to `end`) and times (`since` to `until`, in Unix milliseconds) are inclusive and apply
+    first. `last_minutes` may replace the limits on times. Of the points that remain, `head` keeps the first points,
+    `tail` the last points, and `around` the points nearest to a step.
     """
 
     start: int | None = None
@@ -44,7 +44,7 @@ class Selection(NamedTuple):
 
 
 def select_points(points: Points, selection: Selection, neighbours: int) -> Points:
-    """Return the selected points; `neighbours` is the number of points on each side of `around`."""
+    """Return the selected points. `neighbours` is the number of points to keep on each side of `around`."""
     if selection == Selection():
         return points
     steps, times = points.steps, points.times
@@ -71,11 +71,11 @@ def select_points(points: Points, selection: Selection, neighbours: int) -> Poin
 
 
 def reduce_points(points: Points, count: int) -> Points:
-    """Return at most `count` points (at least 4) that preserve the outline of a curve and its NaN and infinite points.
+    """Reduce a series to at most `count` points, preserving its outline and its NaN and infinite points.
 
-    The first, last, smallest and largest points are always included. All NaN and infinite points are included if they
-    fit, else only the ends of their stretches, or at worst a sample of these ends. The remaining points are the
-    smallest and largest values in equally wide parts.
+    `count` must be at least 4. The first, last, smallest and largest points are always included. All NaN and infinite
+    points are included if they fit. Otherwise, only the ends of each stretch of such points are included, or a sample
+    of these ends. The remaining points are the smallest and largest values in parts of equal width.
     """
     size = len(points.steps)
     if size <= count:
@@ -105,7 +105,10 @@ def _choose_non_finite(values: Sequence[float], places: list[int], count: int) -
 
 
 def _find_extremes(values: Sequence[float], start: int, stop: int, odd: list[int]) -> set[int]:
-    """Return the indices of the smallest and largest finite value in a part; `odd` contains non-finite indices."""
+    """Return the indices of the smallest and largest finite values between `start` and `stop`.
+
+    `odd` contains the indices of all values that are not finite.
+    """
     part = values[start:stop]
     is_mixed = bisect_left(odd, start) < bisect_left(odd, stop)
     finite = [value for value in part if math.isfinite(value)] if is_mixed else part

@@ -1,4 +1,4 @@
-"""Interpret the names of config keys: find common names for settings, and recognise records that are not settings."""
+"""Interpret config keys: map them to common setting names, and recognise records that are not settings."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = [
     "split_key",
 ]
 
-# different names for the same setting, without neutral words; each line starts with the canonical name
+# synonyms for settings, without neutral words; each line starts with the canonical name
 _SYNONYMS = (
     "lr, learning rate, lrate, learn rate, lr rate, lr init, lr peak, eta, eta0, step size, stepsize, lr0",
     "weight decay, wd, l2, l2 reg, l2 penalty, l2 lambda, l2 leaf reg, reg lambda, lambda l2, weight decay rate",
@@ -77,7 +77,7 @@ NEUTRAL = frozenset(
         *("model", "optimizer", "optim", "opt", "adam", "adamw", "sgd", "of", "encoder"),
     }
 )
-# names with several meanings, and the setting that each means if the config does not name that setting otherwise
+# ambiguous names, with the setting that each name means if the config contains no other name for that setting
 AMBIGUOUS = {
     "alpha": "lr",
     "b": "batch size",
@@ -89,7 +89,7 @@ AMBIGUOUS = {
     **dict.fromkeys(("context", "t"), "sequence length"),
     "ls": "label smoothing",
 }
-# words with the same meaning in names
+# interchangeable words in names
 _WORDS = {
     **dict.fromkeys(("accumulation", "accumulate", "accumulated", "accumulative"), "accum"),
     **dict.fromkeys(("gradient", "gradients"), "grad"),
@@ -113,7 +113,7 @@ _WRAPPERS = frozenset(
         "parameters",
     }
 )
-# last parts of keys that only name the value of their parent, and last parts that mean little without their parent
+# last parts that only name the value of their parent (optimizer.name); _VAGUE parts need their parent (batch.size)
 _CHOICES = frozenset(
     {"name", "type", "kind", "value", "class", "cls", "class path", "class name", "target", "component", "algorithm"}
 )
@@ -137,7 +137,7 @@ _TIMES = (range(10**9, 4 * 10**9), range(10**12, 4 * 10**12))
 
 
 def _normalise(words: Sequence[str]) -> str:
-    """Return a name in which words with the same meaning have the same form, in the singular."""
+    """Return a name in the singular, with interchangeable words replaced by a common form."""
     known = [_WORDS.get(word, word) for word in words]
     singular = [word[:-1] if word.endswith("s") and len(word) > 3 and word[-2] != "s" else word for word in known]
     return " ".join(singular).replace("warm up", "warmup")
@@ -151,7 +151,7 @@ _JOINED = {name.replace(" ", ""): common for name, common in _NAMES.items()}
 
 @lru_cache(4096)
 def simplify_key(key: str) -> str:
-    """Return the common name for a setting, such as "lr" for `optim.learning_rate` and `lr`."""
+    """Return the common name for a setting, such as "lr" for both `optim.learning_rate` and `lr`."""
     parts = [
         _normalise(words)
         for part in key.split(".")
@@ -169,7 +169,10 @@ def simplify_key(key: str) -> str:
 
 
 def _find_name(name: str) -> str | None:
-    """Return the canonical name of a setting, also if neutral words or a trailing "name" or "value" surround it."""
+    """Return the canonical name of a setting, or `None` if the name is unknown.
+
+    Neutral words in the name are ignored, including a trailing word such as "name" or "value".
+    """
     *words, last = name.split()
     if not words and name in _JOINED:
         return _JOINED[name]
@@ -191,12 +194,15 @@ def is_known_setting(key: str) -> bool:
 
 
 def find_same_settings(name: str, keys: Sequence[str]) -> list[str]:
-    """Return the config keys that are other names of the usual setting `name`, such as lr for learning_rate."""
+    """Return the config keys that are synonyms of `name`, such as lr for learning_rate.
+
+    If `name` is not a well-known setting, return an empty list.
+    """
     return [key for key in keys if simplify_key(key) == simplify_key(name)] if is_known_setting(name) else []
 
 
 def is_bookkeeping(key: str, values: Sequence[Any]) -> bool:
-    """Return whether a key records a fact about a run instead of a choice: a host, time, path or size."""
+    """Return whether a key records a fact about a run, such as a host, time, path or size, instead of a choice."""
     if is_known_setting(key):
         return False
     words = set(split_words(key))
@@ -212,5 +218,5 @@ def _is_path(value: Any) -> bool:
 
 
 def _is_time(value: Any) -> bool:
-    # a float may be an infinity
+    # compare without converting, because a float may be infinite
     return isinstance(value, (int, float)) and any(one.start <= value < one.stop for one in _TIMES)

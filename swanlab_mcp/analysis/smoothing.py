@@ -9,9 +9,10 @@ __all__ = ["find_smooth_best", "smooth"]
 
 
 def smooth(values: Sequence[float], weight: float) -> list[float]:
-    """Return the exponential moving average with bias correction; `weight` is from 0 (no smoothing) to below 1.
+    """Return the exponential moving average of the values, with bias correction.
 
-    Values that are not finite stay unchanged and do not affect the average.
+    `weight` is at least 0 (no smoothing) and below 1. NaN and infinite values are returned unchanged and do not affect
+    the average.
     """
     smoothed: list[float] = []
     average = total = 0.0
@@ -26,7 +27,10 @@ def smooth(values: Sequence[float], weight: float) -> list[float]:
 
 
 def find_smooth_best(values: Sequence[float], mode: str, width: int) -> tuple[int, float] | None:
-    """Return the position and value of the best moving average over `width` values; windows with NaN do not count."""
+    """Return the index and value of the best moving average over `width` values, or `None`.
+
+    Windows that contain a NaN or infinite value are ignored. The index refers to the middle of the window.
+    """
     best: tuple[int, float] | None = None
     total, odd = 0.0, 0
     for place, value in enumerate(values):

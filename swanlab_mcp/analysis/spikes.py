@@ -18,7 +18,10 @@ __all__ = ["Shock", "Spike", "find_shock", "find_spikes"]
 
 
 class Spike(NamedTuple):
-    """The largest of `number` spikes, with its value and its height above the neighbouring points."""
+    """The largest spike in a series, with its value and its height above the neighbouring points.
+
+    `number` is the total number of spikes.
+    """
 
     step: int
     height: float
@@ -27,9 +30,10 @@ class Spike(NamedTuple):
 
 
 class Shock(NamedTuple):
-    """A rise from which a series took many points to recover: the steps at which it started, peaked and ended.
+    """A rise from which a series took many points to recover.
 
-    `is_long` means that it lasted at least 5 % of the series.
+    `start`, `peak` and `end` are steps. `value` is the highest cost, and `before` is the typical cost before the rise.
+    If `is_long` is true, the shock lasted for at least 5 % of the series.
     """
 
     start: int
@@ -41,10 +45,10 @@ class Shock(NamedTuple):
 
 
 def find_spikes(steps: Sequence[int], costs: Sequence[float], thresholds: Thresholds = DEFAULTS) -> Spike | None:
-    """Return the largest spike and the number of spikes, or `None` if there are none.
+    """Return the largest spike and the number of spikes, or `None` if there are none. `costs` must be finite.
 
-    A spike rises above the values before and after it. The first tenth is skipped, because a series still settles
-    there. `costs` must be finite.
+    A spike rises above the values before and after it. The first tenth of the series is skipped, because the values are
+    still settling there.
     """
     size = len(costs)
     near = thresholds.spike_neighbours
@@ -86,11 +90,11 @@ def find_spikes(steps: Sequence[int], costs: Sequence[float], thresholds: Thresh
 def find_shock(
     steps: Sequence[int], costs: Sequence[float], thresholds: Thresholds = DEFAULTS, course: Outline | None = None
 ) -> Shock | None:
-    """Return the largest shock, or `None` if there is none.
+    """Return the largest shock, or `None` if there is none. `costs` must be finite.
 
-    A shock exceeds the noise, lasts for several points, costs at least half of the improvement so far, and ends near
-    the earlier best level. The smoothed levels can hide a shorter rise, so the medians are searched too, and finer
-    medians in a long series. `costs` must be finite.
+    A shock exceeds the noise and lasts for several points. It undoes at least half of the improvement so far, and it
+    ends near the earlier best level. Shorter rises can be hidden in the smoothed levels, so the medians are searched as
+    well. In a long series, medians of fewer values are also searched.
     """
     if len(costs) < thresholds.shock_points:
         return None
@@ -98,7 +102,7 @@ def find_shock(
     if course is None:
         course = outline(scaled, thresholds)
     shock = _find_hump(steps, costs, course, course.levels, thresholds)
-    # with a width of 1, the medians are the raw values, with all their noise
+    # with a width of 1, the medians are the raw values, including their noise
     if shock is None and course.width > 1:
         shock = _find_hump(steps, costs, course, course.medians, thresholds)
     if shock or len(costs) <= thresholds.fine_levels:
@@ -110,7 +114,7 @@ def find_shock(
 def _find_hump(
     steps: Sequence[int], costs: Sequence[float], course: Outline, levels: Sequence[float], thresholds: Thresholds
 ) -> Shock | None:
-    """Return the largest rise in the levels from which they recovered."""
+    """Return the largest rise from which the levels recovered, or `None`."""
     settled = max(1, int(thresholds.spike_settling * len(levels)))
     lowest = levels[0]
     best: tuple[float, int, int] | None = None

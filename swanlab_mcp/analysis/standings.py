@@ -1,4 +1,4 @@
-"""Build the rows of a leaderboard of experiments, or of settings with their repeats."""
+"""Build the rows of a leaderboard that ranks either experiments or settings with their repeats."""
 
 from __future__ import annotations
 
@@ -31,7 +31,10 @@ _NAMED = 4
 
 
 class Field(NamedTuple):
-    """The experiments in a ranking with their results, in the same order; `settings` groups the ranked experiments."""
+    """The experiments in a ranking, with their results and the reasons why they are not ranked, in the same order.
+
+    `settings` groups the ranked experiments.
+    """
 
     configs: Sequence[Mapping[str, Any]]
     results: Sequence[Result]
@@ -45,7 +48,7 @@ class Field(NamedTuple):
 
     @property
     def sign(self) -> int:
-        """The factor that makes the best value the smallest."""
+        """The factor that makes the best value the smallest value."""
         return 1 if self.mode == "min" else -1
 
     def get_value(self, place: int) -> float:
@@ -53,15 +56,16 @@ class Field(NamedTuple):
         return math.nan if value is None else value
 
     def get_values(self, setting: Setting) -> list[float]:
-        """Return a value for each repeat, averaging the runs that count as a single repeat."""
+        """Return one value per repeat, averaging the runs that count as a single repeat."""
         return [fmean([self.get_value(place) for place in places]) for places in setting.counted]
 
 
 class Standing(NamedTuple):
-    """A row in a ranking: an experiment, or a `setting` with its repeats, whose best run is at `place`.
+    """A row in a ranking: either an experiment, or a `setting` with its repeats.
 
-    A row with `rank=None` is not ranked. `within_noise` compares with the first row, `judged` with the first row or the
-    baseline.
+    `place` is the index of the experiment, or of the best run in the setting. If `rank` is `None`, the row is not
+    ranked. `within_noise` says whether noise can explain the difference from the first row. `judged` compares the
+    setting with the first row or with the baseline.
     """
 
     place: int
@@ -76,12 +80,12 @@ class Standing(NamedTuple):
 
 
 def measure_noise(field: Field) -> Scatter | None:
-    """Return the scatter between the repeats of the ranked experiments."""
+    """Return the scatter between the repeats of the ranked experiments, or `None` if there are no repeats."""
     return measure_scatter([field.get_values(setting) for setting in field.settings])
 
 
 def rank_each(field: Field, stretch: slice) -> tuple[list[Standing], int]:
-    """Return the rows of experiments in the slice, and the total number of rows."""
+    """Return the rows of a ranking of experiments that lie in the slice `stretch`, and the total number of rows."""
     order = order_results(field.results, field.reasons, field.mode)
     count = len(field.ranked)
     in_order = [field.get_value(place) for place in order]
@@ -104,7 +108,10 @@ def rank_each(field: Field, stretch: slice) -> tuple[list[Standing], int]:
 
 
 def rank_settings(field: Field, baseline: int | None = None) -> list[Standing]:
-    """Return a row for each setting, compared with the first or the baseline, and then the unranked experiments."""
+    """Return a row for each setting, best first, followed by the unranked experiments.
+
+    Each setting is compared with the baseline, or with the best setting if there is no baseline.
+    """
     values = [field.get_values(setting) for setting in field.settings]
     means = [compute_mean(one) for one in values]
     order = sorted(range(len(means)), key=lambda number: field.sign * means[number])
@@ -132,8 +139,12 @@ def rank_settings(field: Field, baseline: int | None = None) -> list[Standing]:
 
 
 def choose_columns(field: Field, shown: Sequence[int], *, with_seeds: bool = True) -> list[str]:
-    """Choose at most 6 config keys: the two most associated with the value, then the keys that vary most."""
-    # several hundred experiments are enough to show which keys matter
+    """Choose at most 6 config keys to show as columns.
+
+    The two keys that are most strongly associated with the result come first, followed by the keys that vary most. If
+    `with_seeds` is true, varying seeds are included at the end.
+    """
+    # a sample of several hundred experiments is enough to show which keys matter
     ranked = field.ranked
     some = ranked[:: len(ranked) // _JUDGED + 1]
     configs = [field.configs[place] for place in some]
@@ -146,10 +157,11 @@ def choose_columns(field: Field, shown: Sequence[int], *, with_seeds: bool = Tru
 
 
 def name_settings(field: Field) -> list[list[tuple[str, Any]]]:
-    """Return for each setting the config keys and values that name it, because they differ from the usual values.
+    """Return the config keys and values that name each setting.
 
-    A value is usual if most settings have it; a key without a usual value is in every name. A setting with only usual
-    values is named by the keys that vary most.
+    The name of a setting contains the values that differ from the usual values. A value is usual if more than half of
+    the settings have it, and a key without a usual value is part of every name. If a setting has only usual values, its
+    name contains the keys that vary most.
     """
     configs = [field.configs[setting.places[0]] for setting in field.settings]
     varying = [key for key in find_varying(configs) if is_setting(key)]

@@ -24,7 +24,7 @@ _UNITS = (
 
 
 def find_unit(key: str) -> str | None:
-    """Return the unit of a hardware metric, or `None` for other or unknown metrics."""
+    """Return the unit of a hardware metric, or `None` if the key is unknown or not a hardware metric."""
     if not key.startswith(_PREFIX):
         return None
     name = key.removeprefix("__swanlab__")

@@ -1,4 +1,4 @@
-"""All thresholds that verdicts depend on; each verdict names the thresholds that it used."""
+"""The thresholds on which verdicts depend. Each verdict names the thresholds that it used."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["DEFAULTS", "Thresholds"]
 
 @dataclass(frozen=True)
 class Thresholds:
-    """The thresholds for events and verdicts; sigmas are robust (1.4826 x median absolute deviation)."""
+    """The thresholds for events and verdicts. All sigmas are robust (1.4826 times the median absolute deviation)."""
 
     # smoothing and minimum numbers of points
     levels: int = 100
@@ -87,7 +87,7 @@ class Thresholds:
     short_share: float = 0.5
     significance: float = 0.05
     power: float = 0.8
-    # a value of 4 raises the variance of 2, 3 or 5 repeats by 4, 1 or 0.25 times itself; the value for the baseline is
+    # with a value of 4, the variance of 2, 3 or 5 repeats is raised by 400, 100 or 25 %; the value for a baseline is
     # larger, because a noisy baseline affects all comparisons
     chance_calm: float = 4.0
     baseline_calm: float = 6.0

@@ -1,6 +1,6 @@
-"""Find trends in a series: lasting worsening, improvement since the start, and plateaus at the end.
+"""Detect trends in a series: lasting worsening, improvement since the start, and plateaus at the end.
 
-Values are costs (smaller is better), so negate an accuracy.
+Values are costs (smaller is better), so metrics such as accuracy must be negated.
 """
 
 from __future__ import annotations
@@ -29,16 +29,18 @@ __all__ = [
 ]
 
 
-# the evidence: larger than the scatter, a quick rise of that size, no return to the best after a calm fall, the last
-# quarter and a trend, the order of a few points, worse than the start
+# the evidence: a rise larger than the noise ("scatter"), a large rise that was too quick for noise ("quick"), no return
+# to the best level after a calm fall ("stays"), a high last quarter with a significant trend ("trend"), the order of a
+# few points ("order"), or an end that is worse than the start ("start")
 WorseningRule = Literal["scatter", "quick", "stays", "trend", "order", "start"]
 
 
 class Worsening(NamedTuple):
-    """A lasting worsening: the best point, the step at which the series leaves its noise for good, and its last level.
+    """A lasting worsening of a series after its best point.
 
-    `lost` is the rise as a share of the earlier improvement; above 1, the series ends worse than it started. `rule`
-    names the evidence.
+    `onset_step` is the step at which the series rises above its noise for good, and `final` is its last level. `lost`
+    is the rise as a share of the earlier improvement. If `lost` is above 1, the series ends worse than it started.
+    `rule` names the evidence.
     """
 
     best_step: int
@@ -50,7 +52,11 @@ class Worsening(NamedTuple):
 
 
 class Plateau(NamedTuple):
-    """The step after which a series hardly improved, its level there, and the share of the series that follows."""
+    """A plateau at the end of a series.
+
+    The series hardly improved after `step`. `level` is its level there, and `share` is the share of the series that
+    follows.
+    """
 
     step: int
     level: float
@@ -58,7 +64,7 @@ class Plateau(NamedTuple):
 
 
 def fit_rising(values: Sequence[float]) -> list[float]:
-    """Fit a rising curve to the values by least squares (isotonic regression)."""
+    """Fit a nondecreasing curve to the values by least squares (isotonic regression)."""
     pools: list[list[float]] = []
     for value in values:
         pools.append([value, 1])
@@ -69,9 +75,9 @@ def fit_rising(values: Sequence[float]) -> list[float]:
 
 
 def measure_trend(values: Sequence[float]) -> float:
-    """Return the Mann-Kendall statistic z, which is positive for a rise, corrected for autocorrelated noise.
+    """Return the Mann-Kendall statistic z, corrected for autocorrelated noise. It is positive if the values rise.
 
-    The correction (Hamed and Rao) uses the autocorrelation of the residuals of a rising or falling fit.
+    The correction of Hamed and Rao uses the autocorrelation of the residuals of an isotonic fit.
     """
     size = len(values)
     if size < 3:
@@ -90,10 +96,10 @@ def measure_trend(values: Sequence[float]) -> float:
 def find_worsening(
     steps: Sequence[int], costs: Sequence[float], thresholds: Thresholds = DEFAULTS, course: Outline | None = None
 ) -> Worsening | None:
-    """Return the lasting worsening after a series' best level, or `None`. `costs` must be finite.
+    """Return the lasting worsening after the best level of a series, or `None`. `costs` must be finite.
 
-    The rise from the best level to the last must be at least a certain share of the earlier improvement. It must also
-    exceed the noise of the levels and the residuals of a rising fit, or be a significant trend.
+    The rise from the best level to the last level must be at least a certain share of the earlier improvement. It must
+    also exceed the noise of the levels and the residuals of a rising fit, or be a significant trend.
     """
     if len(costs) < thresholds.few_points or min(costs) == max(costs):
         return None
@@ -108,7 +114,7 @@ def find_worsening(
     after = course.medians[lowest:]
     if len(after) <= thresholds.smoothing or rise <= thresholds.worse_share * drop:
         return None
-    # a rise that is larger than the earlier improvement may be slow noise
+    # a rise that is larger than the earlier improvement may be autocorrelated noise
     doubt = 1.0 if drop >= rise else thresholds.worse_doubt
     if drop < rise < doubt * drop and _rises_surely(course.medians, lowest, 1.0, thresholds):
         doubt = rise / drop
@@ -117,10 +123,10 @@ def find_worsening(
     rule = _find_evidence(course, rise, doubt, left, thresholds)
     if rule is None:
         return None
-    # an explosion leaves the noise long before it reaches a visible share of its final height
+    # an explosion rises above the noise long before it reaches a visible share of its final height
     sigmas = thresholds.onset_sigmas if rise <= drop else thresholds.learned_sigmas
     limit = best + max(thresholds.onset_share * min(rise, drop), min(rise / 2, sigmas * course.scatter))
-    # the onset comes from the rising fit, which is free of noise
+    # find the onset in the rising fit, because the fit contains no noise
     onset = lowest + max((place for place, fit in enumerate(fitted) if fit <= limit), default=0)
     lowest_cost = min(costs)
     place = min(len(steps) - 1, (onset + 1) * course.width)
@@ -132,16 +138,19 @@ def find_worsening(
 def has_improved(costs: Sequence[float], thresholds: Thresholds = DEFAULTS, course: Outline | None = None) -> bool:
     """Return whether a series improved on its start, at least temporarily. `costs` must be finite.
 
-    One of three conditions is enough. Its best level is below the median of the first 1, 2, 4, … values (at most a
-    quarter) by more than the noise of both and the residuals of a falling fit. It has a significant falling trend. Or
-    it leaves its first level faster than noise can drift, even if it swings back later.
+    One of three conditions is sufficient:
+
+    - The best level is below the median of the first 1, 2, 4, … values (at most a quarter of the series). The
+      difference must exceed the noise of both and the residuals of a falling fit.
+    - The series has a significant falling trend.
+    - The series leaves its first level faster than noise can drift, even if it returns later.
     """
     scaled = to_scale(costs, thresholds)
     if course is None:
         course = outline(scaled, thresholds)
     fall = [-value for value in course.medians]
     until = fall[: course.lowest + 1]
-    # if half of the gain was quick, noise had only that time to drift
+    # if half of the gain came quickly, noise had only that time to drift
     middle = course.levels[0] / 2 + course.best / 2
     half = next(place for place, level in enumerate(course.levels, 1) if level <= middle)
     drift = min(
@@ -187,7 +196,7 @@ def find_plateau(
     drop = max(course.first, course.levels[0]) - course.best
     limit = course.best + thresholds.plateau_share * drop + course.scatter
     level = next(place for place, level in enumerate(course.levels) if level <= limit)
-    # within the first level, use the values themselves
+    # if the plateau starts within the first level, use the individual values
     onset = level * course.width or next((place for place, value in enumerate(scaled) if value <= limit), 0)
     share = 1 - onset / len(costs)
     if share < thresholds.plateau_length or course.final > limit:
@@ -199,7 +208,10 @@ def find_plateau(
 def _find_few_worsening(
     steps: Sequence[int], costs: Sequence[float], scaled: Sequence[float], thresholds: Thresholds
 ) -> Worsening | None:
-    """Find a worsening in 5 to 11 points by their order only, with an exact Mann-Kendall test at 1 %."""
+    """Return the worsening of a series with only 5 to 11 points, or `None`.
+
+    The evidence is the order of the points, with an exact Mann-Kendall test at 1 %.
+    """
     best = min(range(len(scaled)), key=lambda place: scaled[place])
     after = scaled[best:]
     rise = scaled[-1] - scaled[best]
@@ -217,7 +229,7 @@ def _find_few_worsening(
 
 
 def _count_orders(values: Sequence[float]) -> int:
-    """Count the permutations with at most as many falling pairs as these values (exact Mann-Kendall)."""
+    """Count the permutations with at most as many falling pairs as the values (exact Mann-Kendall test)."""
     size = len(values)
     falls = sum(later <= value for place, value in enumerate(values) for later in values[place + 1 :])
     counts = [1]
@@ -232,11 +244,11 @@ def _count_orders(values: Sequence[float]) -> int:
 def _find_evidence(
     course: Outline, rise: float, doubt: float, left: float, thresholds: Thresholds
 ) -> WorseningRule | None:
-    """Return the rule that shows the rise from the best level to the last to be more than autocorrelated noise."""
+    """Return the rule which shows that the rise to the last level is more than autocorrelated noise, or `None`."""
     steps = measure_steps(course.medians)
     is_sure = _rises_surely(course.medians, course.lowest, doubt, thresholds)
     stands_out = rise > doubt * max(thresholds.worse_sigmas * course.scatter, thresholds.worse_scatter * left)
-    # a significant order of the levels already rules out short noise
+    # a significant order of the levels already rules out independent noise
     lasting = exclude_short_noise(steps) if is_sure else steps
     if rise <= doubt * thresholds.worse_drift * compute_drift(lasting, len(course.medians) - course.lowest):
         # if the rise was quick, noise had only that time to drift
@@ -250,7 +262,10 @@ def _find_evidence(
 
 
 def _measure_rise(course: Outline) -> int:
-    """Return the length, in levels, of the rise from the best level to the last, without its first and last tenth."""
+    """Return the number of levels over which the series rises from its best level to its last level.
+
+    The first and last tenth of the rise are excluded.
+    """
     rise = course.final - course.best
     after = course.levels[course.lowest :]
     end = next(place for place, level in enumerate(after) if level >= course.final - rise / 10)
@@ -259,7 +274,7 @@ def _measure_rise(course: Outline) -> int:
 
 
 def _stays_above(course: Outline, doubt: float, thresholds: Thresholds) -> bool:
-    """Return whether a series never returns to its best after a calm fall, whatever the shape of the rise."""
+    """Return whether a series never returns to its best level after a calm fall to that level."""
     half = thresholds.smoothing // 2
     until = [-value for value in course.medians[: course.lowest + 1]]
     rest = course.levels[course.lowest + half + 1 :]
@@ -271,7 +286,7 @@ def _stays_above(course: Outline, doubt: float, thresholds: Thresholds) -> bool:
 
 
 def _rises_surely(medians: Sequence[float], lowest: int, doubt: float, thresholds: Thresholds) -> bool:
-    """Return whether the last quarter clearly lies above the best window and the values after it clearly rise."""
+    """Return whether the last quarter clearly exceeds the best window and the values after that window clearly rise."""
     half = thresholds.smoothing // 2
     window = medians[max(0, lowest - half) : lowest + half + 1]
     rest = medians[lowest + half + 1 :]
@@ -293,14 +308,15 @@ def measure_left(values: Sequence[float], fitted: Sequence[float] | None = None)
 def measure_drift(values: Sequence[float], length: int) -> float:
     """Return how far noise could drift over `length` values, as the standard deviation of a random walk.
 
-    The steps of the walk are estimated from second differences over 1, 2, 4, … values, because a trend hardly affects
-    these. Independent noise does not grow with the distance, so larger distances give smaller steps for it.
+    The step size of the random walk is estimated from second differences over 1, 2, 4, … values, because a trend hardly
+    affects second differences. Independent noise does not grow with the distance, so estimates over larger distances
+    contain less of it.
     """
     return compute_drift(measure_steps(values), length)
 
 
 def measure_steps(values: Sequence[float]) -> list[tuple[int, float]]:
-    """Estimate the step of a random walk over distances of 1, 2, 4, … values; return pairs of distance and step."""
+    """Estimate the step size of a random walk over distances of 1, 2, 4, … values, as (distance, step size) pairs."""
     found: list[tuple[int, float]] = []
     lag = 1
     while len(values) - 2 * lag >= 3:
@@ -314,7 +330,10 @@ def measure_steps(values: Sequence[float]) -> list[tuple[int, float]]:
 
 
 def exclude_short_noise(steps: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
-    """Return the steps without independent noise, which contributes the same amount over every distance."""
+    """Remove the contribution of independent noise from the step sizes.
+
+    Independent noise contributes the same amount over every distance.
+    """
     return [
         (lag, math.sqrt(max(0.0, lag * step**2 - steps[0][1] ** 2) / (lag - 1)) if lag > 1 else step)
         for lag, step in steps
@@ -322,15 +341,15 @@ def exclude_short_noise(steps: Sequence[tuple[int, float]]) -> list[tuple[int, f
 
 
 def compute_drift(steps: Sequence[tuple[int, float]], length: int, nearest: int = 1) -> float:
-    """Return the drift over `length` values from the smallest step.
+    """Return the drift over `length` values, computed from the smallest step size.
 
-    Only steps over at most a quarter of the length count, or over at most `nearest` values if that is more.
+    Only step sizes for distances of at most a quarter of `length` are used, or at most `nearest` if that is larger.
     """
     return min((step for lag, step in steps if lag <= max(nearest, length // 4)), default=0.0) * math.sqrt(length)
 
 
 def _measure_lasting(left: Sequence[float]) -> float:
-    """Return by how much autocorrelation inflates the variance of a series: 1 for independent values."""
+    """Return the factor by which autocorrelation inflates the variance of a mean. It is 1 for independent values."""
     size = len(left)
     mean = sum(left) / size
     moved = [value - mean for value in left]

@@ -14,8 +14,9 @@ UNSENT_FIELDS = ("baseline", "pin", "updated")
 def normalise_unsent(condition: Filter) -> Filter:
     """Convert a condition on a field that SwanLab never sends into a form that SwanLab can answer.
 
-    SwanLab only returns ids and has no strict comparison, so only booleans and times in whole seconds are possible.
-    Raises UnsentField for other conditions, and BadTime for an invalid time.
+    SwanLab returns only ids for such a condition and has no strict comparison. Only booleans and times in whole seconds
+    are therefore supported. Conditions on other fields are returned unchanged. Raises UnsentField for an unsupported
+    condition, and BadTime for an invalid time.
     """
     field, op, value = condition.field, condition.op, condition.value
     if field == "updated":

@@ -1,4 +1,4 @@
-"""Find what a project's settings leave untried: gaps between numbers, and pairs of values that were never combined."""
+"""Find what a project has not tried: gaps between numbers, and pairs of values that were never combined."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ _REPEATED = 2  # only combine keys whose values occur at least this often on ave
 
 
 class Coverage(NamedTuple):
-    """The tried values of a key (only the smallest and largest if there are many), and the gaps between them."""
+    """The values tried for a key, and the gaps between them.
+
+    If `is_range` is true, `values` contains only the smallest and largest value.
+    """
 
     values: Sequence[Any]
     is_range: bool
@@ -28,7 +31,7 @@ class Coverage(NamedTuple):
 
 
 class Uncombined(NamedTuple):
-    """Two values that no setting combines, although their frequencies imply `expected` such settings."""
+    """Two values that no setting combines, although their frequencies predict `expected` such settings."""
 
     first: tuple[str, Any]
     second: tuple[str, Any]
@@ -36,7 +39,11 @@ class Uncombined(NamedTuple):
 
 
 def measure_coverage(values: Sequence[Any], most: int) -> Coverage:
-    """Return the tried values, most frequent first; numbers are sorted, and more than `most` become a range."""
+    """Return the values tried for a key, and the gaps between them.
+
+    Numbers are sorted, and more than `most` numbers are reduced to their range. Other values are sorted by decreasing
+    frequency.
+    """
     counts = Counter(freeze(value) for value in values)
     examples = {freeze(value): value for value in values}
     if not all(map(is_number, values)):
@@ -47,9 +54,10 @@ def measure_coverage(values: Sequence[Any], most: int) -> Coverage:
 
 
 def _find_gaps(numbers: Sequence[float]) -> list[tuple[float, float]]:
-    """Return the gaps that are at least twice as wide as all others, or the only gap between two values.
+    """Return the gaps that are at least twice as wide as all other intervals.
 
-    Positive numbers that span a decade are compared by their logarithms; zeros are then ignored.
+    If there is only one interval, it counts as a gap. Positive numbers that span a decade are compared by their
+    logarithms, and zeros are then ignored.
     """
     positive = [one for one in numbers if one > 0]
     is_log = numbers[0] >= 0 and len(positive) > 1 and positive[-1] >= DECADE * positive[0]
@@ -73,7 +81,7 @@ def _are_neighbours(low: float, high: float) -> bool:
 
 
 def find_uncombined(rows: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> list[Uncombined]:
-    """Return pairs of values that never occur together although at least one setting should have both.
+    """Return pairs of values that never occur together although at least one setting is expected to have both.
 
     The pairs with the most expected settings come first.
     """
