@@ -50,14 +50,17 @@ _CLOCKS = ("step", "time", "relative_time")
 
 
 class _Bound(NamedTuple):
-    """One end of the selected range: a step, a time in Unix milliseconds, or no limit."""
+    """One end of the selected range: a step, a time in Unix milliseconds, or neither if the range is open."""
 
     step: int | None = None
     time: int | None = None
 
 
 class _Wanted(NamedTuple):
-    """The selected keys of an experiment; `missing` is the error for keys that match nothing."""
+    """The metric keys that are selected for an experiment.
+
+    `missing` is the error for patterns that match no key, or for an experiment that does not exist.
+    """
 
     ref: ExperimentRef
     keys: Sequence[str]
@@ -65,7 +68,10 @@ class _Wanted(NamedTuple):
 
 
 class _Found(NamedTuple):
-    """An experiment's points by key, its x values by step, and notes."""
+    """The points that were read from an experiment, by key.
+
+    `axis` maps each step to the value of the metric on the x axis. `missing` is the error for keys that do not exist.
+    """
 
     ref: ExperimentRef
     points: Mapping[str, Points]
@@ -110,7 +116,7 @@ async def get_metrics(
     if not rows:
         raise next(one.missing for one in wanted if one.missing)
     if output_tokens.get() is not None and len(rows) > size:
-        page = page or 1  # rows that cannot fit into any reply are not read
+        page = page or 1  # series that cannot fit into any reply are not read
     shown = rows[get_slice(page, size)]
     refs = list(dict.fromkeys(ref for ref, _ in shown))
     read = partial(_read, client, label=label, selection=selection, is_exact=mode == "exact", x_axis=x_axis)
@@ -162,7 +168,10 @@ def read_selection(
     around: int | None = None,
     last_minutes: float | None = None,
 ) -> Selection:
-    """Parse the arguments that select a range. Raises InvalidArgument if they are invalid or contradictory."""
+    """Parse the arguments that select a range of points.
+
+    Raises InvalidArgument if an argument is invalid or if arguments contradict each other.
+    """
     first, last = _read_bound(start), _read_bound(end)
     selection = Selection(first.step, last.step, head, tail, around, first.time, last.time, last_minutes)
     with word_refusals():
@@ -187,7 +196,7 @@ def _read_bound(bound: int | str | None) -> _Bound:
 async def _choose(
     client: SwanLabClient, ref: ExperimentRef, label: Callable[[ExperimentRef], str], keys: Sequence[str]
 ) -> _Wanted:
-    """Return the selected keys; the list of logged keys is only read for wildcards."""
+    """Return the keys to read from an experiment. Logged keys are only listed if `keys` contains a pattern."""
     if not has_pattern(keys):
         return _Wanted(ref, list(dict.fromkeys(keys)))
     try:
@@ -219,7 +228,7 @@ async def _read(
     points, notes = dict(answer.data or {}), [*answer.notes]
     cut = [key for key, some in points.items() if not some.is_whole]
     if cut and (selection != Selection() or is_metric):
-        # a range of a sample is a poor sample of that range, and two samples share few steps
+        # a part of a sample represents that part poorly, and two samples have few steps in common
         answer = await backend.read_points(ref, cut, exact=True)
         points |= answer.data or {}
     elif cut:
@@ -260,7 +269,10 @@ async def _read(
 
 
 def _drop_repeated(found: Sequence[_Found]) -> tuple[list[_Found], int]:
-    """Drop the series that an experiment's name and its id both requested; also return their number."""
+    """Drop series that were requested twice, by the name and by the id of an experiment.
+
+    Returns the remaining series and the number of dropped series.
+    """
     kept: list[_Found] = []
     seen: set[tuple[ExperimentRef, str]] = set()
     for one in found:
@@ -271,7 +283,7 @@ def _drop_repeated(found: Sequence[_Found]) -> tuple[list[_Found], int]:
 
 
 def _add_points(points: Points, others: Mapping[int, float]) -> Points:
-    """Add the true minimum and maximum, which SwanLab returns separately, to a sample."""
+    """Add the true minimum and maximum to a sample, because SwanLab returns these separately."""
     known = dict(zip(points.steps, zip(points.values, points.times, strict=True), strict=True))
     known |= {step: (value, 0) for step, value in others.items() if step not in known}
     steps = sorted(known)
@@ -325,7 +337,7 @@ def _note_points(cuid: str, key: str, part: Points) -> list[str]:
 
 
 def _note_cuts(series: Sequence[Series], head: int | None) -> str:
-    """Return a note on how to continue series that were cut, possibly at different steps."""
+    """Return a note that explains how to continue truncated series, or "" if no series is truncated."""
     cut = [one for one in series if one.next_start is not None]
     if not cut:
         return ""

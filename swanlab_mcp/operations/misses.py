@@ -1,4 +1,4 @@
-"""Explain in words why no experiment matches."""
+"""Explain why no experiment matches the filters."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ _TEXT = 60
 
 
 def note_miss(candidates: Sequence[Candidate], filters: Sequence[Filter]) -> list[str]:
-    """Return a note on the condition that excludes all experiments, including the closest value."""
+    """Return a note about the condition that excludes all experiments, with the closest value if there is one.
+
+    The list is empty if no single condition explains the result.
+    """
     miss = explain_miss(candidates, filters)
     if miss is None:
         return []

@@ -1,4 +1,4 @@
-"""Convert the times in SwanLab's data and in arguments to Unix milliseconds."""
+"""Convert times from SwanLab and from arguments to Unix milliseconds."""
 
 from __future__ import annotations
 
@@ -13,17 +13,20 @@ __all__ = ["is_period", "read_moment", "read_since"]
 
 _AGO = re.compile(r"(\d{1,6})\s?([mhdw])")
 _UNITS = {"m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
-# a cursor contains a time from SwanLab's clock
+# a cursor contains a time from SwanLab's clock, which may differ from this server's clock
 _CLOCK_SKEW = 600_000
 
 
 def is_period(since: str) -> bool:
-    """Return whether the text is a period before now, such as 24h."""
+    """Return whether `since` is a period before now, such as "24h", and not a point in time."""
     return _AGO.fullmatch(since.strip()) is not None
 
 
 def read_since(since: str, now: int) -> int:
-    """Return the time in Unix milliseconds. Raises InvalidArgument for an invalid or future time."""
+    """Return the point in time that `since` describes, in Unix milliseconds.
+
+    Raises InvalidArgument if `since` is invalid or in the future.
+    """
     ago = _AGO.fullmatch(since.strip())
     if ago:
         return now - int(ago[1]) * _UNITS[ago[2]]

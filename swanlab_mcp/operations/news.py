@@ -43,9 +43,10 @@ _ENDS = {"FINISHED": "finished", "CRASHED": "crashed", "ABORTED": "aborted"}
 
 @dataclass(frozen=True, slots=True)
 class Happening:
-    """An event with its time (Unix milliseconds); `best` contains the best values of the watched metrics so far.
+    """An event in a project, with its time in Unix milliseconds.
 
-    `event` is the problem or stall of a running experiment, and `verdict` covers all of its curves.
+    `best` contains the best values of the watched metrics so far. `event` is the problem or stall of a running
+    experiment, and `verdict` is based on all of the experiment's curves.
     """
 
     moment: int
@@ -61,10 +62,11 @@ class Happening:
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """The rows of a page, and all events; times are in Unix milliseconds.
+    """The events on one page (`rows`) and on all pages (`whole`). All times are in Unix milliseconds.
 
-    `now` is this server's time, from which a period is counted back. `lacks` lists missing information for each new
-    experiment that later questions will need. `is_one_project` means that the caller named a single project.
+    `now` is this server's time, which periods such as "24h" are subtracted from. `lacks` lists for each new experiment
+    the missing information that will make later analyses harder. `is_one_project` is true if the caller named a single
+    project.
     """
 
     rows: Sequence[Happening]
@@ -104,7 +106,7 @@ async def whats_new(
         return await choose_experiments(client, ref, ())
 
     async def look_at(ref: ProjectRef) -> list[Happening]:
-        """Return the events in a project."""
+        """Return the events in one project."""
         choice = chosen[ref]
         experiments = choice.experiments
         notes.extend(choice.notes)
@@ -120,7 +122,7 @@ async def whats_new(
 
     chosen, failed = await read_projects(listed, choose)
     changes = [one for ref, choice in chosen.items() for one in _find_changes(ref, choice.experiments, (), moment)]
-    # most rows are known before records and problems have been searched
+    # diagnose the likely rows already, because most rows are known before records and problems are found
     likely = sorted(changes, key=_rate, reverse=True)[get_slice(page, size)]
     found: list[Any] = await gather(read_projects(list(chosen), look_at), _read_verdicts(client, likely))
     (looked, unread), verdicts = found
@@ -128,7 +130,7 @@ async def whats_new(
     notes += [*note_failures(failed, len(listed)), *_explain_watched(metrics, watched)]
     happenings = [one for events in looked.values() for one in events]
     latest = max([moment, *(_find_latest(chosen[ref]) for ref in looked), *(one.moment for one in happenings)])
-    # events in projects that could not be read must be reported by the next call
+    # the next call must start from the same time if a project could not be read
     latest = latest if is_whole and not failed else moment
     happenings.sort(key=_rate, reverse=True)
     shown, unjudged = await _judge(client, happenings[get_slice(page, size)], verdicts)
@@ -141,7 +143,7 @@ async def whats_new(
 
 
 def _find_lacks(happenings: Sequence[Happening], since: int) -> list[list[Lack]]:
-    """Return what each new experiment lacks, judging by its config and, if they were read, its curves."""
+    """Return the information that is missing in each new experiment, based on its config and on any curves read."""
     new = {one.experiment.cuid: one for one in reversed(happenings) if read_moment(one.experiment.createdAt) > since}
     known = [(one.experiment.name, one.experiment.cuid, one.experiment.profile.get("config")) for one in new.values()]
     return [
@@ -159,7 +161,7 @@ def _check_curves(verdict: Verdict, state: str) -> list[Lack]:
 
 
 async def _read_verdicts(client: SwanLabClient, rows: Sequence[Happening]) -> dict[ExperimentRef, Verdict]:
-    """Return the verdicts of the first few experiments whose curves can be read."""
+    """Read the verdicts of the first few experiments. Experiments whose curves cannot be read are omitted."""
 
     async def read(row: Happening) -> Verdict | None:
         ref = _refer(row)
@@ -175,7 +177,10 @@ async def _read_verdicts(client: SwanLabClient, rows: Sequence[Happening]) -> di
 async def _judge(
     client: SwanLabClient, rows: Sequence[Happening], known: Mapping[ExperimentRef, Verdict]
 ) -> tuple[list[Happening], int]:
-    """Add verdicts to the rows of the first few experiments; also return how many others have no verdict."""
+    """Add verdicts to the rows of the first few experiments.
+
+    Return the rows and the number of undiagnosed experiments.
+    """
     unread = {_refer(one): one for one in rows if not one.verdict and one.what != "record"}
     chosen = list(unread)[:_JUDGED]
 
@@ -198,13 +203,13 @@ def _rate(row: Happening) -> tuple[bool, int]:
 
 
 def _find_latest(choice: Choice) -> int:
-    """Return the latest time that SwanLab reports for a project's experiments."""
+    """Return the latest start or end time among a project's experiments, or 0 if there are none."""
     moments = [read_moment(text) for one in choice.experiments for text in (one.createdAt, one.finishedAt)]
     return max(moments, default=0)
 
 
 class _Watched(NamedTuple):
-    """The requested metrics that were found, the metrics that a project lacks, and the keys logged there."""
+    """The requested metrics that were found, those that a project lacks, and the keys that were logged instead."""
 
     found: set[str]
     absent: set[str]
@@ -234,7 +239,8 @@ async def _list_projects(
 ) -> tuple[list[ProjectRef], bool, bool]:
     """Return the projects that may have changed since `moment`, most recently updated first.
 
-    Also return whether all projects could be listed, and whether the caller named a single project.
+    The second value is false if some projects could not be listed. The third is true if the caller named a single
+    project.
     """
     if not project:
         project, username = ["*"], username or await client.default.get_username()
@@ -248,7 +254,10 @@ async def _list_projects(
 
 
 def _may_have_changed(ref: ProjectRef, listed: Project, moment: int) -> bool:
-    """Return whether a project may have changed; its time does not show stalls or experiments running on disk."""
+    """Return whether a project may have changed since `moment`.
+
+    The project's update time is not reliable for stalls or for experiments that are running on disk.
+    """
     is_dated = ref.workspace != LOCAL and listed.updatedAt and not listed.count.get("runningExps")
     return not is_dated or read_moment(listed.updatedAt) >= moment
 
@@ -262,7 +271,7 @@ async def _read_targets(
     watched: _Watched,
     notes: list[str],
 ) -> tuple[list[str], Mapping[str, Summary]]:
-    """Return the metrics to check for records, and the summaries of all experiments for these metrics."""
+    """Return the metrics to check for new records, and the summaries of all experiments for these metrics."""
     recent = [one for one in experiments if _is_active(one, moment)]
     if not recent:
         return [], {}
@@ -292,7 +301,7 @@ def _is_active(experiment: Experiment, moment: int) -> bool:
 def _find_changes(
     ref: ProjectRef, experiments: Sequence[Experiment], studies: Sequence[Study], moment: int
 ) -> list[Happening]:
-    """Return a row for each experiment that started or ended since `moment`."""
+    """Return an event for each experiment that started or ended since `moment`."""
     found: list[Happening] = []
     results = [(study.metric, get_results(study)[0]) for study in studies]
     for place, experiment in enumerate(experiments):
@@ -318,7 +327,7 @@ async def _find_troubles(
     now: int,
     notes: list[str],
 ) -> list[Happening]:
-    """Return a row for each running experiment that stalled or failed since `moment`."""
+    """Return an event for each running experiment that stalled or started to fail since `moment`."""
     running = [one for one in experiments if one.state == "RUNNING"]
     running.sort(key=lambda one: one.createdAt, reverse=True)
     if len(running) > _WATCHED:
@@ -332,7 +341,7 @@ async def _find_troubles(
 
     async def read(experiment: Experiment) -> Verdict:
         backend, one = client.at(ref), ref.experiment(experiment.cuid)
-        # a sample includes the last point, and its longer intervals only delay the detection of a stall
+        # a sample includes the last point, and its longer intervals can only delay the detection of a stall
         sampled = await read_verdict(backend, one, experiment.state, now, exact=False, with_hardware=False)
         if sampled.is_whole or sampled.judgement.health != "problem":
             return sampled
@@ -359,9 +368,10 @@ def _find_stall(verdict: Verdict, now: int) -> int | None:
 
 
 def _find_new_problem(verdict: Verdict, since: int) -> tuple[int, Event] | None:
-    """Return the first problem that the points up to `since` did not show, with the time of the last point.
+    """Return the first problem that was not yet visible at `since`, with the time of the last point.
 
-    A rise is only detected after it has lasted for a while, so its first step may be before `since`.
+    A problem is only detected after it has lasted for a while, so its first step may be earlier than `since`. Returns
+    `None` if there is no new problem.
     """
     problems = [one for one in verdict.judgement.events if one.severity == "problem" and one.kind != "stalled"]
     last = max((max(curve.times, default=0) for curve in verdict.curves), default=0)
@@ -379,7 +389,7 @@ def _cut(curve: Curve, until: int) -> Curve:
 
 
 async def _find_records(ref: ProjectRef, choice: Choice, studies: Sequence[Study], moment: int) -> list[Happening]:
-    """Return for each metric the experiment that set a new record since `moment`."""
+    """Return an event for each metric in which an experiment set a new record since `moment`."""
     experiments = choice.experiments
     new = [read_moment(one.createdAt) > moment for one in experiments]
     active = [_is_active(one, moment) for one in experiments]

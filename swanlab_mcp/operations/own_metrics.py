@@ -1,4 +1,4 @@
-"""Load the user's own definitions of metric keys."""
+"""Load the user's own metric definitions."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ __all__ = ["use_own_metrics"]
 
 
 def use_own_metrics(settings: Settings) -> Settings:
-    """Add the terms in the file that SWANLAB_MCP_METRICS names to the metric catalogue of this process.
+    """Add the definitions in the file that SWANLAB_MCP_METRICS names to this process's metric catalogue.
 
-    If the file has an error, the catalogue stays unchanged and the returned settings list the problem.
+    If the file is invalid, the catalogue is unchanged, and the returned settings contain a description of the problem.
     """
     name = settings.metrics_file
     if not name:

@@ -1,4 +1,4 @@
-"""Answer a question about several experiments even if some are unknown, with a note on each unknown experiment."""
+"""Read several experiments at once, even if some of them do not exist."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ T = TypeVar("T")
 async def read_known(
     names: Sequence[str], question: Callable[[str], Awaitable[T]]
 ) -> tuple[Sequence[T], Sequence[NotFound | PermissionDenied]]:
-    """Return the answers for the known experiments, in order, and the errors for the unknown experiments.
+    """Call `question` for each name. Return the results in order, and the errors for unknown experiments.
 
-    Raises the first error if every experiment is unknown.
+    Raises the first error if all experiments are unknown.
     """
 
     async def read(name: str) -> T | NotFound | PermissionDenied:
@@ -49,7 +49,7 @@ async def ask_known(
     project: str,
     username: str,
 ) -> tuple[Sequence[tuple[ExperimentRef, ApiResponse[T]]], Sequence[NotFound | PermissionDenied]]:
-    """Resolve each name and call `question` about the experiment, as `read_known` does."""
+    """Resolve each name and call `question` for that experiment. Errors are handled as in `read_known`."""
 
     async def ask(name: str) -> tuple[ExperimentRef, ApiResponse[T]]:
         ref = await resolve_experiment(client, name, project, username)

@@ -1,4 +1,4 @@
-"""Record a change that was sent to SwanLab until its result is known."""
+"""Keep track of changes that were sent to SwanLab and whose result is not yet known."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ __all__ = ["PendingChange", "find_in_flight", "make_failure", "pending"]
 
 
 class PendingChange:
-    """The change that a request has in flight, in case the server must respond before the call returns.
+    """The change that a request has in flight.
 
-    `doubt` is the text of that response, or "" if no change is in flight.
+    `doubt` is the response to send if the server stops before the result of the change is known, or "" if no change is
+    in flight.
     """
 
     def __init__(self, request_id: str | int | None = None) -> None:
@@ -22,8 +23,8 @@ class PendingChange:
         self.doubt = ""
 
     def begin(self, what: str) -> None:
-        """Record that the request for a change is being sent; `what` says in words what a success means."""
-        # formatted now, while the language of the call is set
+        """Record that a change is about to be sent. `what` describes the completed change."""
+        # formatted here, because the language of the call is only known now
         self.doubt = join_sentences(
             say("The server stopped before it was known whether {what}.", what=what),
             say("Check whether it was done before you retry."),
@@ -31,23 +32,23 @@ class PendingChange:
         _in_flight.add(self)
 
     def settle(self) -> None:
-        """Record that the result is known."""
+        """Record that the result of the change is known."""
         self.doubt = ""
         _in_flight.discard(self)
 
 
-# the server sets this for each request
+# set by the server for each request
 pending: ContextVar[PendingChange | None] = ContextVar("pending", default=None)
 _in_flight = WeakSet[PendingChange]()
 
 
 def find_in_flight() -> list[PendingChange]:
-    """Return the changes in flight for all requests."""
+    """Return the changes that are currently in flight."""
     return list(_in_flight)
 
 
 def make_failure(request_id: str | int | None, text: str) -> dict[str, Any]:
-    """Return the JSON-RPC response for a failed tool call with this text."""
+    """Return the JSON-RPC response for a tool call that failed with the message `text`."""
     failed = {
         "content": [{"type": "text", "text": text}],
         "structuredContent": {"code": 0, "errmsg": text, "data": None},

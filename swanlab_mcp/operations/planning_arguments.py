@@ -1,4 +1,4 @@
-"""Arguments for tools that help to plan runs: forecasts, similar experiments, waiting and aggregation."""
+"""Arguments of the tools that help to plan runs: forecasts, similar experiments, waiting and aggregation."""
 
 from __future__ import annotations
 

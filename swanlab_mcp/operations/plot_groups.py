@@ -1,4 +1,4 @@
-"""Group the experiments in a plot by a config key, or as repeats that differ only in their seed."""
+"""Group the experiments in a plot, either by a config key or as repeats that differ only in their seed."""
 
 from __future__ import annotations
 
@@ -17,20 +17,25 @@ from swanlab_mcp.core.untrusted import quote
 __all__ = ["REPEATS", "PlotGroup", "find_config_values", "group_experiments"]
 
 REPEATS = "seed"
-_NAMED_BY = 3  # at most this many keys name a setting
+_NAMED_BY = 3  # the name of a setting contains at most this many keys
 
 
 class PlotGroup(NamedTuple):
-    """A group of experiments: its config keys with their values ("" if missing), and the indices of its members."""
+    """A group of experiments.
+
+    `pairs` contains the config keys that define the group, with their values ("" if an experiment lacks the key).
+    `places` contains the indices of the experiments in the group.
+    """
 
     pairs: Sequence[tuple[str, Any]]
     places: Sequence[int]
 
 
 def group_experiments(experiments: Sequence[Experiment], by: str) -> list[PlotGroup]:
-    """Return the groups in the order of their first members; `by="seed"` groups the repeats of each setting.
+    """Return the groups, ordered by their first members.
 
-    Raises NotFound if no experiment has the config key.
+    If `by` is "seed", each group contains the repeats of one setting. Raises NotFound if no experiment has the config
+    key.
     """
     configs = [flatten(one.profile.get("config")) for one in experiments]
     if by != REPEATS:
@@ -39,7 +44,7 @@ def group_experiments(experiments: Sequence[Experiment], by: str) -> list[PlotGr
             PlotGroup([(by.removeprefix("config."), values[places[0]])], places)
             for places in _collect([freeze(value) for value in values])
         ]
-    # without recorded settings, nothing shows that two experiments are repeats
+    # if no settings were recorded, there is no evidence that two experiments are repeats
     codes = [place if code is None else code for place, code in enumerate(identify_settings(configs))]
     groups = _collect(codes)
     pairs = _name_settings([configs[places[0]] for places in groups])
@@ -47,12 +52,12 @@ def group_experiments(experiments: Sequence[Experiment], by: str) -> list[PlotGr
 
 
 def _name_settings(configs: Sequence[Mapping[str, Any]]) -> list[list[tuple[str, Any]]]:
-    """Return for each config the keys and values in which it differs from the most common values."""
+    """Return for each config the keys in which it differs from the most common values, with its own values."""
     columns: dict[tuple[int, ...], str] = {}
     for key in find_varying(configs):
         if is_setting(key):
             codes = [freeze(config.get(key, "")) for config in configs]
-            # if keys change together, the first key is enough
+            # if several keys always change together, only the first of them is used
             columns.setdefault(tuple(map(codes.index, codes)), key)
     usual: dict[str, int] = {}
     for column, key in columns.items():
@@ -66,7 +71,10 @@ def _name_settings(configs: Sequence[Mapping[str, Any]]) -> list[list[tuple[str,
 
 
 def find_config_values(experiments: Sequence[Experiment], name: str) -> list[Any]:
-    """Return each experiment's value for a config key, or "" if it lacks the key. Raises NotFound if all lack it."""
+    """Return each experiment's value of a config key, or "" if the experiment lacks the key.
+
+    Raises NotFound if no experiment has the key.
+    """
     key = name.removeprefix("config.")
     configs = [flatten(one.profile.get("config")) for one in experiments]
     if not any(key in config for config in configs):

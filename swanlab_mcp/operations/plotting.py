@@ -42,15 +42,16 @@ __all__ = ["CLOCKS", "METRIC", "MOST_CURVES", "Plot", "PlottedExperiment", "Plot
 
 MOST_CURVES = 20
 CLOCKS = ("step", "time", "relative_time")
-_CONFIG, METRIC = "config.", "metric."  # prefixes of an axis on which each experiment is a point
+_CONFIG, METRIC = "config.", "metric."  # prefixes of an x axis on which each experiment is a single point
 _Answers = Sequence[tuple["PlottedExperiment", ApiResponse[dict[str, Points]]]]
 
 
 class PlottedExperiment(NamedTuple):
-    """An experiment in a plot; `label` is its id or path, and `began` is in Unix seconds (0 means unknown).
+    """An experiment in a plot.
 
-    If the x axis is a metric, `axis` contains the x values by step. In a scatter plot, `place` is the x value of the
-    experiment's point, and `shade` is the number that colours it.
+    `label` is its id or path. `began` is its start time in Unix seconds, or 0 if it is unknown. If the x axis is a
+    metric, `axis` maps steps to x values. In a scatter plot, `place` is the experiment's x value, and `shade` is the
+    number that determines its colour.
     """
 
     ref: ExperimentRef
@@ -73,10 +74,11 @@ class PlottedSeries(NamedTuple):
 
 
 class Plot(NamedTuple):
-    """The series in a plot and its options; `links` lead to the project pages.
+    """The series in a plot, and the options for drawing them.
 
-    `groups` contain indices into `experiments`. With `is_scatter`, each series is the summary of an experiment, drawn
-    as a point and coloured by the metric or config key `colour`, unless that is "".
+    `links` are the URLs of the project pages, and `groups` contain indices into `experiments`. If `is_scatter` is true,
+    each series is the summary of one experiment, which is drawn as a point. `colour` is the metric or config key that
+    determines the colour of the points, or "".
     """
 
     series: Sequence[PlottedSeries]
@@ -170,7 +172,10 @@ def _group(experiments: Sequence[PlottedExperiment], group_by: str) -> list[Plot
 
 
 def _choose_colour(experiments: Sequence[PlottedExperiment], group_by: str) -> str:
-    """Return the metric or numeric config key that colours the points on a scale, or "" if groups colour them."""
+    """Return the metric or numeric config key that determines the colour of the points.
+
+    Returns "" if the points have no colour scale, because groups or nothing determine their colour.
+    """
     if group_by.startswith(METRIC):
         return group_by
     if group_by in ("", REPEATS):
@@ -184,7 +189,7 @@ def _is_number(value: object) -> TypeGuard[int | float]:
 
 
 def _shade(experiments: Sequence[PlottedExperiment], colour: str, notes: list[str]) -> list[PlottedExperiment]:
-    """Add to each experiment the number that colours its point. Raises NotFound if all lack it."""
+    """Add the number that determines its colour to each experiment. Raises NotFound if no experiment has one."""
     shaded = [*experiments]
     if not colour.startswith(METRIC):
         values = find_config_values([one.found for one in experiments], colour)
@@ -229,7 +234,10 @@ def _refuse_many(count: int) -> None:
 
 
 def _place(experiments: Sequence[PlottedExperiment], x_axis: str, notes: list[str]) -> list[PlottedExperiment]:
-    """Return the experiments whose `x_axis` value is a number, each placed at that number."""
+    """Return the experiments with a numeric `x_axis` value, each placed at that value.
+
+    Raises InvalidArgument if there are none.
+    """
     values = find_config_values([one.found for one in experiments], x_axis)
     placed = [
         one._replace(place=float(value)) for one, value in zip(experiments, values, strict=True) if _is_number(value)
@@ -251,7 +259,7 @@ def _place(experiments: Sequence[PlottedExperiment], x_axis: str, notes: list[st
 
 
 def _keep_placed(answers: _Answers, x_axis: str, notes: list[str]) -> _Answers:
-    """Return the answers for experiments that have a value on the x axis."""
+    """Return the answers for the experiments that have a value on the x axis. Raises NotFound if there are none."""
     placed = [(one, answer) for one, answer in answers if math.isfinite(one.place)]
     key = x_axis.removeprefix(METRIC)
     if not placed:
@@ -284,7 +292,7 @@ async def _find_experiment(client: SwanLabClient, exp_cuid: str, *, project: str
 
 
 def _label(experiments: Sequence[PlottedExperiment]) -> list[PlottedExperiment]:
-    """Add the project to the labels and names of the experiments, if there are several projects."""
+    """Drop duplicate experiments, and add the project to labels and names if there are several projects."""
     distinct = {one.ref: one for one in experiments}
     labels, prefixes = label_experiments(distinct), prefix_names(distinct)
     return [one._replace(label=labels[ref], name=f"{prefixes[ref.parent]}{one.name}") for ref, one in distinct.items()]
@@ -300,7 +308,7 @@ async def _read(
     if is_metric and x_axis not in one.keys:
         raise match_known_keys(one.keys, [x_axis])[1] or NotFound(x_axis)
     requested = [*keys, *([x_axis] if is_metric and x_axis not in keys else [])]
-    # a sample may lack the marked points
+    # a sample may not contain the points to mark
     answer = await read_every_point(client.at(one.ref), one.ref, requested)
     points = dict(answer.data or {})
     if is_metric and x_axis in points:
@@ -310,7 +318,7 @@ async def _read(
 
 
 def _choose_result(key: str, values: Sequence[float]) -> float:
-    """Return the best value, or the last value if it is unknown which direction is better."""
+    """Return the best value, or the last value if the better direction is unknown."""
     finite = [value for value in values if math.isfinite(value)]
     direction = describe_key(key).direction
     if not direction or not finite:
@@ -321,7 +329,10 @@ def _choose_result(key: str, values: Sequence[float]) -> float:
 async def _read_summary(
     client: SwanLabClient, one: PlottedExperiment, wanted: Sequence[str], *, x_axis: str, colour: str
 ) -> tuple[PlottedExperiment, ApiResponse[dict[str, Points]]]:
-    """Return the smallest, largest and last value for each key as points, and the experiment's place and shade."""
+    """Return the experiment placed on the x axis and colour scale, and its summary as points.
+
+    The points of each key are the smallest, largest and last values.
+    """
     answer = await client.at(one.ref).get_summary(one.ref)
     points: dict[str, Points] = {}
     x_key, colour_key = (name.removeprefix(METRIC) if name.startswith(METRIC) else "" for name in (x_axis, colour))

@@ -1,4 +1,7 @@
-"""Ask the user before a change; the question lists every effect, so different changes never have the same text."""
+"""Word the question that asks the user to confirm a change.
+
+The question lists every effect of the change, so that two different changes never lead to the same question.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +42,7 @@ def describe_change(change: Change) -> str:
 
 
 def warn_about_names(change: Change) -> list[str]:
-    """Return a warning for each name whose characters could make it look like another name."""
+    """Return a warning for each name that contains characters that could make it look like another name."""
     warnings: list[str] = []
     for name in dict.fromkeys([change.username, change.project, *(one.name for one in change.experiments)]):
         for kind, letters in find_oddities(name):
@@ -55,18 +58,18 @@ def warn_about_names(change: Change) -> list[str]:
 
 
 def find_lookalikes(name: str, others: list[str]) -> list[str]:
-    """Return the names among `others` that look like `name`."""
+    """Return the names in `others` that look like `name` but are different."""
     skeleton = make_skeleton(name)
     return [other for other in others if other != name and make_skeleton(other) == skeleton]
 
 
 def make_fingerprint(value: Any) -> str:
-    """Return the first 12 hexadecimal digits of a JSON value's hash."""
+    """Return the first 12 hexadecimal digits of the SHA-256 hash of a JSON value."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def _quote(text: str) -> str:
-    """Return a text of at most 2,000 characters in quotes, on one line, with invisible characters escaped."""
+    """Quote a string on one line, escape invisible characters, and truncate it to 2,000 characters."""
     line = json.dumps(neutralise_value(text[:_LONGEST]), ensure_ascii=False)
     return line if len(text) <= _LONGEST else say("{text} (of {count} characters)", text=line, count=len(text))
 

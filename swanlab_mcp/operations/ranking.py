@@ -47,7 +47,11 @@ _ROUNDS = 5
 
 
 class Part(NamedTuple):
-    """Rows in a ranking; if the better direction is unknown, `end` says whether they are the smallest or largest."""
+    """Consecutive rows in a ranking.
+
+    If the better direction is unknown, the ranking has two parts, and `end` says whether a part contains the smallest
+    or the largest values.
+    """
 
     end: Literal["", "min", "max"]
     field: Field
@@ -56,7 +60,10 @@ class Part(NamedTuple):
 
 
 class Ranking(NamedTuple):
-    """The requested rows, and data on how they were compared; `labels` contains short forms of the keys in `names`."""
+    """The requested rows of a ranking, and information about how they were compared.
+
+    `names` contains the keys and values that name each setting, and `labels` maps these keys to shorter forms.
+    """
 
     metric: str
     reached: Reached
@@ -155,7 +162,7 @@ async def rank_experiments(
     paged = describe_page(whole, page, size, words)
     shown = {ref.experiment(one.cuid): one for one in (experiments[row.place] for row in rows)}
     copies = await note_copies(client, shown, compared=FEW_COPIES)
-    # the report covers the whole project
+    # the report always covers the whole project
     report = ref if isinstance(ref, ProjectRef) and page <= 1 and not filters else None
     return add_notes(ApiResponse(data=ranking, page=paged.page, notes=paged.notes, report=report), copies, *links)
 
@@ -167,7 +174,7 @@ def _show_end(field: Field) -> Part:
 
 
 def _shorten_keys(names: Sequence[Sequence[tuple[str, Any]]]) -> dict[str, str]:
-    """Return the last part of each key, or the full key if several keys share that part."""
+    """Map each key to its last part, or to the full key if several keys end in the same part."""
     short = {key: key.rsplit(".", 1)[-1] for name in names for key, _ in name}
     counts = Counter(short.values())
     return {key: part if counts[part] == 1 else key for key, part in short.items()}

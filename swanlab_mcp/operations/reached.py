@@ -1,4 +1,4 @@
-"""Read the value that each ranked experiment reached in the metric, at the selected point in training."""
+"""Read the value of the ranked metric from each experiment, at the requested point in training."""
 
 from __future__ import annotations
 
@@ -28,11 +28,12 @@ _FEWEST = 5
 
 
 class Reached(NamedTuple):
-    """The values of a metric, one for each experiment.
+    """The results of all experiments in one metric.
 
-    If `at` names a metric, `decided` contains its points, whose best step decides. `window` is the number of points in
-    a moving average, which is used because single training batches scatter; with 0, single values are used. `is_batch`
-    means that the values come from single batches but are too many to smooth.
+    `read` contains the summary or the points of each experiment. If `at` is a metric, `decided` contains the points of
+    that metric, and values are taken at its best step. `window` is the number of points in the moving average that
+    smooths values from single training batches, or 0 if single values are used. `is_batch` is true if the values come
+    from single batches, but there are too many experiments to smooth them.
     """
 
     at: str
@@ -58,7 +59,10 @@ class Reached(NamedTuple):
         return _read_points(read, self.at, last)
 
     def find_breakages(self) -> dict[int, Breakage]:
-        """Return the first NaN or infinite value in the metric that decides, by index of the experiment."""
+        """Return the breakages in the metric that selects the step, by index of the experiment.
+
+        The result is empty if `at` is not a metric.
+        """
         if not self.decided_mode:
             return {}
         found = {place: find_breakage(self.at, {self.at: one}, ()) for place, one in enumerate(self.decided) if one}
@@ -68,10 +72,10 @@ class Reached(NamedTuple):
 async def read_reached(
     client: SwanLabClient, ref: Scope, choice: Choice, metric: str, at: str, *, may_read: bool = True
 ) -> Reached:
-    """Read the metric in all chosen experiments.
+    """Read the metric from all chosen experiments.
 
-    With `may_read` False, no points are read, so single values are used even for a metric of training batches. Raises
-    NotFound if all experiments lack the metric, and InvalidArgument if there are too many experiments.
+    If `may_read` is false, no points are read, and single values are used even if they come from single training
+    batches. Raises NotFound if no experiment has the metric, and InvalidArgument if there are too many experiments.
     """
     experiments = choice.experiments
     if at in ("best", "last"):
@@ -124,12 +128,15 @@ async def read_reached(
 
 
 def fingerprint(read: MetricSummary | Points | None) -> Hashable:
-    """Return a value that two experiments share only if they recorded the same series."""
+    """Return a value that is equal for two experiments only if they recorded the same series.
+
+    Returns `None` if too little is known about the series.
+    """
     if isinstance(read, MetricSummary):
         low, high = read.min, read.max
         if read.value is None or not (low or high):
             return None
-        # one flat tuple, because nested tuples slow down the garbage collector
+        # a flat tuple, because nested tuples slow down garbage collection
         return (
             read.step,
             read.value,
@@ -142,7 +149,10 @@ def fingerprint(read: MetricSummary | Points | None) -> Hashable:
 
 
 def _may_be_batch(metric: str) -> bool:
-    """Return whether each value may come from a single training batch, and so scatter too much for a comparison."""
+    """Return whether the metric's values may come from single training batches.
+
+    Such values are too noisy to be compared with each other.
+    """
     kind = describe_key(metric)
     is_held_out = kind.split in ("validation", "test") or "test" in metric.casefold()
     return not is_held_out and kind.role in ("loss", "error", "quality", "reward")

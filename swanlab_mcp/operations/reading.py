@@ -1,4 +1,7 @@
-"""Read many experiments or projects at once; if a project fails, a note names it and the others are still returned."""
+"""Read many experiments or projects concurrently.
+
+If a project cannot be read, the results of the other projects are returned with a note.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,7 @@ T = TypeVar("T")
 _AT_ONCE = 32
 _PROJECTS_AT_ONCE = 8
 _NAMED = 10
-# the cloud records the start of a run when it accepts the run
+# the cloud records the time at which it accepted the run, which may be later than the start on disk
 _SAME_START = timedelta(minutes=5)
 
 
@@ -45,9 +48,10 @@ async def read_all(
     what: str = "experiments",
     at_once: int = _AT_ONCE,
 ) -> list[T]:
-    """Call `question` for each item, with `at_once` calls at a time, and return the answers in order.
+    """Call `question` for each item and return the answers in order.
 
-    The first failure cancels the other calls. `what` names the items in progress messages.
+    At most `at_once` calls run at the same time, and the first error cancels the others. `what` names the items in
+    progress messages.
     """
     room = asyncio.Semaphore(at_once)
 
@@ -63,7 +67,10 @@ async def read_by_backend(
     refs: Sequence[ExperimentRef],
     question: Callable[[Backend, Sequence[ExperimentRef]], Awaitable[Sequence[T]]],
 ) -> list[T]:
-    """Call `question` once for each backend with its experiments; return the answers in the order of `refs`."""
+    """Call `question` once per backend, with the experiments on that backend.
+
+    Return the answers in the order of `refs`.
+    """
     members: dict[bool, list[ExperimentRef]] = {}
     for ref in refs:
         members.setdefault(ref.workspace == LOCAL, []).append(ref)
@@ -76,7 +83,10 @@ async def read_by_backend(
 async def read_projects(
     projects: Sequence[ProjectRef], question: Callable[[ProjectRef], Awaitable[T]]
 ) -> tuple[dict[ProjectRef, T], dict[ProjectRef, SwanLabError]]:
-    """Return the answers for the projects, and the errors of projects that failed. Raises the first if all fail."""
+    """Call `question` for each project. Return the answers, and the errors of the projects that failed.
+
+    Raises the first error if all projects failed.
+    """
 
     async def ask(ref: ProjectRef) -> T | SwanLabError:
         try:
@@ -94,7 +104,10 @@ async def read_projects(
 
 
 def note_failures(failed: dict[ProjectRef, SwanLabError], total: int) -> list[str]:
-    """Return a note that names the projects that could not be read, with the reasons."""
+    """Return a note that lists the projects that could not be read and the reasons.
+
+    The list is empty without failures.
+    """
     if not failed:
         return []
     reasons = [f"{quote(ref)}: {error}" for ref, error in list(failed.items())[:_NAMED]]
@@ -118,7 +131,10 @@ async def read_narrowed(
     keys: Sequence[str] = (),
     further: FurtherKeys | None = None,
 ) -> ApiResponse[Narrowed]:
-    """Return the experiments, narrowed by filters that the backends support; for several projects, ids are paths."""
+    """Return the experiments in the projects, narrowed by the filters that each backend supports.
+
+    If there are several projects, the ids of the experiments are paths.
+    """
 
     async def ask(one: ProjectRef) -> ApiResponse[Narrowed]:
         return await ask_about_project(
@@ -144,7 +160,10 @@ async def read_narrowed(
 
 
 async def read_every_point(backend: Backend, ref: ExperimentRef, keys: Sequence[str]) -> ApiResponse[dict[str, Points]]:
-    """Return all points of the keys. A series that fits into a sample takes 1 request, an export takes 3."""
+    """Return all points of the given keys.
+
+    A sample takes 1 request. If it does not contain the complete series, an export is read with 3 more requests.
+    """
     answer = await backend.read_points(ref, keys, exact=False)
     points = answer.data or {}
     cut = [key for key, one in points.items() if not one.is_whole]
@@ -157,7 +176,7 @@ async def read_every_point(backend: Backend, ref: ExperimentRef, keys: Sequence[
 async def read_summaries(
     client: SwanLabClient, ref: Scope, experiments: Sequence[Experiment], keys: Sequence[str] = ()
 ) -> ApiResponse[dict[str, Summary]]:
-    """Return the summaries of experiments by id; for several projects, ids are paths."""
+    """Return the summaries of the experiments by id. If there are several projects, the ids are paths."""
     if isinstance(ref, ProjectRef):
         return await client.at(ref).get_summaries(ref, experiments, keys)
     members: dict[ProjectRef, list[Experiment]] = {}
@@ -177,9 +196,9 @@ async def read_summaries(
 
 
 def _drop_copies(parts: dict[ProjectRef, Narrowed]) -> tuple[dict[ProjectRef, Narrowed], int]:
-    """Drop local runs that are also in the cloud, and return how many were dropped.
+    """Drop local runs that are also in the cloud. Return the remaining runs and the number of dropped runs.
 
-    SDKs before 0.8 gave different runs the same id, so a copy must also have the same name or start.
+    SDKs before 0.8 gave different runs the same id, so two runs must also have the same name or start time.
     """
     uploaded: dict[tuple[str, str], Experiment] = {
         (ref.project, name): one
@@ -246,7 +265,7 @@ def _merge(parts: dict[ProjectRef, Narrowed]) -> Narrowed:
 
 
 def _strip_paths(experiment: Experiment) -> Experiment:
-    """Replace the paths in an experiment with the ids that its backend knows."""
+    """Replace the paths in an experiment with the plain ids that the backend expects."""
     root = experiment.rootExpId
     bare = {"cuid": experiment.cuid.rpartition("/")[2], "rootExpId": root.rpartition("/")[2] if root else root}
     return experiment.model_copy(update=bare)

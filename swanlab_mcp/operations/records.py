@@ -1,4 +1,4 @@
-"""Find new records (best values) in a project's metrics, by the same rules as rankings."""
+"""Find new records in a project's metrics, using the same rules as rankings."""
 
 from __future__ import annotations
 
@@ -23,7 +23,11 @@ _CHECKED = 12
 
 
 class Record(NamedTuple):
-    """A value that is better than all earlier values, the time when it was reached, and the previous best."""
+    """A value that is better than every earlier value of the metric.
+
+    `moment` is the time when the value was logged. `old` is the previous best value, and `old_holder` is the experiment
+    that logged it.
+    """
 
     key: str
     value: float
@@ -45,7 +49,11 @@ async def read_studies(
     *,
     is_alone: bool,
 ) -> list[Study]:
-    """Read the experiments' results for each target metric; with `is_alone` False, only summaries are read."""
+    """Read the results of all experiments for each target metric.
+
+    If `is_alone` is false, there are several projects, and only summaries are read. Metrics that were not logged or
+    have no known direction are skipped.
+    """
     choice = choice._replace(summaries=summaries)
     logged = {key for summary in summaries.values() for key in summary}
     studies: list[Study] = []
@@ -57,10 +65,10 @@ async def read_studies(
 
 
 async def find_record(study: Study, new: Sequence[bool], active: Sequence[bool], since: int) -> Record | None:
-    """Return the record that was reached after `since`, or `None`.
+    """Return the record that was set after `since`, or `None` if there is none.
 
-    `new` experiments were created after it, and `active` experiments may have logged after it. Unfinished experiments
-    count, but broken experiments do not.
+    `new` flags the experiments that were created after `since`, and `active` flags those that may have logged points
+    after `since`. Unfinished experiments can set records, but broken experiments cannot.
     """
     mode = get_mode(study.metric)
     results, reasons = get_results(study)
@@ -81,7 +89,10 @@ async def find_record(study: Study, new: Sequence[bool], active: Sequence[bool],
 
 
 def get_results(study: Study) -> tuple[Sequence[Result], Sequence[Reason | None]]:
-    """Return each experiment's result so far, and the reason if it cannot be a record; unfinished experiments count."""
+    """Return each experiment's result so far, and the reason if the experiment cannot hold a record.
+
+    The results include those of unfinished experiments.
+    """
     return study.get_results(get_mode(study.metric), by_state=False, by_length=False)
 
 
@@ -118,7 +129,7 @@ async def _describe(study: Study, places: tuple[int, int], since: int) -> Record
 
 
 def _find_time(points: Points, step: int | None, best: float, sign: int) -> int:
-    """Return when a best value was reached in Unix milliseconds, or 0 if the points do not contain it."""
+    """Return the time when the best value was logged, in Unix milliseconds, or 0 if it is unknown."""
     if step is not None:
         place = bisect_left(points.steps, step)
         return points.times[place] if place < len(points.times) else 0

@@ -1,4 +1,4 @@
-"""Find the projects that a question is about: one, several, a whole workspace, or all."""
+"""Find the projects that a call refers to: one project, several, all in a workspace, or all that the user can open."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _Listed = dict[WorkspaceRef, Sequence[Project] | SwanLabError]
 
 
 class Located(NamedTuple):
-    """A project that a question is about; `listed` is its record if its workspace was listed."""
+    """A project that a call refers to. `listed` is its record if the projects in its workspace were listed."""
 
     ref: ProjectRef
     listed: Project | None = None
@@ -40,10 +40,10 @@ class Located(NamedTuple):
 
 
 async def resolve_scope(client: SwanLabClient, project: Sequence[str], username: str) -> tuple[Scope, list[str]]:
-    """Return the projects that `project` names, and notes on projects that are not read.
+    """Return the projects that `project` selects, and notes about projects that are not read.
 
-    `project` is one or several names, paths or URLs, which commas may separate; `*` in a name or path selects all
-    matches. Raises NotFound if no project matches.
+    `project` contains names, paths or URLs, which may also be separated by commas. `*` in a name or path is a wildcard.
+    Raises NotFound if no project matches.
     """
     located, notes = await list_located(client, project, username)
     chosen: list[Located] = []
@@ -60,7 +60,10 @@ async def resolve_scope(client: SwanLabClient, project: Sequence[str], username:
 
 
 async def list_located(client: SwanLabClient, project: Sequence[str], username: str) -> tuple[list[Located], list[str]]:
-    """Return all projects that `project` names, in SwanLab's order within a workspace, and notes on failures."""
+    """Return all projects that `project` selects, and notes about workspaces that could not be listed.
+
+    Projects in the same workspace keep SwanLab's order.
+    """
     texts = [project] if isinstance(project, str) else list(project)
     if len(texts) == 1:
         texts = texts[0].split(",")
@@ -79,7 +82,10 @@ async def list_located(client: SwanLabClient, project: Sequence[str], username: 
 
 
 def note_skipped(count: int, located: Sequence[Located]) -> list[str]:
-    """Return a note that names the projects that are not read because they come after the first `count`."""
+    """Return a note that names the projects after the first `count`, which are not read.
+
+    The list is empty if there are none.
+    """
     skipped = [quote(one.ref) for one in located[count:]]
     if not skipped:
         return []
@@ -95,7 +101,10 @@ def note_skipped(count: int, located: Sequence[Located]) -> list[str]:
 
 
 def link_scope(client: SwanLabClient, ref: Scope, shown: Iterable[str] | None = None) -> list[str]:
-    """Return notes with the pattern of links to experiments; for several projects, only those in `shown` count."""
+    """Return notes with the URL patterns of experiment pages.
+
+    If there are several projects, only the workspaces of the experiments in `shown` are included.
+    """
     if isinstance(ref, ProjectRef):
         links = [client.at(ref).get_link(ref.experiment("<cuid>"))]
     else:
@@ -106,7 +115,7 @@ def link_scope(client: SwanLabClient, ref: Scope, shown: Iterable[str] | None = 
 
 
 async def _expand(client: SwanLabClient, text: str, username: str) -> tuple[list[Located], list[str]]:
-    """Return the projects whose path matches a text with `*`, and notes on workspaces that cannot be listed."""
+    """Return the projects that match a pattern with `*`, and notes about workspaces that could not be listed."""
     workspace, slash, pattern = text.removeprefix("@").rpartition("/")
     if not slash:
         workspace = username or ("*" if pattern == "*" else "")
@@ -137,7 +146,10 @@ async def _expand(client: SwanLabClient, text: str, username: str) -> tuple[list
 
 
 async def _list_matching(client: SwanLabClient, pattern: str) -> _Listed:
-    """Return the matching projects; workspaces that are likely to match are read before the full list arrives."""
+    """Return the projects in all workspaces that match the pattern.
+
+    Workspaces that are likely to match are already read while the list of workspaces is being requested.
+    """
     guess = [ref for ref in await client.guess_workspaces() if _matches(ref.workspace, pattern)]
     found: _Listed = {}
     known: list[WorkspaceRef] = []

@@ -29,7 +29,10 @@ __all__ = ["SimilarExperiments", "find_similar_experiments"]
 
 @dataclass(frozen=True, slots=True)
 class Similar:
-    """An experiment similar to the given config, with its `result` in the metric and the verdict on its curves."""
+    """An experiment with a config similar to the given one.
+
+    `result` is its value of the metric, and `health` is the verdict on its curves.
+    """
 
     experiment: Experiment
     differences: Sequence[Difference]
@@ -41,9 +44,11 @@ class Similar:
 
 @dataclass(frozen=True, slots=True)
 class SimilarExperiments:
-    """The most similar experiments; of `compared` experiments, `duplicates` are near-duplicates.
+    """The experiments that are most similar to a config.
 
-    `unknown` lists keys in the given config that no experiment records, and `untried` values that no experiment has.
+    `compared` is the number of experiments compared, and `duplicates` is the number of near-duplicates among them.
+    `unknown` lists keys in the config that no experiment has recorded. `untried` lists values that no experiment has
+    used.
     """
 
     rows: Sequence[Similar]
@@ -104,7 +109,7 @@ async def find_similar_experiments(
 
 
 async def _find_own(client: SwanLabClient, ref: Scope, exp_cuid: str, username: str) -> Experiment:
-    """Return the experiment whose config to compare, with the id that it has in these projects."""
+    """Return the experiment whose config is compared, with its id in the same form as the ids in `ref`."""
     one = ref if isinstance(ref, ProjectRef) else None
     home = (one.project, one.workspace) if one else ("", username)
     wanted = await resolve_experiment(client, exp_cuid, *home)
@@ -126,7 +131,7 @@ async def _find(
     is_part: bool,
 ) -> SimilarExperiments:
     metric, direction = target
-    # in a thread, because thousands of configs take seconds
+    # runs in a thread, because comparing thousands of configs takes seconds
     space, near, distances = await asyncio.to_thread(_compare, sought, others, is_part=is_part)
     order = sorted(range(len(others)), key=lambda place: (not near[place], distances[place]))
     shown = order[:size]
@@ -156,7 +161,7 @@ async def _find(
 def _compare(
     sought: Mapping[str, Any], others: Sequence[Experiment], *, is_part: bool
 ) -> tuple[ConfigSpace, list[bool], list[float]]:
-    """Return the config space, and for each experiment whether it is a near-duplicate and its distance."""
+    """Return the config space, and for each experiment whether it is a near-duplicate and how distant it is."""
     space = build_space([sought, *(one.profile.get("config") for one in others)])
     places = range(1, len(others) + 1)
     near = [space.is_near_duplicate(0, place, only_first=is_part) for place in places]
@@ -173,7 +178,7 @@ async def _read_health(client: SwanLabClient, ref: Scope, experiments: Sequence[
 
 
 def _get_result(summary: MetricSummary | None, direction: str) -> float | None:
-    """Return the best value, or the last value if it is unknown which direction is better."""
+    """Return the best value, or the last value if the better direction is unknown."""
     if summary is None:
         return None
     best = {"min": summary.min, "max": summary.max}.get(direction)

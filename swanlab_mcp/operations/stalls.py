@@ -1,4 +1,4 @@
-"""Find running experiments that have stopped logging, with few requests."""
+"""Detect running experiments that have stopped logging, with as few requests as possible."""
 
 from __future__ import annotations
 
@@ -21,10 +21,7 @@ _UNCLEAR_AGAIN = 30_000  # milliseconds
 
 
 class _Rhythm(NamedTuple):
-    """When the points of the densest metric were last read, what they showed, and when to read them again.
-
-    Times are in Unix milliseconds.
-    """
+    """The points of the experiment's densest metric, and the time in Unix milliseconds when they must be read again."""
 
     key: str
     points: Points
@@ -32,9 +29,10 @@ class _Rhythm(NamedTuple):
 
 
 class StallWatch:
-    """Find stalled experiments during a wait; an experiment is only read again when its next point is overdue.
+    """Detects stalled experiments during a wait.
 
-    Only a sample of at most 1,500 points is read, so stalls in longer series are found later.
+    An experiment is only read again when its next point is overdue. Series are sampled down to at most 1,500 points, so
+    a stall in a longer series is detected later.
     """
 
     def __init__(self, client: SwanLabClient, ref: ProjectRef, conditions: Sequence[Condition]) -> None:
@@ -44,7 +42,10 @@ class StallWatch:
         self.unclear: list[Experiment] = []
 
     async def find(self, running: Sequence[Experiment]) -> list[Met]:
-        """Return the stalled experiments; `unclear` then lists experiments with too few points to know."""
+        """Return the stalls among the running experiments.
+
+        Afterwards, `unclear` contains the experiments with too few points to detect a stall.
+        """
         if not self._conditions:
             return []
         now = self._client.now()
@@ -52,7 +53,7 @@ class StallWatch:
         read = await read_all(stale, self._read, at_once=_AT_ONCE)
         for one, (key, points) in zip(stale, read, strict=True):
             dues = [self._find_due(condition, points) for condition in self._conditions]
-            # after a stall has been reported, only a new point matters
+            # once a stall has been reported, only a new point can change the result
             later = [due for due in dues if due and due > now]
             self._known[one.cuid] = _Rhythm(key, points, min(later, default=now + _UNCLEAR_AGAIN))
         rhythms = [(one, self._known[one.cuid]) for one in running]

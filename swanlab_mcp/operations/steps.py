@@ -1,4 +1,4 @@
-"""Describe lists of steps briefly."""
+"""Describe lists of steps in a compact form."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ _LONGEST = 40
 
 
 def describe_steps(steps: Sequence[int]) -> str:
-    """Describe sorted steps as ranges with a fixed interval ("0, 50-600 by 50"); omit the middle of many ranges."""
+    """Describe sorted steps as ranges with a fixed interval, such as "0, 50-600 by 50".
+
+    If there are many ranges, those in the middle are omitted.
+    """
     runs: list[str] = []
     place = 0
     while place < len(steps):

@@ -1,4 +1,4 @@
-"""Build a ranking: read a project's experiments in several rounds, and derive their order."""
+"""Build a ranking by reading a project's experiments in several rounds and ordering them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,11 @@ _MOST_ORIGINS = 1500
 
 
 class Order(NamedTuple):
-    """Rows in a ranking, and the rows whose repeats must be compared by their commands and commits."""
+    """The rows of a ranking.
+
+    `checked` contains the rows whose repeats must still be compared by command and commit. `total` is the number of
+    rows on all pages.
+    """
 
     field: Field
     rows: Sequence[Standing]
@@ -38,7 +42,7 @@ class Order(NamedTuple):
 
 
 class Study:
-    """The experiments in a ranking, with their metric results, commands, commits and breakages."""
+    """The experiments in a ranking, with their results, commands, commits and breakages."""
 
     def __init__(
         self,
@@ -68,7 +72,7 @@ class Study:
         self.known_origins: set[int] = set()
         self.unread_origins = 0
 
-    # computed lazily, because only rows need configs and runs, not the search for a best value
+    # computed lazily, because configs and runs are needed for rows, but not for finding the best value
     @cached_property
     def configs(self) -> list[dict[str, Any]]:
         return [flatten(one.profile.get("config")) for one in self.experiments]
@@ -76,7 +80,7 @@ class Study:
     @cached_property
     def runs(self) -> list[Run]:
         return [
-            # positional arguments, because keyword arguments take twice as long
+            # positional arguments, because keyword arguments are twice as slow
             Run(
                 one.name,
                 one.rootExpId or one.cuid,
@@ -105,7 +109,7 @@ class Study:
 
     @property
     def breakages(self) -> Mapping[int, Breakage | None]:
-        """The breakages of the checked experiments, by index."""
+        """The breakages of the experiments checked so far, by index. `None` means that an experiment is not broken."""
         return self._health.breakages
 
     def make_field(self, mode: Literal["min", "max"], *, by_state: bool, by_length: bool = True) -> Field:
@@ -116,7 +120,7 @@ class Study:
     def get_results(
         self, mode: Literal["min", "max"], *, by_state: bool, by_length: bool = True
     ) -> tuple[list[Result], list[Reason | None]]:
-        """Return each experiment's result, and the reason if it is not ranked."""
+        """Return each experiment's result, and the reason if the experiment is not ranked."""
         broken = tuple((place, how) for place, how in self.breakages.items() if how)
         name = (mode, by_state, by_length, broken)
         if self._apart and self._apart[0] == name:
@@ -128,7 +132,7 @@ class Study:
         ]
         is_at_step = self.reached.at.startswith("step:")
         reasons: list[Reason | None] = [None] * len(results)
-        # runs in another project may be longer for good reasons
+        # runs are only compared in length with runs in the same project
         for places in self._places:
             part = set_apart(
                 [results[place] for place in places],
@@ -150,30 +154,30 @@ class Study:
         return Order(field, rows, [*every[:2], *rows], len(every), number)
 
     async def check_health(self, mode: Literal["min", "max"], *, by_state: bool) -> None:
-        """Find the broken experiments in the whole ranking, so that every page excludes the same experiments."""
+        """Find the broken experiments in the complete ranking, so that all pages exclude the same experiments."""
         for _ in range(_ROUNDS):
-            # without settings, which are only needed for rows
+            # settings are not needed here, only for rows
             results, reasons = self.get_results(mode, by_state=by_state)
-            # an experiment may no longer be too short once broken experiments are excluded
+            # an experiment may no longer count as short once broken experiments are excluded
             ranked = [place for place in order_results(results, reasons, mode) if not reasons[place]]
             if not await self._health.advance(ranked):
                 break
 
     async def prepare(self, mode: Literal["min", "max"], *, by_state: bool) -> None:
-        """Find the broken experiments, and at the same time read the commands and commits of the repeats."""
-        # if there are more repeats, only those in the rows are read, after the check has found the rows
+        """Find the broken experiments and concurrently read the commands and commits of repeats."""
+        # if there are many experiments, origins are only read for the repeats in the rows, once the rows are known
         field = self.make_field(mode, by_state=by_state) if len(self.experiments) <= _ORIGINS else None
         reads = [self.read_origins(field)] if field else []
         await gather(self.check_health(mode, by_state=by_state), *reads)
 
     async def check_places(self, places: Sequence[int]) -> None:
-        """Check which of these experiments are broken, by their points."""
+        """Check whether the given experiments are broken, including their points."""
         await self._health.check_closely(places)
 
     async def read_origins(self, field: Field, checked: Sequence[Standing] = ()) -> bool:
-        """Read the commands and commits of all repeats, or if there are many, only of repeats in the checked rows.
+        """Read the commands and commits of repeats, and return whether the order may have changed.
 
-        Return whether the order may change.
+        If there are many repeats, only the repeats in the `checked` rows are read.
         """
         if self.by != "config":
             return False

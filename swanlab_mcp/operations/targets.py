@@ -1,4 +1,4 @@
-"""Choose metrics for questions that do not name one."""
+"""Choose metrics for calls that do not name one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _ORDER = {"reward": 0, "quality": 0, "loss": 1, "error": 1, "speed": 2, "time": 
 def choose_targets(keys: Iterable[str], count: int) -> list[str]:
     """Choose at most `count` keys that measure the quality of the model, preferably on held-out data.
 
-    On the same data, rewards and qualities come before losses. Keys with an unknown direction are skipped.
+    For the same data, rewards and qualities are preferred to losses. Keys with an unknown direction are skipped.
     """
 
     def rate(key: str) -> tuple[bool, int, bool, bool]:

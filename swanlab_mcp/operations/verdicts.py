@@ -1,4 +1,4 @@
-"""Read the curves of an experiment and diagnose them, in the same way for every question."""
+"""Read and diagnose the curves of an experiment, so that all tools reach the same verdict."""
 
 from __future__ import annotations
 
@@ -16,13 +16,17 @@ from swanlab_mcp.operations.reading import read_every_point
 
 __all__ = ["Verdict", "read_verdict"]
 
-# estimated bytes in memory, including the series that are derived from a curve
+# estimated bytes in memory per curve and per point, including derived series
 _CURVE = 5000
 _POINT = 150
 
 
 class Verdict(NamedTuple):
-    """The verdict on an experiment with `logged` metrics, and its curves; `left` relevant keys were not read."""
+    """The diagnosis of an experiment, and the curves that it is based on.
+
+    `left` is the number of relevant keys that were not read, and `logged` is the number of metrics that the experiment
+    logged.
+    """
 
     judgement: Judgement
     curves: Sequence[Curve]
@@ -37,20 +41,20 @@ class Verdict(NamedTuple):
 async def read_verdict(
     backend: Backend, ref: ExperimentRef, state: str, now: int, *, exact: bool = True, with_hardware: bool = True
 ) -> Verdict:
-    """Read the curves of an experiment and diagnose them as of `now` (Unix milliseconds).
+    """Read the curves of an experiment and diagnose them as of `now`, in Unix milliseconds.
 
-    With `exact` False, at most 1,500 points per curve are read.
+    If `exact` is false, each curve is sampled down to at most 1,500 points.
     """
 
     async def judge_curves() -> ApiResponse[Verdict]:
         curves, left, logged = await _read_curves(backend, ref, exact=exact, with_hardware=with_hardware)
-        # in a thread, so that other calls continue meanwhile
+        # runs in a thread, so that it does not block other calls
         judgement = await asyncio.to_thread(partial(judge, curves, is_running=is_running, now=now))
         return ApiResponse(data=Verdict(judgement, curves, left, logged))
 
     is_running = state in ("RUNNING", "UNKNOWN")
     if is_running:
-        # the verdict on a running experiment depends on the time
+        # the verdict on a running experiment depends on the current time, so it is not cached
         answer = await judge_curves()
     else:
         answer = await backend.keep(ref, ("verdict", exact, with_hardware), judge_curves, _weigh)
@@ -61,7 +65,7 @@ async def read_verdict(
 async def _read_curves(
     backend: Backend, ref: ExperimentRef, *, exact: bool, with_hardware: bool
 ) -> tuple[list[Curve], int, int]:
-    """Return the curves that decide the verdict, the number of relevant keys not read, and the number logged."""
+    """Return the curves to diagnose, the number of relevant keys not read, and the number of logged metrics."""
     listed = await backend.list_keys(ref, with_media=False)
     scalars = listed.data.scalars if listed.data else ()
     keys, left = choose_keys(scalars)

@@ -1,4 +1,4 @@
-"""Store the state of a wait between calls in a short text, the cursor."""
+"""Encode the state of a wait in a short string, the cursor, which continues the wait in a later call."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _LONGEST = 3500
 
 
 class Cursor(NamedTuple):
-    """The state after earlier calls.
+    """The state of a wait after earlier calls.
 
-    `newest` is the creation time of the newest experiment (Unix milliseconds). `running` contains the running
-    experiments, and `reported` the events already reported, as "experiment:condition". Both use digests, which keep the
-    cursor short and independent of the order of the conditions.
+    `newest` is the creation time of the newest experiment, in Unix milliseconds. `running` contains the running
+    experiments, and `reported` contains the reported events as "experiment:condition". Experiments and conditions are
+    stored as digests, so the cursor is short and does not depend on the order of the conditions.
     """
 
     newest: int
@@ -39,14 +39,14 @@ class Cursor(NamedTuple):
         return f"{self.newest}.{''.join(sorted(self.running))}.{','.join(sorted(self.reported))}"
 
     def covers(self, experiment: Experiment) -> bool:
-        """Return whether an experiment was running when the wait started, or was created later."""
+        """Return whether an experiment was running when the wait started or was created later."""
         return _digest(experiment.cuid) in self.running or _get_creation(experiment) > self.newest
 
     def has_reported(self, experiment: Experiment, condition: Condition) -> bool:
         return _name(experiment, condition) in self.reported
 
     def forget_ends(self, experiments: Sequence[Experiment], conditions: Sequence[Condition]) -> Cursor:
-        """Return the state without the reported ends of experiments that are running again."""
+        """Return the state without the reported ends of experiments that have resumed."""
         ends = [one for one in conditions if one.kind in ("finished", "crashed")]
         again = {_name(one, end) for one in experiments if one.state == "RUNNING" for end in ends}
         return self._replace(reported=self.reported - again)
@@ -54,7 +54,10 @@ class Cursor(NamedTuple):
     def advance(
         self, listed: Sequence[Experiment], watched: Sequence[Experiment], met: Sequence[Met], left: Sequence[Met]
     ) -> Cursor:
-        """Return the state after a reply that reports `met` but not `left`; a long cursor drops old experiments."""
+        """Return the state after a reply that reports `met` and leaves `left` for later replies.
+
+        If the cursor would be too long, old experiments are dropped from it.
+        """
         open_now = frozenset(_digest(one.cuid) for one in watched if one.state in OPEN)
         reported = self.reported | {_name(one.experiment, one.condition) for one in met}
         after = Cursor(self.newest, self.running | open_now, reported)
@@ -67,14 +70,17 @@ class Cursor(NamedTuple):
 
 
 def start_cursor(listed: Sequence[Experiment]) -> Cursor:
-    """Return the state at the start of a wait; experiments that ended before it are not reported."""
+    """Return the state at the start of a wait. Experiments that have already ended are not reported later."""
     newest = max(map(_get_creation, listed), default=0)
     running = frozenset(_digest(one.cuid) for one in listed if one.state in OPEN)
     return Cursor(newest, running, frozenset())
 
 
 def write_cursor(cursor: Cursor, ref: ProjectRef) -> str:
-    """Return a cursor as text, with a checksum, because an altered cursor or another project's would lose events."""
+    """Return the cursor as a string with a checksum.
+
+    The checksum detects cursors that were altered or belong to another project, because they would miss events.
+    """
     return f"{cursor}.{_digest(f'{ref.workspace}/{ref.project}/{cursor}', _CHECK)}"
 
 
@@ -93,7 +99,7 @@ def read_cursor(text: str, ref: ProjectRef) -> Cursor:
 
 
 def withhold(text: str, ref: ProjectRef, left: Sequence[Met]) -> str:
-    """Return a cursor that does not count the conditions in `left` as reported."""
+    """Return the cursor with the conditions in `left` marked as not yet reported."""
     cursor = read_cursor(text, ref)
     names = {_name(one.experiment, one.condition) for one in left}
     running = cursor.running | {_digest(one.experiment.cuid) for one in left}

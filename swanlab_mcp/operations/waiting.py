@@ -33,9 +33,10 @@ _FROM_SUMMARIES = ("non_finite", "step", "metric")
 
 @dataclass(frozen=True, slots=True)
 class Awaited:
-    """The conditions that were met; `watched` experiments are still running, and `cursor` continues the wait.
+    """The conditions that were met during a wait.
 
-    `unclear` experiments have too few points to detect a stall. `trouble` is the error of the last poll, if it failed.
+    `watched` is the number of experiments that are still running, and `cursor` continues the wait. The experiments in
+    `unclear` have too few points to detect a stall. `trouble` is the error of the last poll, or "" if it succeeded.
     """
 
     ref: ProjectRef
@@ -48,9 +49,9 @@ class Awaited:
 
 
 class _Poll(NamedTuple):
-    """The result of a poll: the listed and the watched experiments, and conditions that were met for the first time.
+    """The result of one poll: all listed experiments, the watched ones, and the conditions that are newly met.
 
-    The conditions in `left` will be reported by later calls.
+    The conditions in `left` do not fit into the reply and are reported by later calls.
     """
 
     listed: Sequence[Experiment]
@@ -102,12 +103,15 @@ async def wait_for_experiments(
         try:
             poll, trouble = await wait.poll(), ""
         except (ServerUnavailable, RateLimited) as error:
-            # a long wait outlives a short outage
+            # keep waiting, because a short outage should not end a long wait
             trouble = str(error)
 
 
 def make_pauses() -> Iterator[float]:
-    """Yield the pauses between polls in seconds, short at first because many calls continue an earlier wait."""
+    """Yield the pauses between polls, in seconds.
+
+    The first pauses are short, because many calls continue an earlier wait.
+    """
     pause = _FIRST
     while True:
         yield pause
@@ -115,7 +119,7 @@ def make_pauses() -> Iterator[float]:
 
 
 class _Wait:
-    """The conditions in a call, and the known state of the experiments that it watches."""
+    """A wait for conditions, with the known state of the watched experiments."""
 
     def __init__(
         self,
@@ -136,7 +140,7 @@ class _Wait:
         return self._state
 
     async def poll(self) -> _Poll:
-        """List the experiments, and read only what else the conditions need."""
+        """List the experiments and read the data that the conditions need. Return the conditions that are newly met."""
         client, ref = self._client, self._ref
         listed = (await ask_about_project(client, ref, client.at(ref).list_experiments)).data or []
         self._state = self._state or start_cursor(listed)
@@ -157,7 +161,10 @@ class _Wait:
         return _Poll(listed, watched, met[:_MOST_REPORTED], met[_MOST_REPORTED:])
 
     async def check_metrics(self, listed: Sequence[Experiment]) -> None:
-        """Raise NotFound for a metric that no experiment has, if it resembles an existing metric."""
+        """Raise NotFound if no experiment has a metric in the conditions but some metric has a similar name.
+
+        An unknown metric without similar names is accepted, because it may be logged later.
+        """
         keys = {one.key for one in self._conditions if one.kind == "metric"}
         missing = [key for key in keys if not any(key in summary for summary in self._summaries.values())]
         if not missing or not listed:
