@@ -22,8 +22,17 @@ _CAMEL = re.compile(r"[a-z](?:Password|Secret|Token|ApiKey|AccessKey|PrivateKey|
 _IN_ADDRESS = re.compile(r"(?<=://)[^/\s@:]*:[^/\s@]+(?=@)")
 _IN_COMMAND = re.compile(
     # an option with its value, or NAME=value; without a dash or "=", it is prose
-    rf"(?P<name>(?:^|\s)--?(?:[\w\-]*[_\-])?{_WORD}(?:=|\s+)|(?:^|[\s(,])(?:[\w\-.]*[_\-.])?{_WORD}=)"
-    r"(?P<quote>[\"']?)[^\s\"'-][^\s\"']{5,}",
+    rf"(?P<name>(?:^|\s)--?(?:[\w\-]*[_\-])?{_WORD}(?:=|\s+)|(?:^|[\s(,])(?:[\w\-.]*[_\-.])?{_WORD}="
+    # names such as PGPASSWORD and MYSQL_PWD; PWD is a folder
+    r"|(?:^|[\s(,])[\w\-.]*(?:password|passwd|_pwd)=)"
+    r"(?:(?P<quote>[\"'])[^\"'\n]{6,}|(?![\-\"'])[^\s\"']{6,})",
+    re.IGNORECASE,
+)
+_IN_SETTING = re.compile(
+    # `name: value` and `name = value`, as in YAML and code; a number is a measurement, and prose has no digits in words
+    rf"(?P<name>(?:^|[\s{{(,])(?:[\w\-.]{{0,40}}[_\-.])?{_WORD}\s{{0,2}}[:=]\s{{1,2}}[\"']?)"
+    r"(?![+\-]?[\d.,]{1,40}(?:e[+\-]?\d{1,4})?[a-z%/]{0,3}(?:[\s,;)\]}\"']|$))"
+    r"(?=[^\s\"',;]{0,99}\d)(?=[^\s\"',;]{0,99}[a-z])[a-z\d][^\s\"',;()\[\]{}<>]{7,}",
     re.IGNORECASE,
 )
 _OPTION = re.compile(rf"--?(?:[\w\-]*[_\-])?{_WORD}", re.IGNORECASE)
@@ -39,7 +48,11 @@ _IN_HEADER = re.compile(
     re.IGNORECASE,
 )
 _SESSION = re.compile(r"(?<![\w\-])(?P<name>sid=[\"']?)[^\s&;,\"']{8,}", re.IGNORECASE)
-_LOGIN = re.compile(r"(?P<name>\bswanlab\s{1,9}login\b[^\n|;&]{0,80}?\s-k[\s=]{0,9}[\"']?)[^\s\"'*]{6,}")
+_LOGIN = re.compile(
+    r"(?P<name>\b(?:swanlab\s{1,9}login\b[^\n|;&]{0,80}?\s-k|(?:docker\s{1,9}login|sshpass)\b[^\n|;&]{0,80}?\s-p"
+    r"|wandb\s{1,9}login\b[^\n|;&]{0,80}?\s(?=[0-9a-f]{40})"
+    r"|curl\b[^\n|;&]{0,80}?\s(?:-u|--(?:proxy-)?user)[\s=]{0,9}[\"']?[^\s:\"']{1,64}:)[\s=]{0,9}[\"']?)[^\s\"'*]{6,}"
+)
 # signatures in URLs, including SwanLab's downloads
 _IN_QUERY = re.compile(
     r"(?P<name>[?&](?:[\w\-]{0,40}[_\-])?(?:signature|sig|token|access[_-]?key|api[_-]?key|secret)=)[^&\s\"']{6,}",
@@ -54,13 +67,13 @@ _KNOWN = re.compile(
 _PRIVATE_KEY = re.compile(
     r"-----BEGIN [A-Z ]{0,20}PRIVATE KEY-----[^-]{1,20000}(?:-----END [A-Z ]{0,20}PRIVATE KEY-----)?"
 )
-# Every match of the patterns above contains one of these strings, so most texts need one search instead of nine. The
+# Every match of the patterns above contains one of these strings, so most texts need one search instead of ten. The
 # text is casefolded first, because a search that ignores case takes seven times as long. The patterns above also match
 # two look-alikes of i.
 _I = r"(?:i\u0307?|\u0131)"
 _ANY = re.compile(
-    rf"://|pass|secret|token|(?:ap{_I}|access|pr{_I}vate)[_ -]?key|credent|bearer|author|s{_I}(?:d=|g=|gnature)|swanlab"
-    r"|hf_|sk-|gh[pousr]_|github_pat_|glpat-|npm_|xox|aiza|akia|eyj"
+    rf"://|pass|secret|token|(?:ap{_I}|access|pr{_I}vate)[_ -]?key|credent|bearer|author|s{_I}(?:d=|g=|gnature)"
+    r"|login|curl|_pwd|hf_|sk-|gh[pousr]_|github_pat_|glpat-|npm_|xox|aiza|akia|eyj"
 )
 
 
@@ -69,8 +82,8 @@ def mask_secrets(value: Any, name: str = "") -> Any:
 
     The name of a secret ends in a complete word such as password, token or api_key. `hf_token` is such a name, but
     `max_tokens` and `tokenizer` are not. The recognised formats are credentials in URLs, headers and cookies, signed
-    URLs, `--token value` in commands and argument lists, `swanlab login -k value`, `"token": "value"` in printed
-    objects, private keys, and well-known token formats.
+    URLs, `--token value` in commands and argument lists, `password: value` in settings, `swanlab login -k value` and
+    similar commands, `"token": "value"` in printed objects, private keys, and well-known token formats.
     """
     if isinstance(value, dict):
         fields = cast("dict[Any, Any]", value)
@@ -99,7 +112,7 @@ def mask_secrets(value: Any, name: str = "") -> Any:
     text = _IN_ADDRESS.sub(_MASK, text)
     text = _IN_COMMAND.sub(rf"\g<name>\g<quote>{_MASK}", text)
     text = _IN_OBJECT.sub(rf"\g<name>\g<quote>{_MASK}", text)
-    for pattern in (_IN_HEADER, _SESSION, _LOGIN, _IN_QUERY):
+    for pattern in (_IN_SETTING, _IN_HEADER, _SESSION, _LOGIN, _IN_QUERY):
         text = pattern.sub(rf"\g<name>{_MASK}", text)
     return _KNOWN.sub(_MASK, text)
 

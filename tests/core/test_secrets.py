@@ -357,7 +357,7 @@ async def test_recorded_secrets_are_masked_in_every_reply(settings: Settings, st
 def test_quick_check_misses_no_secret_pattern(data: st.DataObject, before: str, after: str) -> None:
     names = {"_NAME", "_CAMEL", "_OPTION", "_ANY"}
     patterns = [one for name, one in vars(secret_values).items() if isinstance(one, re.Pattern) and name not in names]
-    assert len(patterns) == 9
+    assert len(patterns) == 10
     for pattern in patterns:
         found = data.draw(st.from_regex(pattern))
         text = next(one for one in (f"{before}{found}{after}", found) if pattern.search(one))
@@ -404,6 +404,50 @@ def test_unchecked_values_need_no_change(value: Any) -> None:
 )
 def test_case_folding_lookalikes_do_not_hide_secrets(text: str, letters: str) -> None:
     assert "hunter22" not in mask_secrets(text.translate(str.maketrans("isk", letters)))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "PGPASSWORD=hunter22 psql",
+        "MYSQL_PWD=hunter22 mysql",
+        "password: hunter22",
+        'db_password = "hunter22"',
+        "WANDB_API_KEY: hunter22aa",
+        "  access_token: hunter22, next",
+        "--api-key 'two words hunter22'",
+        "curl -s -u user:hunter22 https://example.com",
+        "curl --user=user:hunter22 https://example.com",
+        "sshpass -p hunter22 ssh host",
+        "docker login -u me -p hunter22 registry",
+        f"wandb login --relogin {b'hunter22'.hex() * 3}",
+    ],
+)
+def test_secrets_in_settings_and_commands_are_masked(text: str) -> None:
+    masked = mask_secrets(text)
+    assert "***" in masked
+    assert "hunter22" not in masked
+    assert b"hunter22".hex() not in masked
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "loss_per_token: 1.5234e-03",
+        "tokens: 123456789",
+        "time_per_token = 0.123456ms",
+        "step 100: password: required",
+        "bos_token: <|begin_of_text_1|>",
+        "pad_token: [unused12345]",
+        "private_key: ~/.ssh/id_ed25519",
+        "PWD=/home/user1/work",
+        "the token: a word of 12345 letters",
+        "wandb login failed for user1234",
+        "tokenizer = LlamaTokenizer2",
+    ],
+)
+def test_measurements_and_prose_are_not_masked(text: str) -> None:
+    assert mask_secrets(text) == text
 
 
 async def test_recorded_secrets_are_shown_with_the_option(settings: Settings, state: State) -> None:
@@ -510,7 +554,8 @@ def test_tests_named_in_security_md_exist() -> None:
 HOSTILE = [
     "eyJ-", "eyJaaaaaaaa.", "://a:", "://a", " -token ", " --token=", "-token", "_", "'token':'", "token=", "bearer ",
     "authorization: ", "sid=", "swanlab login -k ", "?sig=", "&x_token=", "sk-", "hf_a", "github_pat_a-", "xoxb-",
-    "-----BEGIN PRIVATE KEY-----", "-----BEGIN ", "password", "AIza", "key\u0131",
+    "-----BEGIN PRIVATE KEY-----", "-----BEGIN ", "password: ", "token: 1", "a_pwd", "curl ", "curl -u a",
+    "wandb login ", "sshpass ", "docker login -p", "password", "AIza", "key\u0131",
 ]  # fmt: skip
 
 
