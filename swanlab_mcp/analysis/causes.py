@@ -184,7 +184,7 @@ def find_lacking_memory(error: str) -> Memory:
 
 
 def normalise_error(error: str) -> str:
-    """Replace numbers and quoted strings in an error line by placeholders, because they differ between runs."""
+    """Replace numbers and quoted strings in an error line with placeholders, because they differ between runs."""
     return re.sub(r"\d+(?:\.\d+)?", "#", re.sub(r"'[^']*'|\"[^\"]*\"", "'…'", error)).strip()
 
 

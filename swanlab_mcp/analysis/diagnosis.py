@@ -144,7 +144,7 @@ class _Trends:
         gain = max(course.first, course.levels[0]) - course.best
         middle = course.levels[0] / 2 + course.best / 2
         half = next(place for place, level in enumerate(course.levels, 1) if level <= middle)
-        # if half of the gain came quickly, noise had only that time to drift
+        # if half of the gain came quickly, noise had only that short time to drift
         limits = (
             DEFAULTS.learned_drift * measure_drift(course.medians, len(course.medians)),
             2 * DEFAULTS.learned_drift * measure_drift(course.medians, half),

@@ -343,7 +343,7 @@ def _freeze_all(values: Sequence[Any]) -> list[str]:
 @lru_cache(4096, typed=True)
 def _freeze_scalar(value: Any) -> str:
     if is_number(value):
-        # 0.0 and -0.0 are equal
+        # convert -0.0 to 0.0, because they are equal
         return repr(float(value) or 0.0)
     return repr(value) if type(value) is float else _write(value)
 

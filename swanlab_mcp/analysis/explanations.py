@@ -96,7 +96,7 @@ _POLICY_SIGNS = ("entropy_collapse", "length_explosion", "all_clipped")
 
 
 def find_rates(config: Any) -> dict[str, float]:
-    """Return the learning rates in a config, indexed by dotted key."""
+    """Return the learning rates in a config, by dotted key."""
     return {
         key: float(value)
         for key, value in flatten(config).items()

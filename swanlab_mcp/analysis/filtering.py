@@ -107,7 +107,7 @@ def check_fields(
 ) -> None:
     """Raise UnknownField if a field is neither in `fixed`, nor a key in a config, nor a metric.
 
-    The error suggests similar fields, including metric keys in `logged`. Raise UnsentField if SwanLab never sends the
+    The error suggests similar fields, including metric keys in `logged`. Raises UnsentField if SwanLab never sends the
     field.
     """
     for field in find_unknown_fields(fields, candidates, fixed):
@@ -136,12 +136,12 @@ def _find_near_fields(field: str, config_keys: Sequence[str], logged: Sequence[s
 
 
 def normalise_field(field: str) -> str:
-    """Replace a list heading or an alias by the field name that filters use."""
+    """Replace a list heading or an alias with the field name that filters use."""
     return field.removeprefix("profile.") if field.startswith("profile.config.") else _ALIASES.get(field, field)
 
 
 def normalise_states(condition: Filter) -> Filter:
-    """Convert the states in a condition to SwanLab's spelling. Raise UnknownState for an unknown state."""
+    """Convert the states in a condition to SwanLab's spelling. Raises UnknownState for an unknown state."""
     if condition.field != "state" or condition.op not in _EQUALITY:
         return condition
     states = [str(value).strip().upper() for value in _to_list(condition.value)]

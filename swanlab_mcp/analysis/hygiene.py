@@ -15,7 +15,7 @@ __all__ = ["Lack", "LackKind", "check_config", "check_curves", "find_namesakes"]
 LackKind = Literal["no config", "no seed", "results in config", "no validation", "no common steps", "same names"]
 
 
-# without a split in the key, these usually measure new outputs or episodes, unlike losses and accuracies
+# rules and words for metrics that usually measure new outputs or episodes, even if the key names no split
 _RESULTS = frozenset({"distance to the truth", "overlap or similarity", "score"})
 _RESULT_WORDS = frozenset({"ap", "m ap", "elo", "success", "win rate"})
 

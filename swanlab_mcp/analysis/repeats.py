@@ -56,7 +56,7 @@ class Run(NamedTuple):
 
     name: str
     root: str
-    # equal for equal settings
+    # equal for runs with equal settings
     key: Hashable
     config: Mapping[str, Any]
     series: Hashable = None

@@ -150,7 +150,7 @@ def has_improved(costs: Sequence[float], thresholds: Thresholds = DEFAULTS, cour
         course = outline(scaled, thresholds)
     fall = [-value for value in course.medians]
     until = fall[: course.lowest + 1]
-    # if half of the gain came quickly, noise had only that time to drift
+    # if half of the gain came quickly, noise had only that short time to drift
     middle = course.levels[0] / 2 + course.best / 2
     half = next(place for place, level in enumerate(course.levels, 1) if level <= middle)
     drift = min(
@@ -251,7 +251,7 @@ def _find_evidence(
     # a significant order of the levels already rules out independent noise
     lasting = exclude_short_noise(steps) if is_sure else steps
     if rise <= doubt * thresholds.worse_drift * compute_drift(lasting, len(course.medians) - course.lowest):
-        # if the rise was quick, noise had only that time to drift
+        # if the rise was quick, noise had only that short time to drift
         drift = compute_drift(steps, _measure_rise(course), thresholds.smoothing - 1)
         return "quick" if stands_out and rise > thresholds.quick_drift * drift else None
     if stands_out:
