@@ -1,4 +1,4 @@
-"""Run all benchmarks and write RESULTS.md: python -m benchmarks [--quick] [--only NAME …], from the checkout."""
+"""Run all benchmarks and write RESULTS.md: python -m benchmarks [--quick] [--only NAME …] in the checkout."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _END = "<!-- end of {} -->"
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A section in the results. `run` takes the number of repetitions and returns lines of Markdown."""
+    """A section of the results. `run` takes the number of repetitions and returns Markdown lines."""
 
     name: str
     title: str
@@ -66,7 +66,7 @@ BENCHMARKS = (
 
 
 def describe_machine() -> list[str]:
-    """Describe the machine in general terms, for readers of the figures."""
+    """Return a general description of the machine, for readers of the results."""
     load = f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
     packages = ", ".join(f"{name} {version(name)}" for name in ("mcp", "pydantic", "httpx", "uvicorn"))
     return [
@@ -76,7 +76,7 @@ def describe_machine() -> list[str]:
 
 
 def replace_section(text: str, one: Benchmark, lines: Sequence[str]) -> str:
-    """Replace a section in the results. Text outside the sections stays unchanged."""
+    """Return the results with one section replaced. Text outside the section is left unchanged."""
     begin, end = f"## {one.title}\n", _END.format(one.name)
     section = "\n".join([begin, *lines, "", end])
     if begin in text and end in text:

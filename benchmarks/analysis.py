@@ -1,6 +1,6 @@
-"""Measure the cost of the analysis, and how often it finds false events and differences in noise.
+"""Measure the cost of the analysis, and its rates of false events and false differences on pure noise.
 
-Run it from the checkout: python benchmarks/analysis.py [false-alarms] [verdicts]
+Run this script in the checkout: python benchmarks/analysis.py [false-alarms] [verdicts]
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def draw_lognormal(source: random.Random, size: int) -> list[float]:
 
 
 def draw_correlated(source: random.Random, size: int) -> list[float]:
-    """Draw AR(1) noise with coefficient 0.5."""
+    """Generate AR(1) noise with a coefficient of 0.5."""
     return list(_walk(source, size, 0.5))
 
 
@@ -67,7 +67,7 @@ NOISES: tuple[Callable[[random.Random, int], list[float]], ...] = (
 
 
 def find_false_alarms(values: list[float]) -> list[str]:
-    """Return the kinds of false events found in noise ("never learned" is correct for noise)."""
+    """Return the kinds of false events found in noise. "Never learned" is not checked, because it is correct here."""
     steps = list(range(len(values)))
     finders = {"spike": find_spikes, "worsening": find_worsening, "plateau": find_plateau}
     return [kind for kind, find in finders.items() if find(steps, values)]
@@ -85,7 +85,7 @@ def measure_false_alarms(series: int = SERIES) -> dict[tuple[str, int], dict[str
 
 
 def measure_few_points(series: int = SERIES) -> dict[int, dict[str, int]]:
-    """Return how many short series of noise are reported as worsening."""
+    """Return the number of short noise series that are reported as worsening."""
     return {
         size: {
             draw.__name__.removeprefix("draw_"): sum(
@@ -99,9 +99,10 @@ def measure_few_points(series: int = SERIES) -> dict[int, dict[str, int]]:
 
 
 def measure_rewards(series: int = REWARDS) -> Iterator[tuple[str, float, int, dict[str, int]]]:
-    """Yield the problems and warnings in flat rewards, and in rewards that rise by 10 sigmas, with correlated noise.
+    """Yield the number of problems and warnings found in reward curves with autocorrelated noise.
 
-    A reward that has neither and is not called healthy counts as `not_judged`.
+    Half of the curves are flat, and the others rise by 10 sigmas. A curve without problems or warnings counts as
+    `not_judged` if its health is not judged.
     """
     for course in ("level", "rising"):
         for kept in (0.9, 0.95, 0.98, 0.99):
@@ -122,7 +123,10 @@ def measure_rewards(series: int = REWARDS) -> Iterator[tuple[str, float, int, di
 
 
 def measure_swings(series: int = REWARDS) -> Iterator[tuple[float, float, int, dict[str, int]]]:
-    """Yield the problems and warnings in rewards that rise and then lose 60 to 100 % again, 2 to 5 times."""
+    """Yield the number of problems and warnings found in reward curves that rise and fall 2 to 5 times.
+
+    Each fall loses 60 to 100 % of the rise.
+    """
     for kept, scale in ((0.0, 0.03), (0.0, 0.1), (0.9, 0.03), (0.9, 0.06)):
         for size in (100, 300, 1000):
             counts: dict[str, int] = {}
@@ -140,7 +144,7 @@ def measure_swings(series: int = REWARDS) -> Iterator[tuple[float, float, int, d
 
 
 def measure_cost() -> tuple[float, float]:
-    """Return the CPU seconds and the peak extra memory in MB for all analyses of 500,000 points."""
+    """Return the CPU time in seconds and the additional peak memory in MB for analysing 500,000 points."""
     source = random.Random(1)  # noqa: S311 no secret
     values = [2.3 * math.exp(-step / 50_000) + source.gauss(0.3, 0.05) for step in range(POINTS)]
     steps = list(range(POINTS))
@@ -160,7 +164,7 @@ def measure_cost() -> tuple[float, float]:
 
 
 def measure_ranking(experiments: int = 20_000, keys: int = 40) -> float:
-    """Return the CPU seconds for ranking the settings of many experiments with three seeds each."""
+    """Return the CPU time in seconds for ranking many settings with three seeds each."""
     source = random.Random(1)  # noqa: S311 no secret
     configs: list[dict[str, Any]] = []
     setting: dict[str, Any] = {}
@@ -184,7 +188,7 @@ def measure_ranking(experiments: int = 20_000, keys: int = 40) -> float:
 
 
 def draw_settings(source: random.Random, kind: str, settings: int, repeats: int) -> list[list[float]]:
-    """Return values for settings that do not truly differ."""
+    """Generate values for settings with the same true mean, so that every reported difference is false."""
     values: list[list[float]] = []
     for number in range(settings):
         if kind == "heavy tails (t3)":
@@ -210,7 +214,7 @@ def has_false_verdict(values: list[list[float]], *, is_paired: bool, by: Literal
 
 
 def measure_verdicts(rankings: int = RANKINGS) -> Iterator[str]:
-    """Yield a row for the table in docs/verdicts.md for each number of settings and repeats."""
+    """Yield the rows of the table in docs/verdicts.md, one for each combination of settings and repeats."""
     yield f"| settings x repeats | {' | '.join(KINDS)} | 4 sigma found |"
     for settings in (5, 20, 50):
         for repeats in (3, 4, 5):
@@ -232,7 +236,7 @@ def measure_verdicts(rankings: int = RANKINGS) -> Iterator[str]:
 
 
 def measure_power(settings: int, repeats: int, rankings: int) -> str:
-    """Return how often the best setting, 4 sigma better than all others, is distinguished from the second."""
+    """Return how often the best setting, which is better by 4 sigma, is distinguished from the second best."""
     source = random.Random(2)  # noqa: S311 no secret
     found = 0
     for _ in range(rankings):

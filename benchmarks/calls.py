@@ -1,9 +1,9 @@
-"""Compare warm calls with their bare HTTP exchange: python benchmarks/calls.py [--repetitions 10].
+"""Compare warm calls with the bare HTTP requests that they make: python benchmarks/calls.py [--repetitions 10].
 
-The requests of each call are recorded once, then sent again in the same order with plain httpx, without parsing the
-responses. Calls do not use the cache (`--no-cache`), and another column shows the time of a repeated call with the
-cache. Memory is the peak allocation of the exchange and of the call (tracemalloc, in a separate run). Calls about runs
-on disk are compared with an SDK tool that only returns its argument.
+The requests made by each call are recorded once. Then, plain httpx sends the same requests in the same order without
+parsing the responses. The calls do not use the cache (`--no-cache`). A separate column shows the time of a repeated
+call with the cache. Memory is the peak allocation measured by tracemalloc in a separate run. Calls about runs on disk
+are compared with an SDK tool that only returns its argument.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ OFFLINE: tuple[tuple[str, Mapping[str, Any]], ...] = (
 
 
 async def ask(client: Any, tool: str, arguments: Mapping[str, Any]) -> None:
-    """Call a tool without the SDK client's schema check, whose time belongs to the assistant."""
+    """Call a tool without validating the result, because validation in the SDK's client is not the server's work."""
     asked = CallToolRequest(params=CallToolRequestParams(name=tool, arguments=dict(arguments)))
     result = await client.session.send_request(asked, CallToolResult)
     if result.is_error:
@@ -84,7 +84,7 @@ async def ask(client: Any, tool: str, arguments: Mapping[str, Any]) -> None:
 
 
 async def record(questions: Sequence[tuple[str, Mapping[str, Any]]]) -> list[Sequence[Call]]:
-    """Make the calls in order, and return the requests of each."""
+    """Make each call, and return the requests that each call sent to SwanLab."""
     state = build()
     found: list[Sequence[Call]] = []
     with serve(state) as host:
@@ -99,7 +99,10 @@ async def record(questions: Sequence[tuple[str, Mapping[str, Any]]]) -> list[Seq
 
 
 def find_stages(calls: Sequence[Call]) -> list[int]:
-    """Return the sizes of parallel batches. The first page of a list and each link of an export are single requests."""
+    """Return the sizes of the batches of parallel requests.
+
+    The first page of a list and the steps of an export are sent one at a time.
+    """
     stages = [1]
     for call in calls[1:]:
         if call.raw_path.endswith(("/export", "/presigned/get")) or call.raw_path.startswith("/storage/"):
@@ -112,7 +115,7 @@ def find_stages(calls: Sequence[Call]) -> list[int]:
 
 
 async def replay(send: Send, calls: Sequence[Call], stages: Sequence[int]) -> None:
-    """Send the recorded requests in batches of these sizes. The last batch contains the rest."""
+    """Send the recorded requests in batches of the given sizes. The remaining requests form the last batch."""
     left = list(calls)
     for count in (*stages, len(left)):
         await asyncio.gather(*(send(call) for call in left[:count]))
@@ -121,12 +124,12 @@ async def replay(send: Send, calls: Sequence[Call], stages: Sequence[int]) -> No
 
 @asynccontextmanager
 async def open_bare(settings: Settings) -> AsyncIterator[Send]:
-    """Yield a function that sends a recorded request again, with plain httpx and a session."""
+    """Log in, and yield a function that sends a recorded request again with plain httpx."""
     async with httpx.AsyncClient(base_url=settings.api_host, timeout=600.0) as http:
         answer = await http.post("/api/login/api_key", headers={"authorization": settings.api_key})
         session = {"cookie": f"sid={answer.json()['sid']}"}
 
-        # each export has its own path and URL
+        # replace the recorded path and URL of each export, because every export gets new ones
         exported: list[str] = []
         signed = ""
 
@@ -148,7 +151,7 @@ async def open_bare(settings: Settings) -> AsyncIterator[Send]:
 
 
 async def measure(repetitions: int) -> list[str]:
-    """Return a Markdown table."""
+    """Measure all calls, and return the results as a Markdown table."""
     recorded = await record(QUESTIONS)
     freeze()
     rows = [
@@ -196,7 +199,7 @@ async def measure_memory(run: Callable[[], Awaitable[object]]) -> str:
 
 
 async def measure_offline(repetitions: int) -> list[str]:
-    """Return a Markdown table about warm questions on the demo's runs on disk."""
+    """Measure warm calls about the demo's runs on disk, and return the results as a Markdown table."""
     trivial = MCPServer("trivial")
 
     @trivial.tool()

@@ -1,8 +1,8 @@
-"""Measure the accuracy of forecasts: each finished training run in turn is forecast from all others.
+"""Measure the accuracy of forecasts with leave-one-out cross-validation over finished training runs.
 
-Run it from the checkout: python benchmarks/forecast.py [FILE.json …]. A file contains training runs as
-[{"config": {…}, "steps": […], "metrics": {key: [values]}}]. Without a file, the curves are random. Training runs with
-the same file, dataset and metric form a project.
+Run this script in the checkout: python benchmarks/forecast.py [FILE.json …]. A file contains training runs in the form
+[{"config": {…}, "steps": […], "metrics": {key: [values]}}]. Runs with the same file, dataset and metric form a project.
+If no file is given, random curves are generated.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ KILLED_AT = 0.4
 
 
 class Outcome(NamedTuple):
-    """A forecast and the actual result. The unit of lengths is the range of the cohort's last values."""
+    """The quality of one forecast. Errors and widths are relative to the range of final values in the project."""
 
     is_held: bool
     width: float
@@ -36,7 +36,7 @@ class Outcome(NamedTuple):
 
 
 def draw_trainings(seed: int, count: int = 40, steps: int = 80) -> list[Course]:
-    """Draw power-law losses whose rate, floor and noise depend on the config."""
+    """Generate power-law loss curves, with an exponent and a floor that depend on the config."""
     source = random.Random(seed)  # noqa: S311 no secret
     drawn: list[Course] = []
     for _ in range(count):
@@ -49,7 +49,7 @@ def draw_trainings(seed: int, count: int = 40, steps: int = 80) -> list[Course]:
 
 
 def read_projects(files: Sequence[str]) -> Iterator[tuple[str, str, list[Course]]]:
-    """Yield each project's name, metric and training runs."""
+    """Yield the name, metric and training runs of each project."""
     for file in files:
         groups: dict[tuple[str, str], list[Course]] = {}
         for one in json.loads(Path(file).read_text()):
@@ -62,7 +62,10 @@ def read_projects(files: Sequence[str]) -> Iterator[tuple[str, str, list[Course]
 
 
 def judge(courses: Sequence[Course], mode: str, part: float) -> list[Outcome]:
-    """Forecast each training run from all others, given this fraction of its curve."""
+    """Forecast each training run from all other runs and from the first part of its own curve.
+
+    `part` is the fraction of the curve that the forecast may use.
+    """
     ends = [one.values[-1] for one in courses]
     span = max(ends) - min(ends) or 1.0
     signed = sorted(end if mode == "min" else -end for end in ends)

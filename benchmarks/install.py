@@ -1,8 +1,8 @@
-"""Measure the core install's size, and the time from an empty folder to the first reply: python benchmarks/install.py.
+"""Measure the installed size, and the time from an empty folder to the first reply: python benchmarks/install.py.
 
-Optional dependencies do not count. The steps are: build a wheel from this checkout, create a virtual environment,
-install the wheel and its dependencies (from pip's configured index), and call a tool on the demo. If a step fails, the
-table shows the reason instead of its time.
+Optional dependencies are not included. The timed steps are building a wheel from this checkout, creating a virtual
+environment, installing the wheel with its dependencies from pip's configured index, and calling a tool on the demo. If
+a step fails, the table shows the reason instead of the time.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ PACKAGE = "swanlab-mcp-server"
 
 
 def find_closure(name: str) -> dict[str, int]:
-    """Return the installed size in bytes of each core package, without bytecode."""
+    """Return the installed size in bytes of the package `name` and each required dependency, without bytecode."""
     sizes: dict[str, int] = {}
     waiting = [(name, frozenset[str]())]
     seen: set[tuple[str, frozenset[str]]] = set()
@@ -50,9 +50,9 @@ def find_closure(name: str) -> dict[str, int]:
 
 
 def measure() -> list[str]:
-    """Return a Markdown table with the largest packages and the total."""
+    """Return a Markdown table with the sizes of the largest packages and the total size."""
     sizes = find_closure(PACKAGE)
-    # an editable install does not list its files
+    # the metadata of an editable install does not list the package's files
     own = Path(__file__).parents[1] / "swanlab_mcp"
     sizes[PACKAGE] = sum(file.stat().st_size for file in own.rglob("*") if file.is_file() and file.suffix != ".pyc")
     rows = ["| package | MB |", "|---|---:|"]
@@ -63,7 +63,7 @@ def measure() -> list[str]:
 
 
 def time_from_nothing() -> list[str]:
-    """Return a Markdown table with the steps from an empty folder to the first reply."""
+    """Return a Markdown table with the time of each step from an empty folder to the first reply."""
     root = Path(__file__).parents[1]
     rows = ["| from an empty folder | time |", "|---|---|"]
     with tempfile.TemporaryDirectory() as folder:

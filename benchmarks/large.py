@@ -1,7 +1,7 @@
-"""Measure large replies: 500,000 exact points, and a log of 10 MB: python benchmarks/large.py [--repetitions 3].
+"""Measure calls that read 500,000 exact points or a 10 MB log: python benchmarks/large.py [--repetitions 3].
 
-Each repetition and the fake SwanLab run in their own processes. A sleeping task measures how long the event loop is
-blocked, which is how long other calls have to wait.
+Each repetition runs in a new process, and the fake SwanLab runs in a separate process. A background task measures how
+long the event loop is blocked, because other calls have to wait during that time.
 """
 
 from __future__ import annotations
@@ -37,13 +37,16 @@ QUESTIONS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
 
 
 def read_memory(what: str) -> float:
-    """Return this process's memory in MB on Linux: VmRSS is the current value and VmHWM the peak."""
+    """Return the memory of this process in MB. `what` is VmRSS for the current value or VmHWM for the peak.
+
+    This function works only on Linux.
+    """
     lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(what))
 
 
 async def ask(settings: Settings, tool: str, arguments: Mapping[str, Any]) -> list[float]:
-    """Return the duration, the longest time that the event loop was blocked, and the extra memory in MB."""
+    """Call a tool. Return the duration, the longest time that the event loop was blocked, and the memory used in MB."""
     longest = 0.0
     async with connect(create_server(replace(settings, is_cached=False))) as client:
         await client.call_tool("list_projects", {})
@@ -68,7 +71,7 @@ async def ask(settings: Settings, tool: str, arguments: Mapping[str, Any]) -> li
 
 
 def measure(repetitions: int) -> list[str]:
-    """Return a Markdown table."""
+    """Measure all calls, and return the results as a Markdown table."""
     rows = ["| question | time | event loop blocked | extra memory |", "|---|---|---|---:|"]
     with start(is_large=True) as settings:
         found: dict[str, list[list[float]]] = {name: [] for name in QUESTIONS}

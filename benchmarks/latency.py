@@ -1,15 +1,16 @@
-"""Measure how much of SwanLab's latency is hidden: python benchmarks/latency.py [--repetitions 10] [--latencies 0,20].
+"""Measure how well parallel requests hide latency: python benchmarks/latency.py [--repetitions 10] [--latencies 0,20].
 
 The columns are:
 
-- `ideal`: the critical path, which is the longest chain of dependent requests, with unlimited parallelism and no cost
-  other than latency
-- `bare exchange`: the same requests with the same parallelism through plain httpx, without parsing responses, which is
-  the cost of the machine, httpx and the fake server
-- `sequential`: a model of the official SDK, which requests every page and every experiment's summary or series in
-  sequence, with latency as the only cost
+- `ideal`: the latency of the longest chain of dependent requests. This would be the time with unlimited parallelism and
+  no other cost.
+- `bare exchange`: the time of the same requests with the same parallelism through plain httpx, without parsing the
+  responses. This is the cost of the machine, httpx and the fake server.
+- `sequential`: a model of the official SDK, which requests every page and every summary or series one after the other.
+  Latency is the only cost in this model.
 
-The cache is off (`--no-cache`), except for equal calls. Each repetition uses a new session that is already logged in.
+The cache is disabled (`--no-cache`), except in the task with identical calls. Each repetition uses a new session that
+is already logged in.
 """
 
 from __future__ import annotations
@@ -40,9 +41,11 @@ _TWENTY = [f"r{number:04}" for number in range(20)]
 
 
 class Task(NamedTuple):
-    """Parallel calls, with their critical path and the requests of the sequential model, in round trips.
+    """One or more calls that are made in parallel.
 
-    `stages` counts the requests in each parallel batch. The last batch contains the rest.
+    `path` is the length of the longest chain of dependent requests, and `in_turn` is the number of requests in the
+    sequential model. `stages` contains the number of requests in each parallel batch. All remaining requests are in the
+    last batch.
     """
 
     name: str
@@ -57,7 +60,7 @@ def ask_about(number: int) -> tuple[str, dict[str, Any]]:
     return "get_exp_summary", {"project": "many", "exp_cuid": f"r{number:04}"}
 
 
-# patterns that match the path or the name of a function
+# the groups of functions in `show_shares`, with patterns that match the path or name of a function
 SHARES = (
     (
         "HTTP (httpx, httpcore, h11, anyio, asyncio)",
@@ -71,9 +74,9 @@ SHARES = (
 )
 
 TASKS = (
-    # the first page contains the total; only pages whose rows fit in a reply are read
+    # requests the first page, which contains the total, and then the pages that fit into the reply
     Task("list 3,000 experiments", [("list_project_exps", {"project": "many", "page": 0})], 2, _PAGES, (1,)),
-    # all pages
+    # requests all pages
     Task(
         "find among 3,000 experiments",
         [("find_experiments", {"project": "many", "sort": "name", "size": 20, "page": 1})],
@@ -81,7 +84,7 @@ TASKS = (
         _PAGES,
         (1,),
     ),
-    # the project's id and the first page in parallel, then the summaries
+    # requests the project's id and the first page in parallel, then the other pages and the summaries
     Task(
         "rank 3,000 experiments",
         [("rank_experiments", {"project": "many", "metric": "loss"})],
@@ -89,7 +92,7 @@ TASKS = (
         _PAGES + MANY,
         (2, _PAGES - 1),
     ),
-    # the experiments, the project's id, and one batch of summaries
+    # requests the experiments, the project's id and one batch of summaries
     Task(
         "compare 20 experiments",
         [("compare_experiments", {"project": "many", "exp_cuids": _TWENTY})],
@@ -97,7 +100,7 @@ TASKS = (
         20 * 3,
         (20, 1),
     ),
-    # the experiment and keys, the export, its URL, and the file
+    # requests the experiment and the keys, the export, the URL of the export and the file
     Task(
         "32 series, exact",
         [("get_metrics", {"project": "wide", "exp_cuids": ["wide1"], "keys": KEYS, "mode": "exact", "tail": 2})],
@@ -106,7 +109,7 @@ TASKS = (
         (),
     ),
     Task("one summary", [ask_about(0)], 2, 3, (2,)),
-    # the project's id is requested once
+    # requests the project's id only once
     Task("50 summaries in parallel", [ask_about(one) for one in range(50)], 2, 150, (51,)),
     Task("the same summary, 50 in parallel", [ask_about(0)] * 50, 2, 150, (2,), is_cached=True),
 )
@@ -132,7 +135,7 @@ async def record(task: Task) -> Sequence[Call]:
             await ask(client, "list_projects", {})
             state.calls.clear()
             await ask_all(client, task)
-    # the first summaries are requested before the last page
+    # put the summaries last, because the first summaries are requested before the last page
     return sorted(state.calls, key=lambda call: call.raw_path.endswith("/summaries"))
 
 
@@ -144,12 +147,12 @@ async def measure_exchange(settings: Settings, task: Task, calls: Sequence[Call]
 
 
 async def measure(repetitions: int, latencies: Sequence[int]) -> list[str]:
-    """Return a Markdown table."""
+    """Measure all tasks at each latency, and return the results as a Markdown table."""
     rows = [
         "| task | latency | measured | ideal | to ideal | bare exchange | to exchange | sequential (model) | speedup |",
         "|---|---:|---|---:|---:|---|---:|---:|---:|",
     ]
-    # each export has a new URL
+    # tasks without stages are exports, which cannot be replayed, because each export has a new URL
     recorded = {task.name: await record(task) for task in TASKS if task.stages}
     freeze()
     for latency in latencies:
@@ -176,7 +179,7 @@ async def measure(repetitions: int, latencies: Sequence[int]) -> list[str]:
 
 
 async def show_shares() -> list[str]:
-    """Return a Markdown table with the CPU share of each package without latency (cProfile, own time)."""
+    """Return a Markdown table with the share of CPU time per package, measured by cProfile without latency."""
     rows = [f"| at 0 ms, share of CPU time in | {' | '.join(name for name, _ in SHARES)} | others |"]
     rows.append("|---|" + "---:|" * (len(SHARES) + 1))
     with start() as settings:

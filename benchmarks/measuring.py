@@ -1,4 +1,4 @@
-"""Time alternatives in turn, so that a busy machine slows all of them equally, and compute statistics of the times."""
+"""Time several alternatives in alternation, so that a busy machine slows all of them equally, and compare the times."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ __all__ = ["compute_spread", "freeze", "interleave", "interleave_async", "show_r
 
 
 def freeze() -> None:
-    """Exclude existing objects from garbage collection, as the server does after its start (`cli.main`)."""
+    """Exclude all existing objects from garbage collection, as the server does after startup."""
     gc.collect()
     gc.freeze()
 
 
 def interleave(ways: Mapping[str, Callable[[], float]], repetitions: int) -> dict[str, list[float]]:
-    """Return the times of each alternative in seconds, measured in turn after a warm-up round."""
+    """Run the alternatives in alternation. Return the times of each in seconds, without the first warm-up round."""
     times: dict[str, list[float]] = {name: [] for name in ways}
     for number in range(repetitions + 1):
         for name, measure in ways.items():
@@ -41,7 +41,7 @@ async def interleave_async(
 
 
 def compute_spread(values: Sequence[float]) -> tuple[float, float, float]:
-    """Return the median and the quartiles (minimum and maximum for fewer than 4 values)."""
+    """Return the median and the quartiles. For fewer than 4 values, return the minimum and maximum as quartiles."""
     if len(values) < 4:
         return statistics.median(values), min(values), max(values)
     low, middle, high = statistics.quantiles(values, n=4)
@@ -56,7 +56,7 @@ def show_seconds(values: Sequence[float]) -> str:
 
 
 def show_ratio(values: Sequence[float], others: Sequence[float]) -> str:
-    """Return the ratio of the medians, and the quartiles of the ratios of paired repetitions."""
+    """Return the ratio of the medians, with the quartiles of the ratio in each pair of repetitions, as a string."""
     ratio = statistics.median(values) / statistics.median(others)
     _, low, high = compute_spread([value / other for value, other in zip(values, others, strict=True)])
     return f"{ratio:.2f} ({low:.2f} to {high:.2f})"

@@ -1,10 +1,11 @@
-"""Measure runs on disk: a full parse and the SDK's reader, memory, a list of 1,000 runs, and polls of a growing file.
+"""Measure how fast runs on disk are read, and how much memory that requires.
 
 python benchmarks/offline.py [--sdk-python PYTHON] [--points 500000] [--runs 1000] [--repetitions 5]
 
-The files are generated, undamaged and identical to those of SDK 0.10.3. PYTHON must be able to import swanlab. Each
-measurement has its own process. The two readers alternate, so that a busy machine slows both. The result is the ratio
-of the medians.
+The benchmark parses a complete file, lists 1,000 runs and polls a growing file. Parsing is compared with the SDK's own
+reader, for which PYTHON must be an interpreter that can import swanlab. The files are generated in the format of SDK
+0.10.3. Each measurement runs in a new process. The two readers alternate, so that a busy machine slows both, and the
+result is the ratio of the medians.
 """
 
 from __future__ import annotations
@@ -73,7 +74,10 @@ def encode_time(milliseconds: float) -> bytes:
 
 
 def encode_records(points: int, name: str, *, finished: bool = True) -> Iterator[bytes]:
-    """Yield the records of a run: its start, its points for five alternating keys, and its end."""
+    """Yield the records of a run, which are a start record, points with five alternating keys, and an end record.
+
+    If `finished` is false, the end record is omitted.
+    """
     now = 1_795_420_000_000.0
     text = {1: "benchmark", 4: name, 10: name}
     start = b"".join(encode_bytes(field, value.encode()) for field, value in text.items())
@@ -93,7 +97,7 @@ def encode_records(points: int, name: str, *, finished: bool = True) -> Iterator
 
 
 def frame_records(records: Iterator[bytes], offset: int = 0) -> Iterator[bytes]:
-    """Yield the bytes of a run file, or of its continuation from `offset` on."""
+    """Yield the contents of a run file. If `offset` is not 0, yield the bytes to append to a file of that size."""
     if not offset:
         yield b":SWL\xd6\xe1\x02"
         offset = 7
@@ -124,7 +128,10 @@ def write_run(folder: Path, name: str, points: int) -> Path:
 
 
 def read_whole(file: Path) -> None:
-    """Print the seconds, points and peak memory in MB of a full parse, in the same format as the SDK's reader."""
+    """Parse a complete file, and print the time in seconds, the number of points and the peak memory in MB.
+
+    The output has the same format as the script that uses the SDK's reader.
+    """
     began = time.perf_counter()
     run = Run(file)
     run.refresh()
@@ -134,7 +141,7 @@ def read_whole(file: Path) -> None:
 
 
 def list_runs(folder: Path) -> None:
-    """Print the seconds for listing all runs twice and for a call about one run, and the peak memory in MB."""
+    """Print the times for listing all runs twice and for a call about one run, and the peak memory in MB."""
 
     async def ask() -> list[float]:
         client = OfflineClient([folder])
@@ -156,7 +163,7 @@ def list_runs(folder: Path) -> None:
 
 
 def poll(file: Path) -> None:
-    """Print the median seconds of a poll after 20 new points."""
+    """Print the median time of a poll in seconds, when each poll finds 20 new points."""
     run = Run(file)
     run.refresh()
     size = file.stat().st_size

@@ -1,7 +1,8 @@
-"""Measure the shared server's promises over HTTP: python benchmarks/shared_server.py [--soak SECONDS].
+"""Check the shared server's performance targets over HTTP: python benchmarks/shared_server.py [--soak SECONDS].
 
-The fake SwanLab, the worker, a bare SDK server and the callers run in four processes. `--soak` only runs mixed calls
-with many keys against faulty responses for some time. It fails if a reply is wrong or the worker's memory grows.
+The fake SwanLab, the worker, a bare SDK server and the callers run in four separate processes. With `--soak`, the
+script only makes mixed calls with many keys while SwanLab returns faulty responses. It fails if a reply is wrong or if
+the worker's memory grows.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ LATENCY = 0.05
 CONNECTIONS = 8
 OTHERS = 40
 _SOAKED = 40  # keys
-# statuses that honestly report that a faulty SwanLab gave no answer; 429 means try again
+# error codes that are correct if SwanLab is faulty
 _HONEST = {0, 302, 401, 429, 500, 502, 503, 504}
 _MB = 1e6
 _GROWTH = 10.0  # MB
@@ -60,10 +61,10 @@ _MIXED: Sequence[tuple[str, dict[str, Any]]] = (
 
 
 def build_world(callers: int) -> State:
-    """Return a fake SwanLab with callers who each have their own projects with a few experiments."""
+    """Return the state of a fake SwanLab in which each caller has several projects with a few experiments each."""
     state = State(latency=LATENCY)
-    # its request log would fill the memory
-    state.calls = deque(maxlen=10)  # type: ignore[assignment] # a list would keep every call
+    # limit the request log, which would fill the memory
+    state.calls = deque(maxlen=10)  # type: ignore[assignment] # a deque instead of a list
     losses = [(step, 2.0 / (1 + step)) for step in range(20)]
     for number in range(callers):
         user = f"user{number}"
@@ -71,7 +72,7 @@ def build_world(callers: int) -> State:
         workspace = state.add_workspace(user, kind="PERSON", **{user: "OWNER"})
         for place in range(PROJECTS):
             project = state.add_project(workspace, f"p{place}", visibility="PRIVATE")
-            # without add_experiment, which counts all experiments each time
+            # do not use add_experiment, which would be slow because each call counts all experiments
             project.experiments = [
                 Experiment(
                     f"c{number}-{place}-{run}", f"run-{run}", config={"lr": 0.1 / (1 + run)}, metrics={"loss": losses}
@@ -82,8 +83,11 @@ def build_world(callers: int) -> State:
 
 
 def play_swanlab(pipe: Pipe, callers: int) -> None:
-    """Serve the fake SwanLab. Each message sets its latency and fault rate, and gets the number of faults so far."""
-    from benchmarks.soak import make_faults  # noqa: PLC0415 other measurements start without it
+    """Serve the fake SwanLab, and send its URL through the pipe.
+
+    Each message received sets the latency and the fault rate. The reply is the number of faults so far.
+    """
+    from benchmarks.soak import make_faults  # noqa: PLC0415 not needed by other processes
 
     state = build_world(callers)
     with serve(state) as url:
@@ -95,11 +99,11 @@ def play_swanlab(pipe: Pipe, callers: int) -> None:
 
 
 def play_bare_server(pipe: Pipe) -> None:
-    """Serve a tool that returns a text of the same size, with only the SDK and uvicorn."""
-    import uvicorn  # noqa: PLC0415 other measurements start without it
-    from mcp.server import MCPServer  # noqa: PLC0415 other measurements start without it
+    """Serve a tool that returns the string received through the pipe, using only the SDK and uvicorn."""
+    import uvicorn  # noqa: PLC0415 not needed by other processes
+    from mcp.server import MCPServer  # noqa: PLC0415 not needed by other processes
 
-    from tests.fake_swanlab.server import listen  # noqa: PLC0415 other measurements start without it
+    from tests.fake_swanlab.server import listen  # noqa: PLC0415 not needed by other processes
 
     text = pipe.recv()
     server = MCPServer("bare", log_level="ERROR")
@@ -116,7 +120,7 @@ def play_bare_server(pipe: Pipe) -> None:
 
 @contextmanager
 def play(role: Callable[..., None], *given: Any) -> Generator[Pipe]:
-    """Run a role in a new process, and yield the pipe to it."""
+    """Run the function `role` in a new process, and yield a pipe for communicating with the process."""
     context = multiprocessing.get_context("spawn")
     pipe, other = context.Pipe()
     process = context.Process(target=role, args=(other, *given), daemon=True)
@@ -135,13 +139,13 @@ class Worker:
 
     @property
     def memory(self) -> float:
-        """The resident memory in megabytes."""
+        """The resident memory of the worker in megabytes."""
         pages = int(Path(f"/proc/{self.process.pid}/statm").read_text(encoding="ascii").split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE") / _MB
 
     @property
     def cpu(self) -> float:
-        """The used processor time in seconds."""
+        """The CPU time used by the worker in seconds."""
         fields = Path(f"/proc/{self.process.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
@@ -166,7 +170,7 @@ def run_worker(host: str, *options: str) -> Generator[Worker]:
 
 
 class Caller:
-    """A caller's keep-alive connection, which parses no more of a response than necessary."""
+    """A caller with a keep-alive connection. To save time, it parses only the necessary parts of a response."""
 
     def __init__(self, port: int, key: str) -> None:
         self._port = port
@@ -174,7 +178,7 @@ class Caller:
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def call(self, tool: str, arguments: dict[str, Any]) -> tuple[int, bytes]:
-        """Return the status and body. Reconnect if the server has closed the connection."""
+        """Call a tool, and return the status and the body. Reconnect if the server has closed the connection."""
         params = {"name": tool, "arguments": arguments}
         body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}).encode()
         head = (
@@ -200,7 +204,7 @@ class Caller:
         return int(found.split(b" ", 2)[1]), content
 
     async def insist(self, tool: str, arguments: dict[str, Any]) -> bytes:
-        """Repeat the call until the server no longer asks to try again later."""
+        """Call a tool, and return the body. Repeat the call as long as the status is 429 or 503."""
         while True:
             status, content = await self.call(tool, arguments)
             if status not in (429, 503):
@@ -216,7 +220,7 @@ class Caller:
 
 
 async def send_until(end: float, caller: Caller, times: list[float], pause: float = 0.0) -> None:
-    """Send one call after the other, and record the duration of each."""
+    """Make calls one after the other until `end`, and append the duration of each call to `times`."""
     while time.perf_counter() < end:
         began = time.perf_counter()
         await caller.insist(*_LIST)
@@ -226,7 +230,10 @@ async def send_until(end: float, caller: Caller, times: list[float], pause: floa
 
 
 async def compare_rates(worker: Worker, bare: int, rounds: int, seconds: float) -> list[str]:
-    """Return lines with the requests per second of the worker and the bare server, measured in alternate rounds."""
+    """Return table rows with the requests per second to the worker and the bare server.
+
+    Rounds with the worker and the bare server alternate.
+    """
     rates: dict[str, list[float]] = {"worker": [], "bare": []}
     times: dict[str, list[float]] = {"worker": [], "bare": []}
     used: list[float] = []
@@ -256,7 +263,7 @@ async def compare_rates(worker: Worker, bare: int, rounds: int, seconds: float) 
 
 
 async def sign_in_all(worker: Worker) -> float:
-    """Return the seconds until every key has its first answer, with 64 callers at once."""
+    """Make one call per key, with 64 callers in parallel. Return the total time in seconds."""
     keys = list(range(CALLERS))
     began = time.perf_counter()
 
@@ -273,7 +280,7 @@ async def sign_in_all(worker: Worker) -> float:
 
 
 async def read_all(worker: Worker) -> None:
-    """Let every caller read every project, as on a working day: all callers read one project before the next."""
+    """Let every caller read every project. All callers read one project before they continue with the next."""
 
     async def work(numbers: range, project: str) -> None:
         for number in numbers:
@@ -286,7 +293,10 @@ async def read_all(worker: Worker) -> None:
 
 
 async def abuse(worker: Worker, rounds: int, seconds: float) -> tuple[list[float], list[float], Counter[int]]:
-    """Return how long others' calls take without and with a caller that ignores its limit, and its statuses."""
+    """Measure how much a caller that exceeds its rate limit slows down other callers.
+
+    Return the durations of the other callers' calls without and with this caller, and the statuses of its responses.
+    """
     quiet: list[float] = []
     loud: list[float] = []
     statuses: Counter[int] = Counter()
@@ -334,7 +344,7 @@ async def measure_all(repetitions: int) -> list[str]:
                 bare.send(text)
                 port = bare.recv()
                 rows += await compare_rates(worker, port, repetitions, 3.0)
-        # the others stay below this rate
+        # the other callers stay below this rate limit
         with run_worker(host, "--rate", "120") as worker:
             quiet, loud, statuses = await abuse(worker, repetitions, 3.0)
     before, after = (1000 * sorted(times)[int(len(times) * 0.95)] for times in (quiet, loud))
@@ -352,9 +362,10 @@ def _judge(holds: object) -> str:
 
 @dataclass
 class Soak:
-    """Mixed calls with many keys until `end`, each compared with the reply of a faultless SwanLab.
+    """Makes mixed calls with many keys until `end`, and checks each reply.
 
-    `pause` is the mean number of seconds between two calls by the same caller.
+    The expected replies are recorded before SwanLab returns any faults. `pause` is the mean time in seconds between two
+    calls from the same caller.
     """
 
     worker: Worker
@@ -379,7 +390,7 @@ class Soak:
             kind = chance.choices(("right", "unknown key", "hang up"), (18, 1, 1))[0]
             caller = Caller(self.worker.port, f"wrong-{seed}" if kind == "unknown key" else f"key-{number}")
             try:
-                # a call takes 45 s at most
+                # the server ends each call after at most 45 s
                 limit = chance.random() / 50 if kind == "hang up" else 60.0
                 status, content = await asyncio.wait_for(caller.call(tool, arguments), limit)
             except (asyncio.TimeoutError, TimeoutError):
@@ -439,12 +450,15 @@ async def run_soak(seconds: float, pause: float) -> tuple[list[str], bool]:
 
 
 def soak(seconds: float, pause: float = 0.0) -> tuple[list[str], bool]:
-    """Return lines that describe the outcome, and whether every reply was correct or honest and memory stayed flat."""
+    """Run the soak test. Return lines that describe the result, and whether the test passed.
+
+    The test passes if every reply was correct or a suitable error, and if the worker's memory did not grow.
+    """
     return asyncio.run(run_soak(seconds, pause))
 
 
 def measure(repetitions: int) -> list[str]:
-    """Return a Markdown table."""
+    """Check all targets, and return the results as a Markdown table."""
     return asyncio.run(measure_all(repetitions))
 
 

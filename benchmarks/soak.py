@@ -1,7 +1,7 @@
-"""Run 20,000 mixed calls, 50 in parallel, against a SwanLab with 5 % faulty responses: python benchmarks/soak.py.
+"""Make 20,000 mixed calls, 50 in parallel, while SwanLab returns 5 % faulty responses: python benchmarks/soak.py.
 
-The targets are no wrong or missing reply, and less than 10 MB of memory growth after the first tenth. The fake SwanLab
-has its own process, while the MCP client and server share this process.
+The test passes if no reply is wrong or missing and memory grows by less than 10 MB after the first tenth of the calls.
+The fake SwanLab runs in a separate process. The MCP client and the server share this process.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ from swanlab_mcp.settings import Settings
 from tests.client.cloud.test_faults import CALLS, build_world, show
 from tests.fake_swanlab import Fault, State, serve
 
-# 401 means that all sessions expired twice during a request
+# error codes that are correct if SwanLab is faulty; 401 means that the session expired twice during a call
 HONEST = {0, 302, 401, 429, 500, 502, 503, 504}
-# a chart takes as long as twenty other calls
+# draw fewer charts, because a chart takes as long as twenty other calls
 WEIGHTS = {tool: 0.05 if tool == "plot_metrics" else 1.0 for tool in CALLS}
 PATIENCE = 90.0
 
 
 @dataclass
 class Chance(Fault):
-    """A fault that affects each matching request with a given probability."""
+    """A fault that affects each matching request with the probability `probability`."""
 
     probability: float = 0.0
 
@@ -46,7 +46,7 @@ class Chance(Fault):
 
 
 def make_faults(state: State, rate: float) -> list[Fault]:
-    """Return faults that together affect the fraction `rate` of the requests."""
+    """Return faults of all kinds, which together affect the fraction `rate` of all requests."""
     kinds: list[dict[str, Any]] = [
         *({"status": status} for status in (429, 500, 502, 503, 504)),
         {"status": 429, "headers": {"retry-after": "0"}},
@@ -66,8 +66,8 @@ def make_faults(state: State, rate: float) -> list[Fault]:
 
 def play_swanlab(pipe: Connection) -> None:
     state = build_world()
-    # its request log would fill the memory
-    state.calls = deque(maxlen=10)  # type: ignore[assignment] # a list would grow with every call
+    # limit the request log, which would fill the memory
+    state.calls = deque(maxlen=10)  # type: ignore[assignment] # a deque instead of a list
     with serve(state) as url:
         pipe.send(url)
         state.faults = make_faults(state, pipe.recv())
@@ -76,7 +76,7 @@ def play_swanlab(pipe: Connection) -> None:
 
 
 def measure_memory() -> float:
-    """Return this process's resident memory in megabytes."""
+    """Return the resident memory of this process in megabytes."""
     gc.collect()
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     return pages * 4096 / 1e6

@@ -1,7 +1,9 @@
-"""Time the start until `initialize` and the first reply, compared with a bare one-tool server on the same SDK.
+"""Measure the time from starting the server to the response to `initialize` and to the first reply.
 
-python benchmarks/startup.py [--repetitions 15]. The servers alternate, so that a busy machine slows both, and the
-result is the ratio of the medians. On a busy machine, the server's CPU time is more reliable than wall time.
+python benchmarks/startup.py [--repetitions 15]
+
+The baseline is a server with a single tool that uses the same SDK. The two servers alternate, so that a busy machine
+slows both, and the result is the ratio of the medians. On a busy machine, CPU time is more reliable than wall time.
 """
 
 from __future__ import annotations
@@ -43,7 +45,7 @@ MOMENTS = ("initialize", "tools/list", "first call", "CPU time")
 
 
 def measure_once(command: list[str], call: dict[str, Any], **environment: str) -> list[float]:
-    """Return the seconds from starting a server to its replies, and its CPU seconds."""
+    """Start a server. Return the times until it responds to each request and its CPU time, all in seconds."""
     moments: list[float] = []
     before = os.times()
     began = time.perf_counter()
@@ -76,7 +78,7 @@ def measure_once(command: list[str], call: dict[str, Any], **environment: str) -
 
 
 def measure(repetitions: int) -> list[str]:
-    """Return a Markdown table."""
+    """Measure both servers, and return the results as a Markdown table."""
     rows = ["| until | bytecode | bare server | swanlab-mcp-server | ratio |", "|---|---|---|---|---|"]
     for bytecode, environment in (
         ("cached", {}),

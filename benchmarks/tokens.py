@@ -1,8 +1,11 @@
-"""Token costs of 30 common questions (o200k) and a recorded baseline: python benchmarks/tokens.py [--update | --hosts].
+"""Count the tokens (o200k) in the replies to 30 common calls: python benchmarks/tokens.py [--update | --hosts].
 
-Half of the questions use the embedded demo, and half the fake SwanLab from the evals. Both forms of each reply count,
-because an assistant reads one of them. The tool list costs its tokens once per conversation. `--hosts` prints the table
-in docs/hosts.md instead: how many tokens a model reads in each host, as a mean over all questions in the evals.
+The counts are compared with a recorded baseline, which `--update` replaces. Half of the calls use the embedded demo,
+and the others use the fake SwanLab from the evals. The text and the JSON of each reply are counted separately, because
+an assistant reads only one of them. The tool list is counted as well, because it is sent once per conversation.
+
+`--hosts` prints the table in docs/hosts.md instead, which shows the mean number of tokens that a model reads per eval
+in each host.
 """
 
 from __future__ import annotations
@@ -31,7 +34,7 @@ from tests.fake_swanlab import serve
 
 BASELINE = Path(__file__).with_name("tokens.json")
 ALLOWED = 1.05
-# the same links on every run, although the port differs
+# a fixed host for links, because the port of the fake SwanLab differs in every run
 WEB_HOST = "https://swanlab.example"
 DEMO = Settings(demo=True, log_dirs=(Path(swanlab_mcp.__file__).parent / "demo",))
 
@@ -113,7 +116,7 @@ ON_SWANLAB: tuple[Question, ...] = (
     ("Is there anything called cifer?", "list_project_exps", {"project": "cifer"}),
 )
 
-# what the model reads in each host, according to docs/hosts.md
+# the part of a reply that the model reads in each host, according to docs/hosts.md
 READS_JSON, READS_TEXT, READS_BOTH_OF_ERRORS = "JSON if there is any", "text", "text; of errors both"
 HOSTS = {
     "claude-code": READS_JSON,
@@ -126,7 +129,7 @@ HOSTS = {
 
 @dataclass(frozen=True)
 class Cost:
-    """The tokens of a reply in its two forms."""
+    """The number of tokens in a reply, as text and as JSON."""
 
     text: int
     structured: int
@@ -151,7 +154,7 @@ async def ask(client: Any, tool: str, arguments: Mapping[str, Any]) -> Cost:
 
 
 async def measure(host: str) -> dict[str, Cost]:
-    """Return the costs of the tool list and of each question. The fake SwanLab is at `host`."""
+    """Return the costs of the tool list and of each call. `host` is the URL of the fake SwanLab."""
     cloud = Settings(api_host=host, web_host=WEB_HOST, api_key=KEY, key_source="SWANLAB_API_KEY", backoff=0.001)
     costs: dict[str, Cost] = {}
     for settings, questions in ((DEMO, ON_DEMO), (cloud, ON_SWANLAB)):
@@ -172,7 +175,7 @@ def play() -> dict[str, Cost]:
 
 
 def count_read(result: CallToolResult, reads: str) -> int:
-    """Return how many tokens of a reply reach the model."""
+    """Return the number of tokens in the part of a reply that the model reads. `reads` describes the part."""
     text = count("\n".join(block.text for block in result.content if block.type == "text"))
     if result.structured_content is None or reads == READS_TEXT:
         return text
@@ -183,7 +186,7 @@ def count_read(result: CallToolResult, reads: str) -> int:
 
 
 async def measure_host(settings: Settings, name: str) -> float:
-    """Return how many tokens the questions in the evals cost in a host, on average."""
+    """Return the mean number of tokens that the model reads per eval in a host."""
     about = Implementation(name=name, version="1")
     async with Client(create_server(settings), client_info=about) as client:
         calls = [await client.call_tool(tool, dict(given)) for case in CASES for tool, given in case.calls]
@@ -212,7 +215,7 @@ def write_baseline(costs: Mapping[str, Cost]) -> None:
 
 
 def find_growth(costs: Mapping[str, Cost], baseline: Mapping[str, Cost]) -> list[str]:
-    """Return the questions that cost over 5 % more than the baseline, or are missing from it."""
+    """Return the calls that cost over 5 % more than in the baseline, or that are missing from the baseline."""
     grown = [f"{question}: not in the baseline" for question in costs.keys() ^ baseline.keys()]
     for question, cost in costs.items():
         before = baseline.get(question, cost)
@@ -223,7 +226,7 @@ def find_growth(costs: Mapping[str, Cost], baseline: Mapping[str, Cost]) -> list
 
 
 def report(costs: Mapping[str, Cost]) -> list[str]:
-    """Return a Markdown table with the cost of each question and the total."""
+    """Return a Markdown table with the cost of each call and the total cost."""
     answers = [cost for question, cost in costs.items() if not question.startswith("(")]
     rows = [f"| {question} | {cost.text:,} | {cost.structured:,} |" for question, cost in costs.items()]
     total = Cost(sum(one.text for one in answers), sum(one.structured for one in answers))

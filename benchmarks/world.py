@@ -1,4 +1,4 @@
-"""A fake SwanLab in its own process, with large amounts of every kind of data."""
+"""Run a fake SwanLab with large amounts of data in a separate process."""
 
 from __future__ import annotations
 
@@ -33,7 +33,10 @@ LOG_LINES = 20_000
 
 
 def build(latency: float = 0.0, *, is_large: bool = False) -> State:
-    """Return 3,000 finished experiments, one of them with 32 keys. `is_large` adds 500,000 points and 10 MB of log."""
+    """Return a state with 3,000 finished experiments, and another project with a single experiment with 32 metrics.
+
+    If `is_large` is true, add an experiment with 500,000 points and a 10 MB log.
+    """
     state = build_sample_state()
     state.latency = latency
     ended = BEGINNING + timedelta(days=1)
@@ -59,7 +62,10 @@ def build(latency: float = 0.0, *, is_large: bool = False) -> State:
 
 
 def replay(app: ASGIApp, latency: float) -> ASGIApp:
-    """Replay responses to equal requests after `latency`, to exclude the fake server's own work from measurements."""
+    """Return an ASGI app that caches the responses of `app` and replays them to identical requests after `latency`.
+
+    Replayed responses exclude the fake server's own work from the measurements.
+    """
     known: dict[tuple[str, bytes, bytes, bytes], list[Message]] = {}
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
@@ -84,7 +90,7 @@ def replay(app: ASGIApp, latency: float) -> ASGIApp:
             return {"type": "http.request", "body": body}
 
         await app(scope, read, listen_in)
-        # a session belongs to a caller
+        # do not cache logins, because each caller needs a new session
         if told[0].get("status") == HTTPStatus.OK and b"/login/" not in scope["raw_path"]:
             known[name] = told
 
@@ -93,7 +99,7 @@ def replay(app: ASGIApp, latency: float) -> ASGIApp:
 
 @contextmanager
 def start(latency_ms: float = 0.0, *, is_large: bool = False) -> Iterator[Settings]:
-    """Serve the fake SwanLab in a new process, and yield settings for it."""
+    """Serve the fake SwanLab in a new process, and yield settings that connect to it."""
     command = [sys.executable, __file__, "--latency", str(latency_ms), *(["--large"] if is_large else [])]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         if server.stdout is None:

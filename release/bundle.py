@@ -1,4 +1,4 @@
-"""Validate and pack the desktop bundle with the official tool (needs Node): `python release/bundle.py [FILE.mcpb]`."""
+"""Validate and pack the desktop bundle with the official tool, which needs Node: `python release/bundle.py [FILE]`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _PARTS = ("swanlab_mcp", "pyproject.toml", "README.md", "LICENSE")
 
 
 def gather(folder: Path) -> None:
-    """Copy the bundle's contents, the package as a uv project, into `folder`."""
+    """Copy the contents of the bundle, which is a uv project, into `folder`."""
     for name in _PARTS:
         source = ROOT / name
         if source.is_dir():
@@ -34,7 +34,7 @@ def main(arguments: list[str]) -> int:
     with tempfile.TemporaryDirectory() as folder:
         gather(Path(folder))
         for command in (["validate", f"{folder}/manifest.json"], ["pack", folder, str(target)]):
-            done = subprocess.run([tool, *_TOOL[1:], *command], check=False)  # noqa: S603 the official tool, by a fixed name
+            done = subprocess.run([tool, *_TOOL[1:], *command], check=False)  # noqa: S603 only runs the official tool
             if done.returncode:
                 return done.returncode
     print(target)

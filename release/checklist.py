@@ -1,4 +1,7 @@
-"""List the remaining steps of a release: `python release/checklist.py`. `--versions` only compares the versions."""
+"""List the remaining steps for a release: `python release/checklist.py`.
+
+With `--versions`, only check that all files contain the same version.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ _STEPS = (
 
 
 def read_versions(root: Path = ROOT) -> dict[str, str]:
-    """Return the version in each place, or "" if the place has none."""
+    """Return a dict from each place that contains the version to the version, or to "" if it is missing."""
     registry = json.loads((root / "server.json").read_text(encoding="utf-8"))
     bundle = json.loads((root / "release" / "manifest.json").read_text(encoding="utf-8"))
     released = re.search(r"^## \[(\d[^\]]*)\]", (root / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
@@ -47,7 +50,7 @@ def main(arguments: list[str]) -> int:
         return 0
     version = versions["server.json"]
     git = ["git", "-C", str(ROOT), "status", "--porcelain"]
-    changed = subprocess.run(git, capture_output=True, text=True, check=True).stdout.splitlines()  # noqa: S603 git, by fixed words
+    changed = subprocess.run(git, capture_output=True, text=True, check=True).stdout.splitlines()  # noqa: S603 only runs git
     print(f"{'[ ]' if changed else '[x]'} nothing is uncommitted" + (f": {len(changed)} files are" if changed else ""))
     for step in _STEPS:
         print(f"[ ] {step.format(version=version)}")

@@ -1,4 +1,4 @@
-"""Build hook that compiles the catalogues, which wheels and editable installs contain but the repository does not."""
+"""A build hook that compiles the message catalogues. The compiled catalogues are not in the repository."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 
 def compile_catalogues(package: Path) -> None:
-    """Write a `.mo` file next to each `.po` file in the package."""
+    """Compile each `.po` file in the package to a `.mo` file in the same folder."""
     for source in package.glob("locale/*/LC_MESSAGES/*.po"):
         with source.open("rb") as readable, source.with_suffix(".mo").open("wb") as compiled:
             write_mo(compiled, read_po(readable, locale=source.parents[1].name))
 
 
 class CompileCatalogues(BuildHookInterface[Any]):
-    """Compiles the catalogues before hatchling collects the files."""
+    """Compiles the message catalogues before hatchling collects the files."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:  # noqa: ARG002 hatchling's signature
         compile_catalogues(Path(self.root) / "swanlab_mcp")

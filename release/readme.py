@@ -1,4 +1,4 @@
-"""Metadata hook that makes the links in README.md absolute, because package indexes do not resolve relative links."""
+"""A metadata hook that makes links in README.md absolute, because package indexes do not resolve relative links."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ _LINK = re.compile(r"(!?)(\[[^]]*\]\()(?!\w+:|#)([^)\s]+\))")
 
 
 def make_absolute(text: str, repository: str) -> str:
-    """Make relative links in Markdown lead to the repository, and pictures to the raw files there."""
+    """Replace relative links in Markdown with links to the repository, and relative image URLs with raw file URLs."""
     kinds = {"": "blob", "!": "raw"}
     return _LINK.sub(lambda found: f"{found[1]}{found[2]}{repository}/{kinds[found[1]]}/main/{found[3]}", text)
 
 
 class AbsoluteReadme(MetadataHookInterface):
-    """Replaces the readme in the project's metadata."""
+    """Replaces the readme in the project metadata."""
 
     def update(self, metadata: dict[str, Any]) -> None:
         text = (Path(self.root) / "README.md").read_text(encoding="utf-8")

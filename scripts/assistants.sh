@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Write the demo's entry for each assistant that npm can install, in an empty home, and let the assistant's own command
-# line read it and connect. Usage: scripts/assistants.sh [FOLDER with the assistants' node_modules]
+# Run `install --demo` in an empty home folder for each assistant that is available from npm, and check that the
+# assistant's own command line connects to the server.
+# Usage: scripts/assistants.sh [FOLDER]. The assistants are installed in FOLDER and kept for the next run.
 set -euo pipefail
 server="$(command -v swanlab-mcp-server)"
 tools="${1:-$(mktemp -d)}"

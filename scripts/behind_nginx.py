@@ -1,6 +1,6 @@
-"""Put three workers behind nginx on loopback under load, drain one of them and kill another.
+"""Run three workers behind nginx on loopback. Under load, drain one worker and kill another, and check for lost calls.
 
-`--demo` serves the demo behind nginx instead, until SIGTERM.
+With `--demo`, serve the demo behind nginx until SIGTERM instead.
 """
 
 from __future__ import annotations
@@ -42,10 +42,11 @@ _CALLS: Sequence[tuple[str, dict[str, Any]]] = (
 
 @dataclass
 class Answer:
-    """One call: when it was sent, how long it took, its HTTP status (0: none), and the workers that nginx tried.
+    """The result of one call.
 
-    `is_cut` means that the response has a header but no complete body. `why` contains the exception and its causes, or
-    the body of a wrong answer.
+    `sent` is the time when the call was sent, and `seconds` is its duration. `status` is the HTTP status, or 0 if there
+    was no response. `worker` contains the workers that nginx tried. `is_cut` means that the response has a header but
+    no complete body. `why` contains the exception and its causes, or the body of a wrong response.
     """
 
     sent: float
@@ -58,7 +59,7 @@ class Answer:
 
 
 class Worker:
-    """A worker process. Its `port` stays the same after a restart."""
+    """A worker process. It keeps the same `port` after a restart."""
 
     def __init__(self, command: Sequence[str], port: int = 0) -> None:
         self._command = command
@@ -89,7 +90,7 @@ class Worker:
 
 @contextmanager
 def run_workers(command: Sequence[str], count: int = 3) -> Generator[tuple[list[Worker], str]]:
-    """Run workers behind nginx, and yield them and nginx's base URL."""
+    """Run workers behind nginx, and yield the workers and nginx's base URL."""
     with ExitStack() as stack:
         workers: list[Worker] = []
         for _ in range(count):
@@ -100,7 +101,7 @@ def run_workers(command: Sequence[str], count: int = 3) -> Generator[tuple[list[
 
 
 def build_world(callers: int) -> State:
-    """Return a fake SwanLab with one project and one experiment for each caller."""
+    """Return the state of a fake SwanLab in which each caller has one project with one experiment."""
     state = build_sample_state()
     state.latency = _LATENCY
     for number in range(callers):
@@ -111,7 +112,7 @@ def build_world(callers: int) -> State:
 
 
 def write_call(number: int, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
-    """Return the body and the headers of a call."""
+    """Return the body and headers of a call as keyword arguments for httpx."""
     message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": name, "arguments": arguments}}
     return {"json": message, "headers": {**_HEADERS, "authorization": f"Bearer key-{number}"}}
 
@@ -121,7 +122,7 @@ async def call(http: httpx.AsyncClient, url: str, number: int, name: str, argume
 
 
 async def send_calls(url: str, number: int, until: threading.Event, answers: list[Answer]) -> None:
-    """Send one call after the other with the same key until the event is set."""
+    """Send calls with the same key one after the other until `until` is set, and append the results to `answers`."""
     async with httpx.AsyncClient(timeout=60) as http:
         turn = number
         while not until.is_set():
@@ -133,7 +134,7 @@ async def send_calls(url: str, number: int, until: threading.Event, answers: lis
 async def send_call(http: httpx.AsyncClient, url: str, number: int, name: str, arguments: dict[str, Any]) -> Answer:
     sent, status, worker = time.monotonic(), 0, ""
     try:
-        # the header names the worker, even if the worker is killed before the body
+        # stream the response, because the header names the worker even if the worker is killed before it sends the body
         async with http.stream("POST", f"{url}/mcp", **write_call(number, name, arguments)) as answer:
             status, worker = answer.status_code, answer.headers.get("x-worker", "")
             text = (await answer.aread()).decode()
@@ -146,7 +147,7 @@ async def send_call(http: httpx.AsyncClient, url: str, number: int, name: str, a
 
 
 def explain(error: BaseException | None) -> str:
-    """Return an exception with its causes."""
+    """Return a description of an exception and its causes, or "" for None."""
     parts: list[str] = []
     while error:
         parts.append(f"{type(error).__name__}({error})")
@@ -155,7 +156,10 @@ def explain(error: BaseException | None) -> str:
 
 
 async def load(url: str, workers: list[Worker], callers: int, seconds: float) -> tuple[list[Answer], dict[str, Any]]:
-    """Send calls in four phases of `seconds` each. Return the answers, and when each event happened."""
+    """Send calls while workers are drained, restarted and killed. Each phase takes `seconds`.
+
+    Return the results of all calls and the time of each event.
+    """
     answers: list[Answer] = []
     until = threading.Event()
     tasks = [asyncio.create_task(send_calls(url, number, until, answers)) for number in range(callers)]
@@ -167,11 +171,11 @@ async def load(url: str, workers: list[Worker], callers: int, seconds: float) ->
     await asyncio.sleep(seconds)
     events["drained code"] = workers[1].process.poll()
     await asyncio.to_thread(workers[1].start)
-    # nginx tries a failed worker again after 5 s
+    # wait for at least 6 s, because nginx tries a failed worker again after 5 s
     await asyncio.sleep(max(seconds, 6))
     events["killed"] = time.monotonic()
     workers[2].end(signal.SIGKILL)
-    # its connections exist until the system has removed the process
+    # the worker's connections exist until the system has removed the process
     await asyncio.to_thread(workers[2].process.wait)
     events["gone"] = time.monotonic()
     await asyncio.sleep(seconds)
@@ -182,7 +186,7 @@ async def load(url: str, workers: list[Worker], callers: int, seconds: float) ->
 
 
 async def confirm_across(url: str, workers: list[Worker], callers: int) -> list[str]:
-    """Return the problems with confirmations that one worker issued and another receives."""
+    """Check that a worker accepts confirmations issued by another worker. Return a list of problems."""
     problems: list[str] = []
     alive = [f"http://127.0.0.1:{one.port}" for one in workers if one.process.poll() is None]
     async with httpx.AsyncClient(timeout=60) as http:
@@ -191,7 +195,8 @@ async def confirm_across(url: str, workers: list[Worker], callers: int) -> list[
             first = (await call(http, alive[number % len(alive)], number, "create_project", arguments)).json()
             data = first["result"]["structuredContent"]["data"]
             confirmed = {**arguments, "confirmation": data["confirmation"]}
-            # through nginx, which chooses another worker for about half of the keys, and directly to another worker
+            # first through nginx, which chooses a different worker for about half of the keys, and then directly to
+            # another worker, which must reject the used confirmation
             for place in (url, alive[(number + 1) % len(alive)]):
                 reply = (await call(http, place, number, "create_project", confirmed)).json()["result"]
                 made: dict[str, Any] = reply["structuredContent"].get("data") or {}
@@ -202,13 +207,13 @@ async def confirm_across(url: str, workers: list[Worker], callers: int) -> list[
 
 
 def judge(answers: list[Answer], events: dict[str, Any], killed: str) -> list[str]:
-    """Return the lost calls that were not running on the killed worker when it was killed."""
+    """Return descriptions of all lost calls, except for calls that were running on the killed worker."""
     lost: list[str] = []
     for one in answers:
         if one.is_right:
             continue
         was_running = one.sent <= events["gone"] and one.sent + one.seconds >= events["killed"]
-        # nginx lists several workers if it tried several
+        # `worker` contains several workers if nginx tried several
         if not (was_running and (one.is_cut or one.status in (502, 504)) and killed in one.worker):
             since = ", ".join(
                 f"{one.sent - events[name]:+.3f} s after {name}" for name in ("drained", "killed", "gone")

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Three workers behind nginx (deploy/nginx.conf) on loopback, under load: one is drained, one is killed.
+# Run three workers behind nginx (deploy/nginx.conf) on loopback. Under load, drain one worker and kill another.
 #
 #   scripts/behind_nginx.sh [--callers N] [--seconds S]
 #
-# Fails if a call is lost that was not running on the killed worker, or if a worker does not accept the confirmation of
-# another. Skipped with the reason if nginx is not installed (Debian: apt-get install nginx-light).
+# This script fails if any call is lost that was not running on the killed worker, or if a worker rejects a confirmation
+# from another worker. If nginx is not installed, the script prints the reason and skips the checks. On Debian, run:
+# apt-get install nginx-light
 set -euo pipefail
 here="$(cd "$(dirname "$0")" && pwd)"
 if ! command -v nginx >/dev/null && [ ! -x /usr/sbin/nginx ]; then

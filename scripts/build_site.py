@@ -1,6 +1,7 @@
-"""Build a site with search from docs/, with the Chinese pages below zh/: python scripts/build_site.py [FOLDER].
+"""Build the documentation site from docs/: python scripts/build_site.py [FOLDER].
 
-This needs the `docs` extra. Links that leave docs/ lead to the repository.
+The site has a search function, and the Chinese pages are below zh/. Links to files outside docs/ lead to the
+repository. This script requires the `docs` extra.
 """
 
 from __future__ import annotations
@@ -26,7 +27,11 @@ LINK = re.compile(r"(\]\()([^)\s]+)(\))")
 
 
 class Language(NamedTuple):
-    """A language of the site: its code, the folder with its pages, its first page, and its place in the site."""
+    """A language of the site.
+
+    `source` is the folder with the pages, `first` is the file that becomes the start page, and `place` is the
+    subfolder of the site.
+    """
 
     code: str
     source: str
@@ -38,7 +43,7 @@ LANGUAGES = (Language("en", "docs", "README.md", ""), Language("zh", "docs/zh", 
 
 
 def write_pages(language: Language, folder: Path, repository: str) -> list[str]:
-    """Write a language's pages with links for the site, and return the names of the pages in its navigation."""
+    """Write the pages in one language with links adapted to the site. Return the names of pages for the navigation."""
     source = ROOT / language.source
     for path in sorted(source.rglob("*")):
         name = path.relative_to(source).as_posix()
@@ -55,7 +60,10 @@ def write_pages(language: Language, folder: Path, repository: str) -> list[str]:
 
 
 def link_page(path: Path, language: Language, repository: str, name: str) -> str:
-    """Return a page whose links lead to the site or the repository. `name` is its path within the language."""
+    """Return the text of a page with links that lead to the site or the repository.
+
+    `name` is the path of the page relative to the language's folder.
+    """
 
     def link(found: re.Match[str]) -> str:
         return f"{found[1]}{_find_target(found[2], path, language, repository, name)}{found[3]}"
@@ -77,7 +85,7 @@ def _find_target(link: str, path: Path, language: Language, repository: str, nam
             continue
         here = posixpath.dirname(posixpath.join(language.place, name))
         found = posixpath.relpath(posixpath.join(other.place, inside), here or ".")
-        # pages in the other language are not part of this build, so links to them use their address on the site
+        # link to the HTML file of a page in the other language, because this build does not contain that page
         found = found if other is language else re.sub(r"\.md$", ".html", found)
         break
     else:
@@ -92,11 +100,11 @@ def write_config(language: Language, folder: Path, pages: list[str]) -> Path:
         "project.site_name": "swanlab-mcp-server",
         "project.docs_dir": folder.name,
         "project.site_dir": f"{language.code}-site",
-        # so that links also work in local files, without a server
+        # links must also work without a server, when the site is opened from local files
         "project.use_directory_urls": False,
         "project.nav": pages,
         "project.theme.language": language.code,
-        # send no request to another host
+        # do not load fonts from other hosts
         "project.theme.font": False,
         "project.theme.features": ["navigation.top", "search.highlight", "content.code.copy"],
     }
@@ -111,7 +119,7 @@ def write_config(language: Language, folder: Path, pages: list[str]) -> Path:
     for name, link in (("English", f"{up}index.html"), ("简体中文", f"{up}zh/index.html")):
         code = "en" if name == "English" else "zh"
         lines += ["[[project.extra.alternate]]", f'name = "{name}"', f'link = "{link}"', f'lang = "{code}"']
-    # anchors with the letters of all languages, as on the repository's pages
+    # keep non-Latin letters in anchors, as the repository's website does
     lines += [f"[project.markdown_extensions.{name}]" for name in ("tables", "attr_list", '"pymdownx.superfences"')]
     lines += [
         "[project.markdown_extensions.toc]",

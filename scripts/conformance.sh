@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
-# MCP's own conformance suite and the Inspector's strict check of tool schemas, against this server over HTTP and stdio.
-# The shared server is also checked behind nginx, if that is installed.
+# Run the official MCP conformance suite and the MCP Inspector's strict schema check against this server, over HTTP and
+# stdio. If nginx is installed, the shared server is checked both directly and behind nginx.
 #
 #   scripts/conformance.sh [--install] FOLDER
 #
-# FOLDER contains the suite's node_modules (default: $CONFORMANCE_SUITE); --install adds missing packages with npm.
-# Checks that cannot run are skipped with the reason; failures beyond the baseline are errors.
+# FOLDER contains a node_modules folder with the suite (default: $CONFORMANCE_SUITE). With --install, missing packages
+# are installed with npm. Checks that cannot run are skipped and the reason is printed. Failures that are not in the
+# baseline are errors.
 set -euo pipefail
 here="$(cd "$(dirname "$0")" && pwd)"
-# the newest versions for Node 20
+# the newest versions that support Node 20
 packages=(@modelcontextprotocol/conformance@0.1.13 @modelcontextprotocol/inspector@2.12.0)
 
 install=""
@@ -23,12 +24,12 @@ skip() {
   exit 0
 }
 
-command -v node >/dev/null || skip "Node is not at hand"
-[ -n "$folder" ] || skip "no folder of an installed suite was named (argument or CONFORMANCE_SUITE)"
+command -v node >/dev/null || skip "Node is not installed"
+[ -n "$folder" ] || skip "no folder was given (pass FOLDER or set CONFORMANCE_SUITE)"
 suite="$folder/node_modules/.bin"
 if [ ! -x "$suite/conformance" ] || [ ! -x "$suite/mcp-inspector" ]; then
-  [ -n "$install" ] || skip "$folder holds no installed suite (--install puts it there)"
-  command -v npm >/dev/null || skip "npm is not at hand"
+  [ -n "$install" ] || skip "$folder contains no suite (install it with --install)"
+  command -v npm >/dev/null || skip "npm is not installed"
   mkdir -p "$folder"
   npm install --prefix "$folder" --no-audit --no-fund --loglevel=error "${packages[@]}" >&2 ||
     skip "the suite could not be installed"
@@ -60,7 +61,7 @@ start() {
   exit 1
 }
 
-# the whole suite needs sessions and streams
+# the complete suite requires sessions and streams
 start "$here/serve_with_sessions.py"
 if ! "$suite/conformance" server --url "$url" --expected-failures "$here/conformance-baseline.yml" >"$work/suite" 2>&1; then
   sed -n '/=== SUMMARY ===/,$p' "$work/suite" >&2
@@ -69,17 +70,18 @@ if ! "$suite/conformance" server --url "$url" --expected-failures "$here/conform
 fi
 sed -n 's|^Total: \([0-9]*\) passed, \([0-9]*\) failed.*|conformance, the server: \1 checks hold, \2 scenarios need what the baseline lists|p' "$work/suite"
 
-# the shared server has neither, by design: it must pass the same scenarios, except for the two about them
+# The shared server has no sessions or streams, by design. It must pass all scenarios except for the two about sessions
+# and streams.
 held="$(sed -n 's/^✓ \([a-z0-9-]*\): .*/\1/p' "$work/suite" | grep -vxE 'logging-set-level|server-sse-multiple-streams')"
 check_shared() {
   for scenario in $held; do
     if ! "$suite/conformance" server --url "$url" --scenario "$scenario" >"$work/one" 2>&1; then
       cat "$work/one" >&2
-      echo "conformance: $scenario does not hold on $1" >&2
+      echo "conformance: $scenario fails on $1" >&2
       exit 1
     fi
   done
-  echo "conformance, $1: $(wc -w <<<"$held") scenarios hold"
+  echo "conformance, $1: $(wc -w <<<"$held") scenarios pass"
 }
 if command -v nginx >/dev/null || [ -x /usr/sbin/nginx ]; then
   start "$here/behind_nginx.py" --demo
@@ -90,7 +92,7 @@ fi
 start -m swanlab_mcp --demo serve --transport http --http-port 0
 check_shared "the shared server"
 
-# both eras of the protocol and both transports
+# check both transports with the old and the new protocol
 for era in legacy modern; do
   "$suite/mcp-inspector" --cli "$python" -m swanlab_mcp --demo --allow-writes --protocol-era "$era" \
     --method tools/list --strict >"$work/tools" 2>"$work/report" || { cat "$work/report" >&2; exit 1; }

@@ -1,6 +1,6 @@
-"""Write a page that shows a tool's real answer, to take a picture of it: python scripts/draw_answer.py LANGUAGE FILE.
+"""Write an HTML page for the screenshot of a tool call: python scripts/draw_answer.py LANGUAGE FILE.
 
-The page shows the call and the reply that an assistant gets from the demo, unchanged.
+The page shows a call to the demo and the reply exactly as an assistant receives it.
 """
 
 from __future__ import annotations

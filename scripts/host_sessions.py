@@ -1,7 +1,7 @@
-"""Let real assistants work with the demo, driven by a scripted model on loopback, and check what reaches the model.
+"""Run real assistants with the demo and a scripted model, and check the tool results that the model receives.
 
-Usage: python scripts/host_sessions.py FOLDER [HOST …]. FOLDER contains the assistants' node_modules.
-`bash scripts/host_sessions.sh` installs them, and runs this script in a network that has only loopback.
+Usage: python scripts/host_sessions.py FOLDER [HOST …]. FOLDER contains a node_modules folder with the assistants.
+`bash scripts/host_sessions.sh` installs the assistants and runs this script without access to any network but loopback.
 """
 
 # pyright: basic
@@ -40,7 +40,7 @@ STEPS = (
     Step("list argument", Call("get_metrics", CURVES | {"tail": 3}), holds("2 of 2", "val/loss", "0.0810869")),
     Step("image", Call("plot_metrics", CURVES), lambda result: result.images == 1),
     Step("error", Call("get_experiment", {"project": PROJECT, "exp_cuid": "no-such-run"}), holds("no-such-run")),
-    # the host may refuse the text itself, but it must get an answer
+    # the host may reject the unpaired surrogate itself, but the model must receive a result
     Step("half a character", Call("list_projects", {"search": "digits\ud83d"}), lambda result: bool(result.text)),
     Step("the call after it", Call("list_project_exps", {"project": PROJECT}), holds(*SEEDS)),
 )
@@ -61,7 +61,7 @@ def write_codex(home: Path, url: str) -> tuple[dict[str, str], list[str]]:
 
 
 def require_server(file: Path) -> None:
-    """Make Codex wait for the server, because otherwise it may send its first request before it knows the tools."""
+    """Make Codex wait for the server. Otherwise, Codex may send the first request before it knows the tools."""
     table = "[mcp_servers.swanlab]\n"
     file.write_text(file.read_text().replace(table, f"{table}required = true\n"))
 
@@ -81,7 +81,8 @@ def write_opencode(home: Path, url: str) -> tuple[dict[str, str], list[str]]:
     return {"OPENCODE_DISABLE_MODELS_FETCH": "1"}, ["opencode", "run", "-m", "scripted/model", "go"]
 
 
-# each assistant's name in `install`, with a function that writes its settings and returns its variables and command
+# For each assistant, by its name in `install`: a function that writes the settings, and returns the environment
+# variables and the command that starts the assistant.
 HOSTS = {
     "claude-code": write_claude,
     "codex": write_codex,
@@ -91,7 +92,10 @@ HOSTS = {
 
 
 def run(host: str, tools: Path) -> bool:
-    """Drive one assistant through the script in an empty home, and print what reached the model."""
+    """Run the script with one assistant in an empty home folder, and print the results that the model received.
+
+    Return whether all results were as expected.
+    """
     home = Path(tempfile.mkdtemp(prefix="host-"))
     for folder in (".codex", ".gemini", ".config/opencode", "project"):
         (home / folder).mkdir(parents=True)

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Drive Claude Code, Codex, Gemini CLI and OpenCode end to end with the demo and a scripted model, with no network but
-# loopback. Usage: scripts/host_sessions.sh [FOLDER with the assistants' node_modules, kept for the next run] [HOST …]
+# Test Claude Code, Codex, Gemini CLI and OpenCode end to end with the demo and a scripted model. The assistants have no
+# access to any network but loopback.
+# Usage: scripts/host_sessions.sh [FOLDER] [HOST …]. The assistants are installed in FOLDER and kept for the next run.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 tools="${1:-}"
@@ -15,7 +16,7 @@ if [ ! -d "$tools/node_modules/opencode-ai" ]; then
     @anthropic-ai/claude-code @openai/codex @google/gemini-cli opencode-ai
 fi
 if ! unshare -rn true 2>/dev/null; then
-  echo "this machine has no network namespaces: run where nothing but loopback can be reached" >&2
+  echo "network namespaces are not available: run this script on a machine without access to any network but loopback" >&2
   exit 1
 fi
 unshare -rn bash -c 'ip link set lo up && exec python scripts/host_sessions.py "$@"' - "$tools" "$@"

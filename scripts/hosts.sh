@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Load the tools into frameworks that rejected some of them in the past, with each framework's converter and in its own
-# environment: bash scripts/hosts.sh [FOLDER]. FOLDER keeps the environments for the next run.
+# Load the tools into agent frameworks that have rejected some of our tools in the past. Each framework has its own
+# environment.
+# Usage: bash scripts/hosts.sh [FOLDER]. The environments are kept in FOLDER for the next run.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python="${PYTHON:-$(command -v python)}"

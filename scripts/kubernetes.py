@@ -1,10 +1,10 @@
-"""Lint and render deploy/helm with Helm's own engine, validate the result, and write deploy/kubernetes.
+"""Lint and render the chart in deploy/helm with Helm, validate the manifests, and write them to deploy/kubernetes.
 
   python scripts/kubernetes.py [--check]
 
-`--check` does not write, and fails if the manifests in the repository differ from the chart. The script needs the
-packages helm-python-sdk (Helm 4 as a library) and kubernetes-validate, which `scripts/kubernetes.sh --install FOLDER`
-installs.
+With `--check`, write nothing, and fail if the manifests in the repository differ from the chart. This script requires
+the packages helm-python-sdk (Helm 4 as a library) and kubernetes-validate. To install them, run
+`scripts/kubernetes.sh --install FOLDER`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[1]
 CHART = ROOT / "deploy" / "helm"
 PLAIN = ROOT / "deploy" / "kubernetes"
 RELEASE = "swanlab-mcp"
-# the oldest version allowed by Chart.yaml, and the newest that the validator knows
+# the oldest Kubernetes version that Chart.yaml allows, and the newest version that the validator supports
 VERSIONS = ("1.28", "1.37")
 _FIRST_LINES = """\
 # Generated from deploy/helm {digest} by scripts/kubernetes.sh: change the chart, not this file.
@@ -33,7 +33,7 @@ _SECRET = {
     "keyMap": "a@example.org k",
     "proxySecret": "p" * 32,
 }
-# the chart's defaults make the plain manifests; the other values are only validated
+# the values for the manifests in the repository; manifests with other values are only validated
 PLAIN_VALUES: dict[str, dict[str, Any]] = {
     "swanlab-mcp.yaml": {},
     "swanlab-mcp-writes.yaml": {"allowWrites": True},
@@ -48,7 +48,7 @@ OTHER_VALUES: tuple[dict[str, Any], ...] = (
 
 
 def compute_digest() -> str:
-    """Return the hash of all files in the chart, which the generated manifests contain."""
+    """Return a hash of all files in the chart. The generated manifests contain this hash."""
     files = sorted(path for path in CHART.rglob("*") if path.is_file())
     parts = [f"{path.relative_to(CHART).as_posix()}\0".encode() + path.read_bytes() for path in files]
     return hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
@@ -56,7 +56,7 @@ def compute_digest() -> str:
 
 def render(values: dict[str, Any]) -> list[str]:
     """Lint the chart with `values`, and return the manifests. Raises ValueError for lint findings."""
-    from helm_python import Chart, lint  # noqa: PLC0415 the digest is computed without Helm
+    from helm_python import Chart, lint  # noqa: PLC0415 tests compute the digest without Helm
 
     report = lint(CHART, values, strict=True)
     if problems := [one["error"] for one in report["messages"] if one["severity"] > 1] + report["errors"]:
@@ -67,8 +67,8 @@ def render(values: dict[str, Any]) -> list[str]:
 
 
 def validate(manifests: list[str]) -> None:
-    """Validate manifests against Kubernetes' strict schemas. Raises the validator's error."""
-    import kubernetes_validate  # noqa: PLC0415 the digest is computed without it
+    """Validate manifests against the strict schemas of Kubernetes. Raises an error from the validator."""
+    import kubernetes_validate  # noqa: PLC0415 tests compute the digest without the validator
 
     for text in manifests:
         for version in VERSIONS:
@@ -76,7 +76,7 @@ def validate(manifests: list[str]) -> None:
 
 
 def main() -> int:
-    """Return 0, or 1 if the repository's manifests differ from the chart."""
+    """Run the script. Return 1 if the manifests in the repository differ from the chart, otherwise 0."""
     for values in OTHER_VALUES:
         validate(render(values))
     status = 0

@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# Lint and render deploy/helm, validate it against the schemas of Kubernetes, and write deploy/kubernetes.
+# Lint and render the chart in deploy/helm, validate the manifests against the schemas of Kubernetes, and write them to
+# deploy/kubernetes.
 #
 #   scripts/kubernetes.sh [--check] [--install FOLDER]
 #
-# --check fails if deploy/kubernetes is not what the chart renders. FOLDER is a virtual environment with Helm as a library
-# (default: $KUBERNETES_TOOLS); --install creates it. Without it, the script is skipped with the reason.
+# With --check, nothing is written, and the script fails if the manifests in deploy/kubernetes differ from the chart.
+# FOLDER is a virtual environment that contains Helm as a library (default: $KUBERNETES_TOOLS). With --install, the
+# environment is created. If there is no environment, the script prints the reason and does nothing.
 set -euo pipefail
 here="$(cd "$(dirname "$0")" && pwd)"
 packages=(helm-python-sdk==0.2.2 kubernetes-validate==1.37.0)
@@ -24,7 +26,7 @@ while [ $# -gt 0 ]; do
   shift
 done
 if [ -z "$folder" ] || ! "$folder/bin/python" -c "import helm_python, kubernetes_validate" 2>/dev/null; then
-  echo "kubernetes: skipped, no environment with ${packages[*]} was named (--install FOLDER or KUBERNETES_TOOLS)"
+  echo "kubernetes: skipped, no environment with ${packages[*]} was given (use --install FOLDER or set KUBERNETES_TOOLS)"
   exit 0
 fi
 exec "$folder/bin/python" "$here/kubernetes.py" "${options[@]}"

@@ -1,7 +1,7 @@
-"""Load the served tools with a framework's own MCP converter: python scripts/load_tools.py FRAMEWORK PYTHON.
+"""Load the server's tools with the MCP client of an agent framework: python scripts/load_tools.py FRAMEWORK PYTHON.
 
-Run this in the framework's environment. PYTHON is an interpreter with swanlab-mcp-server installed. Prints the
-framework's version and the number of loaded tools, and fails if a tool is missing or has lost an argument.
+Run this script in the framework's environment. PYTHON is an interpreter that can import swanlab_mcp. The script prints
+the version of the framework and the number of loaded tools. It fails if a tool is missing or has lost an argument.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Loaded = dict[str, set[str]]
 
 
 async def with_session(use: Callable[[Any], Awaitable[Any]]) -> Any:
-    """Return the result of `use`, called with a session on the server through this environment's MCP SDK."""
+    """Connect to the server with the MCP SDK from this environment, and return the result of `use(session)`."""
     from mcp import ClientSession, StdioServerParameters
     from mcp.client.stdio import stdio_client
 
@@ -67,7 +67,7 @@ async def load_semantic_kernel() -> Loaded:
 
     async with MCPStdioPlugin(name="swanlab", command=COMMAND[0], args=COMMAND[1:]) as plugin:
         functions = Kernel().add_plugin(plugin, "swanlab").functions
-        # prompts become functions too
+        # prompts are loaded as functions, too
         return {name: {one.name for one in function.metadata.parameters} for name, function in functions.items()}
 
 
@@ -92,7 +92,7 @@ async def load_openai_agents() -> Loaded:
 
 
 def check_strict(name: str, schema: dict[str, Any]) -> None:
-    """Raise RuntimeError unless every object in a schema is closed and requires all its fields."""
+    """Raise RuntimeError unless every object in a schema requires all its properties and allows no others."""
     if schema.get("type") == "object" and (
         schema.get("additionalProperties") is not False
         or set(schema.get("required", ())) != set(schema.get("properties", {}))
@@ -104,7 +104,7 @@ def check_strict(name: str, schema: dict[str, Any]) -> None:
 
 
 def fill(schema: dict[str, Any]) -> Any:
-    """Return the value that a model sends for an optional argument that it must fill."""
+    """Return the value that a model would send for an optional argument that a strict schema makes required."""
     if "enum" in schema:
         return schema.get("default", schema["enum"][0])
     return {"string": "", "integer": 0, "number": 0, "boolean": False, "array": []}[schema["type"]]

@@ -1,4 +1,4 @@
-"""Start nginx on loopback with deploy/nginx.conf in front of workers."""
+"""Run nginx with deploy/nginx.conf on loopback in front of workers."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ http {{
 
 
 def find_nginx() -> str | None:
-    """Return the path to nginx, which Debian installs outside users' PATH."""
+    """Return the path of nginx. Debian installs nginx in a folder that is not in a normal user's PATH."""
     return shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
 
 
 def adapt(text: str, port: int, workers: Sequence[int]) -> str:
-    """Return deploy/nginx.conf, adapted to plain HTTP on a loopback port and to the ports of `workers`."""
+    """Return the configuration in `text`, changed to use plain HTTP on a loopback port and the ports of `workers`."""
     text = re.sub(r"listen 443 ssl;", f"listen 127.0.0.1:{port};", text)
     text = re.sub(r"\n\s*ssl_certificate\w* [^;]*;", "", text)
-    # all callers in a test have the same address
+    # raise the limit per address, because all callers in a test have the same address
     text = text.replace("limit_conn swanlab_mcp_callers 64;", "limit_conn swanlab_mcp_callers 1024;")
     first, *others = re.findall(r"\n\s*server 127\.0\.0\.1:\d+ [^\n]*", text)
     for line in others:
@@ -54,7 +54,7 @@ def adapt(text: str, port: int, workers: Sequence[int]) -> str:
 
 @contextmanager
 def behind_nginx(workers: Sequence[int], folder: Path) -> Iterator[str]:
-    """Run nginx in front of the workers on these ports, with its files in `folder`, and yield its base URL."""
+    """Run nginx in front of the workers on the given ports, and yield the base URL. `folder` is for nginx's files."""
     program = find_nginx()
     if program is None:
         raise RuntimeError("nginx is not installed")

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Draw the pictures of README.md and docs/ again, from the demo: scripts/pictures.sh FOLDER
+# Update the screenshots of the demo in README.md and docs/: scripts/pictures.sh FOLDER
 #
-# FOLDER is that of scripts/views.sh, with the packages for the browser. Look at the pictures before you commit them.
+# FOLDER is the same folder as for scripts/views.sh, with the packages for the browser. Check the screenshots before you
+# commit them.
 set -euo pipefail
 here="$(cd "$(dirname "$0")/.." && pwd)"
 shots="$(mktemp -d)"
@@ -23,7 +24,7 @@ for language in en zh; do
 done
 cp "$shots/answer-en.png" docs/answer.png
 cp "$shots/answer-zh.png" docs/zh/answer.png
-# few colours make small files
+# reduce the number of colours to make the files smaller
 python - docs/view.png docs/zh/view.png docs/report.png docs/zh/report.png docs/answer.png docs/zh/answer.png <<"EOF"
 import sys
 

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Rewrite all files that are generated from the code: the tool list, README's table, docs/tools, both openapi.md in docs,
-# the picture in docs/architecture.md, tests/public_api.txt and the translation catalogues. Review the difference before
-# you commit it. After new Chinese, run it again: README.zh-CN.md's table comes from the catalogue.
+# Update all files that are generated from the code: the tool list, the tables in both READMEs, docs/tools, both
+# openapi.md pages in docs, the diagram in docs/architecture.md, tests/public_api.txt and the message catalogue. Review
+# the changes before you commit them. Run the script again after you have added Chinese translations, because the table
+# in README.zh-CN.md is translated with the catalogue.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python -m tests.generated

@@ -1,6 +1,6 @@
-"""A model on loopback that follows a script of tool calls, and records the tool results that a host sends.
+"""A fake model on loopback that makes scripted tool calls and records the tool results that a host sends.
 
-It implements Anthropic Messages, OpenAI Responses and Chat Completions, and Gemini.
+The fake model implements the APIs Anthropic Messages, OpenAI Responses, OpenAI Chat Completions and Gemini.
 """
 
 # pyright: basic
@@ -27,13 +27,13 @@ class Call:
 
     @property
     def json(self) -> str:
-        # escaped, because a lone surrogate has no UTF-8 form
+        # non-ASCII characters are escaped, because unpaired surrogates cannot be encoded in UTF-8
         return json.dumps(self.arguments)
 
 
 @dataclass
 class Result:
-    """A call's result as the host sent it to the model."""
+    """The result of a call, as the host sent it to the model."""
 
     text: str
     images: int
@@ -42,7 +42,7 @@ class Result:
 
 @dataclass
 class ScriptedModel:
-    """Answers each request with the call that follows the results in the request, according to the script."""
+    """A model that follows a script. The number of results in a request determines the next call."""
 
     script: list[Call]
     results: list[Result] = field(default_factory=list[Result])
@@ -53,7 +53,7 @@ class ScriptedModel:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def serve(self) -> ThreadingHTTPServer:
-        """Start on a free loopback port. The caller shuts it down."""
+        """Start a server on a free loopback port, and return it. The caller must shut it down."""
         model = self
 
         class Handler(_Handler):
@@ -64,7 +64,10 @@ class ScriptedModel:
         return server
 
     def choose(self, tools: dict[str, str], outputs: list[Any]) -> tuple[str, Call] | None:
-        """Record the results received so far, and return the name and the call that follow."""
+        """Record the new results in a request, and return the next call with the host's name for the tool.
+
+        Return None at the end of the script, or if the host does not offer the tool.
+        """
         with self._lock:
             self.tools = sorted(tools.values())
             for output in outputs[len(self.results) :]:
@@ -84,7 +87,7 @@ class ScriptedModel:
 
 
 def _read_output(output: Any) -> tuple[str, int]:
-    """Return the text and the number of images in a tool result, in the form of any interface."""
+    """Return the text and the number of images in a tool result, in the format of any of the APIs."""
     if isinstance(output, str):
         return output, 0
     if isinstance(output, list):
@@ -100,7 +103,7 @@ def _read_output(output: Any) -> tuple[str, int]:
 
 
 def _our_tool(name: str) -> str:
-    """Return a tool's name without the server name that hosts put before it."""
+    """Return the name of a tool without the prefix that hosts add for the server."""
     return re.sub(r"^(mcp_+)?swanlab_+", "", name)
 
 
@@ -144,7 +147,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._json({})
 
     def _messages(self, body: Json) -> None:
-        """Answer a request of Anthropic Messages."""
+        """Respond to an Anthropic Messages request."""
         outputs = [
             block.get("content", "")
             for message in body.get("messages", [])
@@ -179,7 +182,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._events(events, named=True)
 
     def _responses(self, body: Json) -> None:
-        """Answer a request of OpenAI Responses. Codex puts a server's tools into a namespace."""
+        """Respond to an OpenAI Responses request. Codex puts the tools of a server into a namespace."""
         outputs = [one["output"] for one in body.get("input", []) if one.get("type") == "function_call_output"]
         names: dict[str, str] = {}
         spaces: dict[str, str] = {}
@@ -215,7 +218,7 @@ class _Handler(BaseHTTPRequestHandler):
         )
 
     def _chat(self, body: Json) -> None:
-        """Answer a request of OpenAI Chat Completions. Hosts send a tool's image as a user message after the result."""
+        """Respond to an OpenAI Chat Completions request. Hosts send images as a user message after the tool result."""
         outputs: list[Any] = []
         for message in body.get("messages", []):
             content = message.get("content") or ""

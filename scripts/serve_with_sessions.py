@@ -1,4 +1,4 @@
-"""Serve the demo to the conformance suite, over HTTP with sessions and streams, which the product does not offer."""
+"""Serve the demo over HTTP with sessions and streams, which the conformance suite requires and the server lacks."""
 
 from __future__ import annotations
 

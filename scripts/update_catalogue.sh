@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Update swanlab_mcp/locale from the messages in the code, and compile it.
-# A reworded message keeps its Chinese, marked fuzzy: review it and delete the mark. A deleted message moves to the end
-# of the file after #~: delete it, or move its Chinese to the message that replaces it.
+# Update the catalogue in swanlab_mcp/locale with the messages in the code, and compile the catalogue.
+# If a message was reworded, its Chinese translation is kept and marked as fuzzy. Review the translation and delete the
+# mark. If a message was deleted, it is moved to the end of the file after #~. Delete it, or move the translation to the
+# message that replaces it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 template="$(mktemp)"
@@ -10,5 +11,5 @@ pybabel --quiet extract --keyword=say --keyword=say_plural:1,2 --no-location --s
   --output-file "$template" swanlab_mcp
 pybabel --quiet update --domain swanlab_mcp --input-file "$template" --output-dir swanlab_mcp/locale --locale zh \
   --no-wrap --omit-header
-# pybabel compile would read a percent sign as a placeholder
+# not pybabel compile, which would treat a percent sign as a placeholder
 python release/compile_catalogues.py

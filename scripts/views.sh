@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Test the interactive chart and the report in a real browser, the chart in a host page with the official MCP Apps bridge.
+# Test the interactive chart and the report in a real browser. The chart runs in a host page with the official MCP Apps
+# bridge.
 #
 #   scripts/views.sh [--install] FOLDER [SCREENSHOTS]
 #
-# FOLDER contains the host page's node_modules (default: $VIEWS_SUITE); --install adds missing packages with npm.
-# Checks that cannot run are skipped with the reason; failures are errors.
+# FOLDER contains a node_modules folder for the host page (default: $VIEWS_SUITE). With --install, missing packages are
+# installed with npm. Checks that cannot run are skipped and the reason is printed. Failures are errors.
 set -euo pipefail
 here="$(cd "$(dirname "$0")/.." && pwd)"
 packages=(
@@ -24,22 +25,22 @@ skip() {
   exit 0
 }
 
-command -v node >/dev/null || skip "Node is not at hand"
+command -v node >/dev/null || skip "Node is not installed"
 chromium=""
 for name in chromium chromium-browser google-chrome; do
   chromium="${chromium:-$(command -v "$name" || true)}"
 done
 [ -n "$chromium" ] || skip "no Chromium is installed"
-[ -n "$folder" ] || skip "no folder of an installed host page was named (argument or VIEWS_SUITE)"
+[ -n "$folder" ] || skip "no folder was given (pass FOLDER or set VIEWS_SUITE)"
 if [ ! -x "$folder/node_modules/.bin/esbuild" ] || [ ! -d "$folder/node_modules/playwright-core" ] || [ ! -d "$folder/node_modules/axe-core" ]; then
-  [ -n "$install" ] || skip "$folder holds no installed host page (--install puts it there)"
-  command -v npm >/dev/null || skip "npm is not at hand"
+  [ -n "$install" ] || skip "$folder contains no host page (install it with --install)"
+  command -v npm >/dev/null || skip "npm is not installed"
   mkdir -p "$folder"
   npm install --prefix "$folder" --no-audit --no-fund --loglevel=error "${packages[@]}" >&2 ||
     skip "the host page could not be installed"
 fi
 
-# modules resolve packages relative to their own path
+# copy the files to FOLDER, because modules resolve packages relative to their own path
 work="$(mktemp -d "$folder/run.XXXXXX")"
 trap 'rm -rf "$work"' EXIT
 cp "$here"/tests/views/*.mjs "$work/"

@@ -19,11 +19,11 @@ from swanlab_mcp.server.app import connect, create_server
 from swanlab_mcp.settings import Settings
 from tests.fake_swanlab import State, build_sample_state, create_app, serve
 
-# the same examples in every run, because the gate must be deterministic
+# generate the same examples in every run, because the gate must be deterministic
 hypothesis.settings.register_profile("gate", deadline=None, derandomize=True, max_examples=30)
 hypothesis.settings.register_profile("all", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("gate")
-# hypothesis would also draw constants from modules that happen to be loaded
+# import all modules now, because hypothesis draws constants from the modules that are loaded
 for found in pkgutil.walk_packages(swanlab_mcp.__path__, "swanlab_mcp."):
     if not found.name.endswith("__main__"):
         importlib.import_module(found.name)
@@ -32,7 +32,8 @@ FONTS = mpl.get_cachedir()
 RUNS = Path(__file__).parent / "offline_runs"
 
 
-# collected tests and modules live until the end, and collecting garbage among them takes a seventh of the time
+# pause the garbage collector while pytest collects the tests, because scanning modules and tests, which stay alive
+# anyway, takes up a seventh of the time
 gc.disable()
 
 
@@ -49,7 +50,7 @@ def anyio_backend() -> str:
 
 @pytest.fixture(autouse=True)
 def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Isolate tests from the user's keys, folders and proxies."""
+    """Isolate each test from the user's keys, folders and proxies."""
     home = tmp_path / "home"
     home.mkdir()
     (home / "work").mkdir()
@@ -71,9 +72,9 @@ def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "MCP_PROXY_SECRET",
     ):
         monkeypatch.delenv(f"SWANLAB_{name}", raising=False)
-    # child processes read matplotlib's font list instead of creating it
+    # let child processes reuse matplotlib's font list instead of creating a new one
     monkeypatch.setenv("MPLCONFIGDIR", FONTS)
-    # tests expect English texts in any locale
+    # tests expect English messages, whatever the user's locale is
     monkeypatch.setenv("LC_ALL", "C.UTF-8")
     for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "SSLKEYLOGFILE"):
         monkeypatch.delenv(name, raising=False)
@@ -89,7 +90,7 @@ def state() -> State:
 
 @pytest.fixture(scope="session")
 def fake() -> Iterator[tuple[dict[str, ASGIApp], str]]:
-    """Run one HTTP server for all tests. Tests set the app to serve under `app`."""
+    """Run one HTTP server for all tests. Each test stores the app to serve under the key `app`."""
     served: dict[str, ASGIApp] = {}
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -122,13 +123,13 @@ async def opened(settings: Settings) -> AsyncGenerator[SwanLabClient, None]:
 
 @asynccontextmanager
 async def session(settings: Settings, mode: str = "auto") -> AsyncGenerator[Any, None]:
-    """Connect an in-process MCP client that reads tables as records to a server with these settings."""
+    """Return an in-process MCP client for a server with these settings. Tables in replies are converted to records."""
     async with connect(create_server(settings), mode=mode) as client:
         yield RecordReader(client)
 
 
 class RecordReader:
-    """A client that converts tables of columns and rows into records."""
+    """An MCP client that converts tables with columns and rows to records."""
 
     def __init__(self, client: Any) -> None:
         self._client = client
@@ -148,7 +149,7 @@ class RecordReader:
 
 
 def get_records(data: Any) -> Any:
-    """Convert tabular data to records without null fields, and return other data unchanged."""
+    """Convert a table to records without null fields. Return all other data unchanged."""
     columns, rows = get_table(data)
     if not columns:
         return data
@@ -156,7 +157,7 @@ def get_records(data: Any) -> Any:
 
 
 def get_table(data: Any) -> tuple[list[str], list[list[Any]]]:
-    """Return the columns and rows of tabular data, which are empty for other data."""
+    """Return the columns and rows of a table. Both are empty if the data is not a table."""
     table = cast("dict[str, Any]", data if isinstance(data, dict) else {})
     return (table["columns"], table["rows"]) if {*table} == {"columns", "rows"} else ([], [])
 

@@ -1,4 +1,4 @@
-"""The example call of each tool, from its description, with names that exist in the demo or the fake."""
+"""The example calls from the tools' descriptions, with names that exist in the demo or in the fake SwanLab."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from swanlab_mcp.server.table import TOOLS, ToolEntry
 
 __all__ = ["IN_DEMO", "IN_FAKE", "read_example", "read_examples"]
 
-# names in the descriptions, with the names in the demo and in tests/client/cloud/test_faults.py
+# the names in the descriptions, mapped to names in the demo and in tests/client/cloud/test_faults.py
 IN_DEMO = {
     "team/mnist": "digits-mlp", "mnist": "digits-mlp", "bert": "digits", "error": "epoch", "samples*": "val/confusion",
     "24h": "2026-11-23",
@@ -20,12 +20,15 @@ IN_FAKE = {
     "team/mnist": "small", "mnist": "small", "lr-0.1": "small0", "lr-1": "small1", "val/": "", "samples*": "image",
     "[40]": "[3]", "24h": "2024-11-01",
 }  # fmt: skip
-# all experiments in both have ended
+# a past step to forecast from, because no experiment is still running
 _MORE: dict[str, dict[str, Any]] = {"forecast_experiment": {"as_of_step": 16}}
 
 
 def read_example(entry: ToolEntry, names: Mapping[str, str]) -> dict[str, Any]:
-    """Return the arguments of a tool's example with other names. Calls that wait by default wait for one second."""
+    """Return the arguments from a tool's example, with the names replaced according to `names`.
+
+    Tools that wait by default get a timeout of one second.
+    """
     text = (inspect.getdoc(entry.operation) or "").rpartition("Example: ")[2].rstrip(".")
     for name, other in names.items():
         text = text.replace(name, other)
@@ -33,5 +36,5 @@ def read_example(entry: ToolEntry, names: Mapping[str, str]) -> dict[str, Any]:
 
 
 def read_examples(names: Mapping[str, str], entries: Sequence[ToolEntry] = TOOLS) -> dict[str, dict[str, Any]]:
-    """Return each tool's example arguments by its name."""
+    """Return a dict from tool names to the arguments from their examples."""
     return {entry.name: read_example(entry, names) for entry in entries}

@@ -1,4 +1,4 @@
-"""Write run files like SDK 0.10.3, with the points that each test needs."""
+"""Write run files in the format of SDK 0.10.3, with the records that a test needs."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def encode_finish(state: int = 1, error: str = "") -> bytes:
 
 
 def frame(payload: bytes, offset: int) -> list[bytes]:
-    """Return the SDK's writes for a payload at an offset: padding, headers and data."""
+    """Return the byte strings that the SDK writes for a payload at an offset, including padding and headers."""
     writes: list[bytes] = []
     kind = 1
     left = payload
@@ -80,7 +80,7 @@ def build_file(records: Iterable[bytes]) -> bytes:
 
 
 def write_run(folder: Path, run_id: str, records: Sequence[bytes], *, moment: str = "20261123_080000") -> Path:
-    """Write a run folder in `folder`, with a start record first, and return its record file."""
+    """Create a run folder in `folder` with a start record and the given records, and return the record file."""
     run = folder / f"run-{moment}-{run_id}"
     run.mkdir(parents=True)
     file = run / f"run-{run_id}.swanlab"

@@ -1,4 +1,4 @@
-"""Check the import rules between packages, and that files agree."""
+"""Check the import rules between packages and the consistency of project files."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MODULES = {
     for path in PACKAGE.rglob("*.py")
 }
 
-# a package imports only itself and the packages before it
+# a package may import only itself and the packages listed before it
 LAYERS = ("core", "settings", "client", "analysis", "operations", "present", "openapi", "server", "cli", "__main__")
 
 
@@ -173,7 +173,7 @@ def test_functions_stay_short() -> None:
     for path in PACKAGE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-                # without the signature and the docstring, which is a tool's description
+                # the limit does not include the signature or the docstring, which is a tool's description
                 body = node.body[1:] if ast.get_docstring(node) else node.body
                 if body and (node.end_lineno or 0) - body[0].lineno >= 60:
                     long.append(f"{path.name}: {node.name}")

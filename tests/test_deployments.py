@@ -1,4 +1,4 @@
-"""Check the files in deploy: the plain manifests match the chart, and the server accepts their contents."""
+"""Check the files in deploy. The manifests must match the chart, and the server must accept their options."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_manifests_are_hardened_and_fit_together(path: Path) -> None:
     backend = found["Ingress"]["spec"]["rules"][0]["http"]["paths"][0]["backend"]["service"]
     assert backend["name"] == found["Service"]["metadata"]["name"]
     (env,) = container["env"]
-    # a server that may change data needs the secret that all workers share
+    # the secret shared by all workers is required if the server may change data
     assert env["valueFrom"]["secretKeyRef"]["optional"] is ("--allow-writes" not in container["args"])
 
 
@@ -82,7 +82,7 @@ def test_server_accepts_the_arguments_of_the_manifests(path: Path) -> None:
     ports = {port["name"]: port["containerPort"] for port in container["ports"]}
     assert (arguments.http_port, arguments.metrics_port) == (ports["http"], ports["metrics"])
     assert arguments.allowed_host == [found["Ingress"]["spec"]["rules"][0]["host"]]
-    # preStop, drain, and the last second
+    # the grace period must cover preStop, draining and one more second
     assert spec["terminationGracePeriodSeconds"] > 5 + arguments.drain + 1
     assert container["image"].endswith(f":{__version__}")
 
@@ -109,7 +109,7 @@ def test_nginx_sends_requests_to_a_worker_as_soon_as_it_listens(tmp_path: Path) 
     with socket.create_server(("127.0.0.1", 0)) as free, socket.create_server(("127.0.0.1", 0)) as other:
         ports = [free.getsockname()[1], other.getsockname()[1]]
     with behind_nginx(ports, tmp_path) as url:
-        # both workers are down, as during a start or restart
+        # neither worker is running, as during a start or restart
         assert {httpx.get(f"{url}/health").status_code for _ in range(5)} == {502}
         with HTTPServer(("127.0.0.1", ports[0]), SimpleHTTPRequestHandler) as worker:
             serving = threading.Thread(target=worker.serve_forever)
@@ -137,12 +137,12 @@ def test_systemd_unit_and_nginx_have_the_same_ports_and_addresses() -> None:
     workers = [read_arguments(command.replace("%i", number).split()) for number in "123"]
     assert re.findall(r"server 127\.0\.0\.1:(\d+)", nginx) == [str(one.http_port) for one in workers]
     assert len({port for one in workers for port in (one.http_port, one.metrics_port)}) == 6
-    # nginx writes the caller's address, and the worker counts by it
+    # nginx must send the caller's address, because the worker applies limits per address
     assert "proxy_set_header X-Forwarded-For $remote_addr;" in nginx
     assert all(one.trusted_proxy == ["127.0.0.1"] for one in workers)
     (stop,) = re.findall(r"^TimeoutStopSec=(\d+)$", unit, re.MULTILINE)
     assert int(stop) > workers[0].drain + 1
-    # a dynamic user could not own the --key-map file
+    # a fixed user, because a dynamic user cannot own the --key-map file
     assert "\nUser=swanlab-mcp\n" in unit
     assert "DynamicUser" not in unit
 
@@ -163,7 +163,7 @@ def test_compose_proxy_is_trusted_and_sends_a_request_of_a_stopped_worker_to_the
     (network,) = compose["networks"]["default"]["ipam"]["config"]
     assert arguments.trusted_proxy == [network["subnet"]]
     assert compose["services"]["mcp"]["expose"] == [str(arguments.http_port), str(arguments.metrics_port)]
-    # no worker's port is public
+    # the worker's port must not be published
     assert "ports" not in compose["services"]["mcp"]
     caddy = compose["configs"]["caddyfile"]["content"]
     assert f"{arguments.allowed_host[0]} {{" in caddy

@@ -1,4 +1,4 @@
-"""Check the docs: code blocks run, links have targets, and every option and tool is documented."""
+"""Check that code blocks in the docs run, links have targets, and every option and tool is documented."""
 
 from __future__ import annotations
 
@@ -58,7 +58,10 @@ def test_repository_links_have_targets(page: Path) -> None:
 
 
 class Block(NamedTuple):
-    """A shell or Python block on a page, with its mark: the reason to skip it, or the environment to run it in."""
+    """A shell or Python block on a page.
+
+    `mark` is the comment before the block. It gives the reason to skip the block or describes the required environment.
+    """
 
     page: str
     language: str
@@ -78,13 +81,13 @@ def find_blocks() -> Iterator[Block]:
             yield Block(page.relative_to(ROOT).as_posix(), language, code, mark)
 
 
-# pages in the two languages differ only in their comments
+# run each block once, because the blocks on the English and Chinese pages differ only in comments
 BLOCKS = list({re.sub(r"#.*", "", block.code): block for block in find_blocks() if block.is_run}.values())
 NAMES = [f"{block.page}-{block.code.split()[-1]}" for block in BLOCKS]
 
 
 def prepare_home(home: Path, mark: str) -> None:
-    """Prepare an empty home folder in the way that a block's mark requires."""
+    """Create the files that a block requires, according to its mark, in an empty home folder."""
     if "Cursor" in mark:
         (home / ".cursor").mkdir()
     if "runs in swanlog" in mark:
@@ -104,7 +107,7 @@ def run_command(words: str) -> int:
 
 @pytest.fixture
 def fresh_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Use an empty home as the working directory, and an environment without an account."""
+    """Use an empty home folder as the working directory, and remove the account from the environment."""
     for name in [name for name in os.environ if name.startswith("SWANLAB_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -170,7 +173,7 @@ def test_blocks_of_the_docs_run_in_a_shell(block: Block, tmp_path: Path) -> None
 
 
 def read_options(capsys: pytest.CaptureFixture[str]) -> tuple[set[str], set[str]]:
-    """Return the commands and long options in the help texts."""
+    """Return the commands and long options that appear in the help output."""
 
     def read_help(*words: str) -> str:
         with pytest.raises(SystemExit):
@@ -203,7 +206,7 @@ TRANSLATED = pytest.mark.parametrize(
 
 
 def read_own(page: Path) -> str:
-    """Return a page without the entries for assistants, which only the English page has."""
+    """Return the text of a page without the entries for assistants, which exist only on the English page."""
     return read(page).partition("<!-- assistants -->")[0]
 
 
@@ -223,7 +226,7 @@ def test_chinese_pages_have_the_same_structure(english: Path, chinese: Path) -> 
 @TRANSLATED
 def test_chinese_pages_have_the_same_figures(english: Path, chinese: Path) -> None:
     def read_figures(text: str) -> list[str]:
-        # English dates contain the month's name
+        # ignore the month in Chinese dates, because English dates contain the name of the month instead
         return sorted(re.findall(r"\d+(?:[.,:]\d+)*", re.sub(r"\d+ 月", "", text)))
 
     def read_rows(text: str) -> list[list[str]]:

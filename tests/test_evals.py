@@ -1,4 +1,4 @@
-"""Run the questions in tests/evals with the scripted caller, and check that its judge finds faults."""
+"""Run the evals in tests/evals with the scripted caller, and check that the grader detects wrong answers."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_questions_are_distinct_and_in_both_languages() -> None:
     assert all(case.name.endswith("-zh") == (case in chinese) for case in CASES)
     assert len({case.name for case in CASES}) == len({case.question for case in CASES}) == len(CASES)
     assert all(case.facts for case in CASES)
-    # there is a question for each tool
+    # every tool must be used in at least one case
     assert {tool for case in CASES for tool in case.tools} == {entry.name for entry in TOOLS}
     limits = {"rank_experiments": 1500, "compare_experiments": 1500, "diagnose_experiment": 1200, "whats_new": 1000}
     assert all(case.most_tokens <= limits.get(tool, 8000) for case in CASES for tool in case.tools)

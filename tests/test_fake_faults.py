@@ -1,4 +1,4 @@
-"""Faults of the fake SwanLab, and ways to serve it."""
+"""Test the faults of the fake SwanLab, and the functions that serve it."""
 
 from __future__ import annotations
 

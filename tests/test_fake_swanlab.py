@@ -1,4 +1,4 @@
-"""The fake SwanLab follows the wire description, including endpoints that the package does not use yet."""
+"""Check that the fake SwanLab implements the documented API, including endpoints that the package does not use yet."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Check that generated files match the code. `bash scripts/regenerate.sh` updates them; review the changes."""
+"""Check that generated files match the code. To update the files, run `bash scripts/regenerate.sh`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A simulated night of experiments: a scripted agent with these tools saves GPU time and keeps the best run."""
+"""Simulate a night of experiments, in which a scripted agent uses the tools to save GPU time and keep the best run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-# data is None only after an error, which fails the test
+# `data` is None only after an error, and an error fails the test
 # pyright: reportOptionalIterable=false, reportOptionalMemberAccess=false, reportOptionalSubscript=false
 # pyright: reportArgumentType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
 

@@ -1,4 +1,4 @@
-"""Run every example in SwanLab's OpenApi document."""
+"""Run every example in SwanLab's OpenApi documentation."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_model_has_only_its_fields_as_items(my_api: OpenApi) -> None:
     assert my_exp.get("copy", "default") == "default"
     assert "copy" not in my_exp
     assert "cuid" in my_exp
-    assert "cuid" in my_exp.keys()  # noqa: SIM118 the method itself is meant
+    assert "cuid" in my_exp.keys()  # noqa: SIM118 the example tests keys()
     with pytest.raises(KeyError):
         my_exp["model_dump"]
 

@@ -1,6 +1,6 @@
-# data is None only after an error, which fails the test
+# `data` is None only after an error, and an error fails the test
 # pyright: reportOptionalIterable=false, reportOptionalMemberAccess=false, reportOptionalSubscript=false
-"""Check that every question has a method that returns typed records."""
+"""Check that every analysis tool has an OpenApi method that returns typed records."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_missing_pandas_is_named(api: OpenApi, monkeypatch: pytest.MonkeyPatch) 
             found.data.to_pandas()
 
 
-# the arguments of each method, and the number of rows and a column in its frame
+# the arguments for each method, the number of rows in the resulting DataFrame, and one of its columns
 FRAMES: dict[str, tuple[dict[str, Any], int, str]] = {
     "list_workspaces": ({}, 1, "username"),
     "get_workspace": ({}, 1, "role"),

@@ -1,4 +1,4 @@
-"""Check the release files: versions, the desktop bundle and the container."""
+"""Check the files for releases, including versions, the desktop bundle and the container."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_bundle_starts_the_command_with_known_settings() -> None:
     assert set(environment) <= registry
     used = {name for value in environment.values() for name in re.findall(r"^\$\{user_config\.(\w+)\}$", value)}
     assert used == set(manifest["user_config"])
-    # an empty field must reach the server as empty and not as the placeholder
+    # the default must be "", because otherwise the server would receive the placeholder for an empty field
     assert all(one["default"] == "" and not one["required"] for one in manifest["user_config"].values())
     assert manifest["user_config"]["api_key"]["sensitive"] is True
 
@@ -110,7 +110,7 @@ def test_registry_entry_lists_the_documented_settings() -> None:
     settings = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
     documented = set(re.findall(r"`(SWANLAB_[A-Z_]+)`", settings))
     registry = {one["name"] for one in load_json("server.json")["packages"][0]["environmentVariables"]}
-    # alternative spellings, the SDK's login folders, and settings for the HTTP server only
+    # not listed: alternative names, the SDK's login folders, and settings that apply only to the HTTP server
     others = {
         "SWANLAB_HOST",
         "SWANLAB_LOGDIR",

@@ -1,4 +1,4 @@
-"""Check the site: every link leads to a page of the site or a file in the repository."""
+"""Check that every link on the documentation site leads to a page on the site or a file in the repository."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ class Entry:
         self._status = 0
         self._body = bytearray()
         self.account = ""
-        # the caller's key, which must not be written
+        # the caller's key, which is masked in the log
         self.key = ""
 
     def see(self, part: Any) -> None:
@@ -92,7 +92,7 @@ class Entry:
         `is_doubtful` means that the call ended while a change was in progress, so the outcome is unknown.
         """
         outcome, code, count = self._judge(is_doubtful=is_doubtful)
-        # another name is a text of the caller
+        # log unknown names as "other", because they could be any text chosen by the caller
         tool = named if (named := call.tool or call.method) in _KNOWN else "other"
         if self._metrics and call.method:
             self._metrics.count_call(tool, outcome, time.monotonic() - self._started)
@@ -102,7 +102,7 @@ class Entry:
         about = {"account": self.account, "tool": tool, "project": project}
         took = round((time.monotonic() - self._started) * 1000)
         self._audit.write({**about, "outcome": outcome, "code": code, "ms": took})
-        # only with a confirmation, the call makes a change
+        # a call without a confirmation changes nothing
         if call.tool in _CHANGES and call.arguments.get("confirmation"):
             change = {"account": self.account, "change": call.tool, "project": project}
             change["outcome"] = outcome if outcome in ("done", "unknown") else "not done"

@@ -1,4 +1,4 @@
-"""A fake SwanLab that follows the service's wire description, endpoint by endpoint."""
+"""A fake SwanLab server that implements the documented HTTP API, for tests and benchmarks."""
 
 from __future__ import annotations
 

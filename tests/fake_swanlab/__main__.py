@@ -1,4 +1,4 @@
-"""Serve a fake SwanLab on 127.0.0.1: python -m tests.fake_swanlab [--port N] [--latency MS] [--experiments N]."""
+"""Serve the fake SwanLab on 127.0.0.1: python -m tests.fake_swanlab [--port N] [--latency MS] [--experiments N]."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Endpoints for workspaces, the user, projects, and information about a self-hosted server."""
+"""The fake's endpoints for workspaces, users, projects and the administration of a self-hosted server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ASGI app with login and sessions, routing, faults and a request log."""
+"""The fake's ASGI app, which handles logins, sessions, routing, faults and the request log."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _NOBODY = User("", "", "")
 
 
 def create_app(state: State) -> ASGIApp:
-    """Return an app that serves `state`, for httpx.ASGITransport or any ASGI server."""
+    """Return an ASGI app that serves `state`, for use with httpx.ASGITransport or an ASGI server."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

@@ -1,4 +1,4 @@
-"""Endpoints for experiments."""
+"""The fake's endpoints for experiments."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TIMES = {"createdAt", "updatedAt", "finishedAt", "pinnedAt"}
 
 
 def wrap(config: Any) -> Any:
-    """Return a config in SwanLab's format, where every value, even if nested, has a description and a position."""
+    """Return a config in SwanLab's format, in which each value has a description and a position, even nested values."""
     if isinstance(config, dict):
         return {
             key: {"value": wrap(value), "desc": "", "sort": place} for place, (key, value) in enumerate(config.items())
@@ -96,7 +96,10 @@ def delete_runs(ask: Ask) -> Any:
 
 @routes.add("POST", "project/{u}/{p}/runs/shows")
 def filter_runs(ask: Ask) -> Any:
-    """Return all matches and all pinned experiments. With groups, the matches are nested by each group's value."""
+    """Return all matching experiments and all pinned experiments.
+
+    If the request contains groups, the matching experiments are nested by the values of the groups.
+    """
     filters = [item for item in ask.body.get("filters", []) if item.get("active", True)]
     found = [
         one for one in find_project(ask).experiments if one.is_pinned or all(_passes(one, item) for item in filters)

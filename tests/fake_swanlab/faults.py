@@ -1,4 +1,4 @@
-"""Faults: errors in responses, which requests they affect, and how many."""
+"""Faults that the fake server injects into responses."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _CHUNK = 65536
 
 
 class Dropped(Exception):
-    """Raised to close the connection in the middle of a response."""
+    """Raised to close the connection while a response is being sent."""
 
 
 class Event(Protocol):
@@ -30,13 +30,15 @@ class Event(Protocol):
 
 @dataclass
 class Fault:
-    """Replaces or changes the responses to the first `times` matching requests (None: all of them).
+    """A fault in the responses to matching requests.
 
-    `path` is a regular expression for the undecoded path. The first `skip` matching requests are not affected. The
-    response waits for `delay` seconds and for `until`, and the second half of the body waits for `body_until`. With
-    `hung_up`, no response is sent, and the event is set when the client closes the connection. `then` is called when a
-    request arrives. `status` and `body` replace the response. The other fields change it: NaN for every float,
-    trailing whitespace (with or without a content length), or compressed trailing whitespace.
+    `path` is a regular expression that is searched in the undecoded path. After `skip` unaffected requests, the fault
+    applies to the next `times` matching requests, or to all of them if `times` is None.
+
+    `then` is called when a request arrives. The response is delayed by `delay` seconds and until `until` is set, and
+    the second half of the body until `body_until` is set. If `hung_up` is given, no response is sent, and `hung_up` is
+    set when the client closes the connection. `status`, `headers` and `body` replace parts of the response. The other
+    fields modify the response, for example by truncating the body, replacing every float with NaN or adding whitespace.
     """
 
     path: str = ""
@@ -73,7 +75,7 @@ class Fault:
 
     @classmethod
     def retry_after(cls, path: str, wait: float | datetime, status: int = 429, **more: Any) -> Fault:
-        """Return a fault with Retry-After in seconds or, for a UTC datetime, as an HTTP date."""
+        """Return a fault with a Retry-After header, in seconds for a number and as an HTTP date for a UTC datetime."""
         shown = format_datetime(wait, usegmt=True) if isinstance(wait, datetime) else f"{wait:g}"
         return cls(path=path, status=status, headers={"retry-after": shown}, **more)
 
@@ -104,14 +106,14 @@ class Fault:
 
 async def _wait(event: Event | None) -> None:
     pause = 0.002
-    while event and not event.is_set():  # the event can belong to another thread or event loop
+    while event and not event.is_set():  # polled, because the event can belong to another thread or event loop
         await anyio.sleep(pause)
-        # many requests can wait in parallel
+        # increase the pause, because many requests can wait in parallel
         pause = min(0.05, 1.5 * pause)
 
 
 def spoil(response: Response, fault: Fault) -> Response:
-    """Apply the fault to a response."""
+    """Return the response with the fault applied."""
     body, status = bytes(response.body), response.status_code
     headers = {"content-type": "application/json", "traceid": response.headers["traceid"]}
     if fault.has_bare_nan:
@@ -148,7 +150,7 @@ async def _pad(body: bytes, size: int) -> AsyncIterator[bytes]:
 
 
 def _compress(body: bytes, size: int) -> bytes:
-    # a single gzip member, since some clients ignore a second; compressed in pieces to save memory here
+    # write a single gzip member, because some clients ignore a second one; compress in pieces to save memory
     packer = zlib.compressobj(wbits=31)
     pieces = [packer.compress(body)]
     pieces += [packer.compress(b" " * min(_CHUNK, size - start)) for start in range(0, size, _CHUNK)]

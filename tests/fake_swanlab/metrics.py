@@ -1,4 +1,4 @@
-"""Endpoints for metrics, media and logs."""
+"""The fake's endpoints for metrics, media and logs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ _FINEST = 1500
 
 
 def find_data(ask: Ask, reference: dict[str, Any], *, is_legacy: bool = False) -> Experiment | None:
-    """Return the experiment that owns a reference's data. A clone's data belongs to its root's ids."""
+    """Return the experiment that owns the data for a reference in a request, or None if there is none.
+
+    A reference to a clone must contain the ids of the original experiment, which owns the data.
+    """
     needs_time = ask.state.variants.needs_created_at and not is_legacy
     if needs_time and not re.fullmatch(r"\d+", str(reference.get("createdAt"))):
         raise ApiError(400, "createdAt is required, in whole Unix seconds")
@@ -39,7 +42,7 @@ def find_data(ask: Ask, reference: dict[str, Any], *, is_legacy: bool = False) -
 
 
 def _was_created(ask: Ask, root: Experiment, seconds: int) -> bool:
-    """Return whether an experiment, or a clone of it, was created at that time."""
+    """Return whether an experiment or one of its clones was created at the given Unix time."""
     if int(root.created_at.timestamp()) == seconds:
         return True
     clones = (one for project in ask.state.projects for one in project.experiments if one.clone_of)
@@ -100,7 +103,7 @@ def get_summaries(ask: Ask) -> Any:
 
 
 def _place(ask: Ask, axis: str, experiment: Experiment, points: Sequence[Reading]) -> list[tuple[float, Reading]]:
-    """Return the points with their axis values, without points that have none."""
+    """Return pairs of axis value and point. Points without a value on the axis are omitted."""
     other = ask.body.get("xKey")
     if other:
         places = {point.step: point.value for point in experiment.read(other)}
@@ -140,7 +143,7 @@ def get_scalars(ask: Ask) -> Any:
         ]
         if metrics or ask.state.variants.absent_keys == "empty":
             answer.append({"key": key, "metrics": metrics})
-    # the order is not specified
+    # reversed, because SwanLab does not specify the order
     return answer[::-1]
 
 
@@ -169,7 +172,7 @@ def get_scalar_values(ask: Ask) -> Any:
 
 
 def _list_keys(ask: Ask, kind: str) -> Any:
-    """List keys. For a clone, the request must contain its root's ids instead of its own."""
+    """List the keys of experiments. Requests about a clone must contain the ids of the original experiment."""
     keys: dict[str, None] = {}
     for reference in ask.body["experiments"]:
         owner = find_data(ask, {**reference, "rootProId": None, "rootExpId": None})
@@ -237,7 +240,7 @@ def presign_resources(ask: Ask) -> Any:
 
 
 def read_storage(ask: Ask, raw_path: str) -> Response:
-    """Serve a presigned download. The request must not have a cookie."""
+    """Serve a download from a presigned URL. The request must not contain a cookie."""
     path = unquote(raw_path)
     if "cookie" in ask.headers or "authorization" in ask.headers:
         raise ApiError(400, "Credentials are not accepted here")

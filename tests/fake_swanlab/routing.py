@@ -1,4 +1,4 @@
-"""Routes that match raw path segments and decode them one by one, because names can contain encoded slashes."""
+"""A router that decodes each path segment after matching, because names can contain encoded slashes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class ApiError(Exception):
 
 @dataclass
 class Ask:
-    """A request with the session's user, which is None only for calls that need no session."""
+    """A request and the user who is logged in. `user` is None only for endpoints that require no login."""
 
     state: State
     user: User
@@ -50,7 +50,10 @@ class Routes:
         return register
 
     def find(self, method: str, raw_path: str) -> tuple[Callable[[Ask], Any], dict[str, str]]:
-        """Return the handler for a path, and the decoded names in the path. Raises ApiError 404 or 405."""
+        """Return the handler for a path and the decoded names in the path.
+
+        Raises ApiError with status 404 for an unknown path or 405 for an unsupported method.
+        """
         parts = raw_path.removeprefix("/api/").strip("/").split("/")
         is_known = False
         for wanted, pattern, handler in self.table:
@@ -65,7 +68,7 @@ class Routes:
 
 
 def answer(value: Any) -> Response:
-    # plain json.dumps: logged texts can contain lone surrogates, which UTF-8 cannot encode
+    # use json.dumps, because log lines can contain unpaired surrogates, which UTF-8 cannot encode
     return value if isinstance(value, Response) else Response(json.dumps(value), media_type="application/json")
 
 

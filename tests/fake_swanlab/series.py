@@ -1,4 +1,4 @@
-"""Statistics, samples and tables made from a metric's points."""
+"""Compute statistics, samples and CSV tables from the points of a metric."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ __all__ = ["Statistics", "compute_statistics", "sample", "write_csv"]
 
 @dataclass
 class Statistics:
-    """Extremes at their first step, and moments. They are None if there are no points to compute them from."""
+    """The statistics of a metric. Each one is None if there are no points to compute it from.
+
+    The minimum and maximum are reported at the first step with that value.
+    """
 
     last: Reading
     low: Reading | None = None
@@ -27,7 +30,7 @@ class Statistics:
 
 
 def compute_statistics(points: Sequence[Reading], *, include_non_finite: bool) -> Statistics:
-    """Compute the statistics of points in step order, with or without non-finite values."""
+    """Compute the statistics of points sorted by step. Non-finite values are ignored unless `include_non_finite`."""
     counted = points if include_non_finite else [point for point in points if math.isfinite(point.value)]
     found = Statistics(points[-1])
     if not counted:
@@ -39,7 +42,7 @@ def compute_statistics(points: Sequence[Reading], *, include_non_finite: bool) -
     if nan:
         found.avg = found.median = found.deviation = math.nan
         return found
-    # scaled to keep the sum of large values finite
+    # divide before adding, so that the sum of large values does not overflow
     found.avg = math.fsum(value / len(values) for value in values) if all(map(math.isfinite, values)) else sum(values)
     found.median = statistics.median(values)
     spread = [value - found.avg for value in values]
@@ -48,7 +51,7 @@ def compute_statistics(points: Sequence[Reading], *, include_non_finite: bool) -
 
 
 def sample(points: Sequence[Reading], count: int) -> list[Reading]:
-    """Return at most `count` points by LTTB: the point of each bucket with the largest triangle."""
+    """Downsample to at most `count` points with LTTB, which keeps the point with the largest triangle per bucket."""
     if len(points) <= count:
         return list(points)
     if count < 3:
@@ -67,7 +70,7 @@ def sample(points: Sequence[Reading], count: int) -> list[Reading]:
                 (previous.step - step) * (point.value - previous.value)
                 - (previous.step - point.step) * (value - previous.value)
             )
-            # false for NaN, so this tends to lose non-finite values, like common implementations
+            # false for NaN, so non-finite values tend to get lost, as in common implementations
             if area > largest:
                 best, largest = point, area
         kept.append(best)
@@ -75,7 +78,10 @@ def sample(points: Sequence[Reading], count: int) -> list[Reading]:
 
 
 def write_csv(columns: Sequence[tuple[str, Sequence[Reading]]], variants: Variants) -> str:
-    """Return a table by step, with a value column (named `_step`, as in SwanLab) and a time column for each name."""
+    """Return a CSV table with one row per step, and a value column and a time column per name.
+
+    As in SwanLab's exports, the name of a value column ends in `_step`.
+    """
     series = [{point.step: point for point in points} for _, points in columns]
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")

@@ -1,4 +1,4 @@
-"""The fake server on 127.0.0.1, for tests that need real HTTP."""
+"""Run the fake server on 127.0.0.1, for tests that need real HTTP."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ __all__ = ["listen", "serve", "serve_each"]
 
 
 def listen(port: int = 0) -> socket.socket:
-    """Return a listening socket on 127.0.0.1. asyncio disables Nagle's algorithm only if the protocol is explicit."""
+    """Return a socket that listens on 127.0.0.1.
+
+    The protocol is explicit, because otherwise asyncio would not disable Nagle's algorithm.
+    """
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind(("127.0.0.1", port))
@@ -28,14 +31,14 @@ def listen(port: int = 0) -> socket.socket:
 
 @contextmanager
 def serve(served: State | ASGIApp, port: int = 0) -> Iterator[str]:
-    """Serve a state, or any app, in a thread on a port (0: a free port), and yield its base URL."""
+    """Serve a state or an ASGI app in a thread, and yield the base URL. With port 0, a free port is chosen."""
     with _run(create_app(served) if isinstance(served, State) else served, [listen(port)]) as urls:
         yield urls[0]
 
 
 @contextmanager
 def serve_each(states: Sequence[State]) -> Iterator[list[str]]:
-    """Serve each state on its own port, all in one thread, and yield their base URLs."""
+    """Serve each state on its own port in a single thread, and yield the base URLs."""
     listeners = [listen() for _ in states]
     apps = {one.getsockname()[1]: create_app(state) for one, state in zip(listeners, states, strict=True)}
 
@@ -48,7 +51,7 @@ def serve_each(states: Sequence[State]) -> Iterator[list[str]]:
 
 @contextmanager
 def _run(app: ASGIApp, listeners: list[socket.socket]) -> Iterator[list[str]]:
-    # tests with their own clock set the date
+    # uvicorn sends no Date header, because tests with a simulated clock set the header
     options = {"log_level": "critical", "lifespan": "off", "ws": "none", "date_header": False}
     config = uvicorn.Config(app, timeout_graceful_shutdown=1, **options)
     server = uvicorn.Server(config)

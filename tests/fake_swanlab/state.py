@@ -1,4 +1,4 @@
-"""The fake SwanLab's data, its faults, and variants for behaviour that is unknown in the real service."""
+"""The data and faults of the fake SwanLab, and variants of behaviour that is unknown in the real service."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Workspace:
 
 
 class Reading(NamedTuple):
-    """A metric's point. The timestamp is in Unix milliseconds."""
+    """A point of a metric. `timestamp` is in Unix milliseconds."""
 
     step: int
     value: float
@@ -82,7 +82,7 @@ class LogLine:
 
 @dataclass
 class Experiment:
-    """A run. `wire` replaces or adds fields in its responses, for instance with null."""
+    """An experiment. `wire` overrides or adds fields in responses, for example to send null."""
 
     cuid: str
     name: str
@@ -114,11 +114,11 @@ class Experiment:
     wire: dict[str, Any] = field(default_factory=dict)
 
     def time_of(self, step: int) -> int:
-        """Return a step's default time in Unix milliseconds, with one second per step."""
+        """Return the default time of a step in Unix milliseconds. Steps are one second apart."""
         return int(self.created_at.timestamp() * 1000) + step * 1000
 
     def read(self, key: str) -> list[Reading]:
-        """Return a metric's points in step order. If a step has several points, the last one counts."""
+        """Return the points of a metric sorted by step. If a step has several points, only the last one is returned."""
         found = {point[0]: point for point in self.metrics.get(key, ())}
         return [
             Reading(step, point[1], point[2] if len(point) == 3 else self.time_of(step))
@@ -128,7 +128,7 @@ class Experiment:
 
 @dataclass
 class Project:
-    """A project. `wire` replaces or adds fields in its responses, for instance with null."""
+    """A project. `wire` overrides or adds fields in responses, for example to send null."""
 
     cuid: str
     name: str
@@ -145,9 +145,9 @@ class Project:
 
 @dataclass
 class Variants:
-    """Variants of behaviour that SwanLab does not document, or documents ambiguously.
+    """Settings for behaviour that SwanLab does not document or documents ambiguously.
 
-    `lacking` contains regular expressions for unknown paths, which return `missing_status`.
+    `lacking` contains regular expressions for endpoints that do not exist. Requests for them return `missing_status`.
     """
 
     wrapped_config: bool = True
@@ -174,7 +174,7 @@ class Variants:
 
     @classmethod
     def old_server(cls, missing_status: Literal[400, 404, 405] = 404) -> Variants:
-        """Return the variants of a server that supports only the calls of SDK 0.5 to 0.7."""
+        """Return the variants for an old server, which supports only the endpoints used by SDK 0.5 to 0.7."""
         return cls(
             page_counts=False,
             groups_call="legacy",
@@ -195,7 +195,7 @@ class SelfHosted:
 
 @dataclass
 class Call:
-    """One request as it arrived. `raw_path` is not decoded."""
+    """A request as it arrived. `raw_path` is not decoded."""
 
     method: str
     raw_path: str
@@ -212,10 +212,10 @@ class Call:
 
 @dataclass
 class State:
-    """The fake's data and its request log.
+    """The state of the fake server, including its data and request log.
 
-    `session_days` sets the expiry that a login returns. Sessions expire at that time, unless it is already in the past
-    because the server has a wrong clock.
+    `session_days` sets the expiry time in login responses. Sessions expire at that time. If the time is in the past,
+    sessions do not expire, as on a server with a wrong clock.
     """
 
     users: list[User] = field(default_factory=list)
@@ -243,7 +243,7 @@ class State:
     def add_workspace(
         self, username: str, name: str = "", kind: Literal["PERSON", "TEAM"] = "TEAM", **roles: str
     ) -> Workspace:
-        """Add a workspace. `roles` maps usernames, with `_` for `-`, to roles."""
+        """Add a workspace. `roles` maps usernames to roles. Write `_` for `-` in usernames."""
         workspace = Workspace(
             username, name or username, kind, {who.replace("_", "-"): role for who, role in roles.items()}
         )
@@ -264,7 +264,7 @@ class State:
         owner = self.users[0] if self.users else None
         user = fields.pop("user", {"username": owner.username, "name": owner.name} if owner else None)
         experiment = Experiment(cuid, name, created_at=created, user=user, **fields)
-        # SwanLab lists the newest first
+        # SwanLab lists the newest experiment first
         project.experiments.insert(0, experiment)
         return experiment
 
@@ -272,7 +272,11 @@ class State:
         self.sessions.clear()
 
     def spell(self, value: float | None) -> Any:
-        """Return a number in SwanLab's format: non-finite values are strings or, if `bare`, invalid JSON."""
+        """Return a number in the format of SwanLab's responses.
+
+        Non-finite values become strings. With the spelling "bare", they are left unchanged, which results in invalid
+        JSON.
+        """
         if value is None or self.variants.spelling == "bare":
             return value
         if math.isnan(value):
@@ -287,7 +291,7 @@ class State:
 
 
 def build_sample_state() -> State:
-    """Return a fake SwanLab with the data in the OpenApi document's examples."""
+    """Return a state with the data from the examples in SwanLab's OpenApi documentation."""
     state = State()
     state.add_user("kites-test3", "Kites Test")
     personal = state.add_workspace("kites-test3", "workspace1", "PERSON", kites_test3="OWNER")
