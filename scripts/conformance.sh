@@ -68,7 +68,7 @@ if ! "$suite/conformance" server --url "$url" --expected-failures "$here/conform
   echo "conformance: the suite disagrees with scripts/conformance-baseline.yml" >&2
   exit 1
 fi
-sed -n 's|^Total: \([0-9]*\) passed, \([0-9]*\) failed.*|conformance, the server: \1 checks hold, \2 scenarios need what the baseline lists|p' "$work/suite"
+sed -n 's|^Total: \([0-9]*\) passed, \([0-9]*\) failed.*|conformance, the server: \1 checks pass, \2 scenarios fail as listed in the baseline|p' "$work/suite"
 
 # The shared server has no sessions or streams, by design. It must pass all scenarios except for the two about sessions
 # and streams.

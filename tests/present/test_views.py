@@ -284,8 +284,8 @@ def test_missing_browser_tools_skip_with_a_reason(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("views: skipped, ")
     if shutil.which("node") and shutil.which("chromium"):
-        assert "no folder of an installed host page was named" in done.stdout
-        assert "holds no installed host page" in run_script(str(tmp_path)).stdout
+        assert "no folder was given" in done.stdout
+        assert "contains no host page" in run_script(str(tmp_path)).stdout
 
 
 @pytest.mark.skipif(not SUITE, reason="needs VIEWS_SUITE, the folder of an installed host page")

@@ -201,8 +201,8 @@ def test_missing_conformance_tools_skip_with_a_reason(tmp_path: Path) -> None:
     assert (lacking.returncode, lacking.stderr) == (0, "")
     assert lacking.stdout.startswith("conformance: skipped, ")
     if shutil.which("node"):
-        assert "no folder of an installed suite was named" in lacking.stdout
-        assert "holds no installed suite" in run_script(str(tmp_path)).stdout
+        assert "no folder was given" in lacking.stdout
+        assert "contains no suite" in run_script(str(tmp_path)).stdout
 
 
 @pytest.mark.skipif(not SUITE, reason="needs CONFORMANCE_SUITE, the folder of an installed suite")
@@ -210,6 +210,6 @@ def test_mcp_conformance_suite_and_inspector_pass() -> None:
     done = run_script(SUITE)
     assert done.returncode == 0, done.stderr
     assert "skipped" not in done.stdout
-    assert re.search(r"the server: 1[3-9] checks hold, 19 scenarios need", done.stdout)
-    assert "the shared server: 9 scenarios hold" in done.stdout
+    assert re.search(r"the server: 1[3-9] checks pass, 19 scenarios fail as listed", done.stdout)
+    assert "the shared server: 9 scenarios pass" in done.stdout
     assert done.stdout.count(": 0 errors, ") == 4
