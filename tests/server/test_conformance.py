@@ -185,7 +185,7 @@ def test_baseline_entries_have_reasons_and_real_scenarios() -> None:
         re.match("tools-call-|elicitation-|resources-(read|templates|(un)?subscribe)|prompts-get-", one)
         for one in names
     )
-    assert text.count("  # they ") == 3
+    assert text.count("  # these ") == 3
 
 
 def run_script(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
