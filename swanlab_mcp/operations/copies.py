@@ -39,7 +39,7 @@ async def note_copy(
     """Return a note if the run exists both in the cloud and on this machine, otherwise "".
 
     If `only_differences` is true, the note is also omitted if both copies agree or cannot be compared. The check first
-    reads folder names. Only if there are two copies, it sends one or two requests and reads a file of at most 32 MB.
+    reads folder names. It only sends requests (one or two) and reads a file (at most 32 MB) if there are two copies.
     Errors on the other side are ignored, except that the note reports a cloud that does not respond.
     """
     if not client.may_have_copies:

@@ -113,7 +113,7 @@ class HealthReader:
         return not known or (with_step and known.step is None)
 
     async def _find_losses(self, ranked: Sequence[int]) -> list[str]:
-        """Return the training losses that the leading experiments in each project logged, without known losses."""
+        """Return the training losses in the leading experiments of each project that are not known yet."""
         logged = await list_keys_by_project(self._client, self._ref, self._get(ranked))
         found = dict.fromkeys(key for keys in logged for key in choose_training_losses(keys))
         return [key for key in found if key not in self._losses]

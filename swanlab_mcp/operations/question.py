@@ -1,4 +1,4 @@
-"""Word the question that asks the user to confirm a change.
+"""Write the question that asks the user to confirm a change.
 
 The question lists every effect of the change, so that two different changes never lead to the same question.
 """

@@ -1,4 +1,4 @@
-"""Publish groups of experiments as rows with statistics."""
+"""Publish groups of experiments as rows of statistics."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _DIGITS = 12
 
 
 def publish(answer: ApiResponse[Aggregation]) -> ApiResponse[list[AggregatedGroup]]:
-    """Return an aggregation as rows, one for each group and metric."""
+    """Return an aggregation as one row per group and metric."""
     found = answer.data
     assert found is not None
     rows = [_publish_row(found, one) for one in found.rows]
@@ -32,7 +32,7 @@ def publish(answer: ApiResponse[Aggregation]) -> ApiResponse[list[AggregatedGrou
     ]
     if any(one.metric for one in found.rows):
         notes.append(_describe_value(found))
-    # a group has a row for each metric, so count its experiments only once
+    # a group has one row per metric, so count its experiments only once
     lacking = sum(one.without_end for one in found.rows if one.metric == found.rows[0].metric)
     if lacking:
         notes.append(
@@ -67,13 +67,13 @@ def _publish_row(found: Aggregation, one: Group) -> AggregatedGroup:
 
 
 def _to_hours(seconds: float) -> float:
-    """Return hours with two decimals, or with two significant digits so that seconds do not become 0."""
+    """Convert seconds to hours with two decimals, or with two significant digits if the result is small."""
     hours = seconds / 3600
     return round(hours, 2) if hours >= 0.1 else float(f"{hours:.2g}")
 
 
 def _name(best: Experiment, found: Aggregation) -> str:
-    """Return the name of a group's best member, or its id or path if the name is ambiguous."""
+    """Return the name of a group's best experiment, or its id or path if the name is ambiguous."""
     if best.name and best.name not in found.ambiguous:
         return shorten(best.name, _NAME)
     return shorten(best.cuid.rpartition("/")[2] if "project" in found.fields else best.cuid, _PATH)

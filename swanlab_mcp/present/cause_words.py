@@ -1,4 +1,4 @@
-"""Describe possible causes and their evidence."""
+"""Describe the possible causes of a problem and the evidence for each of them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _KEY = 40
 
 
 def describe_cause(found: Explanation) -> Cause:
-    """Return a possible cause with its evidence as a published record."""
+    """Return an explanation as a published record: the cause, its confidence and the evidence."""
     if found.cause.startswith("error_"):
         cause = describe_trouble(found.cause.removeprefix("error_"))
     else:
@@ -30,7 +30,7 @@ def describe_cause(found: Explanation) -> Cause:
 
 
 def describe_trouble(name: str) -> str:
-    """Return the kind of problem with this name in words, or "" for an unknown name."""
+    """Return the description of a problem by its name, or "" if the name is empty."""
     return _TROUBLES[name]() if name else ""
 
 

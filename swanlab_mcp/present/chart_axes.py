@@ -1,4 +1,4 @@
-"""Set up the axes of a chart: scales, limits and tick labels."""
+"""Configure the axes of a chart: scales, limits and tick labels."""
 
 # matplotlib's types leave keyword arguments open
 # pyright: reportUnknownMemberType=false
@@ -21,16 +21,16 @@ __all__ = [
     "show_numbers", "widen",
 ]  # fmt: skip
 
-# larger magnitudes are drawn at these limits, because margins and ticks would otherwise overflow
+# values beyond these limits are drawn at the limits, because margins and ticks would overflow
 ENDS, LOG_ENDS = (-1e299, 1e299), (1e-200, 1e200)
 
 _TICK_WIDTH = 48  # pixels between the axes and the y label
-_ROUNDING = 2.0**-23  # smaller relative differences count as none, as in float32
+_ROUNDING = 2.0**-23  # relative differences below this value are ignored, because float32 cannot represent them
 _TINY = 1e-300
 
 
 class Scales(NamedTuple):
-    """The axes of a chart: the name of the horizontal axis, and how values are placed."""
+    """The axes of a chart: the x label, and which axes are logarithmic or show time."""
 
     x_label: str
     is_time: bool
@@ -38,17 +38,17 @@ class Scales(NamedTuple):
     log_y: bool
 
     def place(self, x: float) -> float:
-        """Return x in the unit of the axis, which is days for times."""
+        """Return the position of `x` on the x axis, in days for times, or NaN if it cannot be drawn."""
         return x / 86_400 if self.is_time else x if x > 0 or not self.log_x else math.nan
 
     def keep(self, ys: Sequence[float]) -> list[float]:
-        """Return the values with NaN for values that cannot be drawn."""
+        """Clamp values to the limits of the y axis, and replace values that cannot be drawn with NaN."""
         low, high = LOG_ENDS if self.log_y else ENDS
         return [max(low, min(high, y)) if math.isfinite(y) and (y > 0 or not self.log_y) else math.nan for y in ys]
 
 
 def set_axes(axes: Axes, scales: Scales, size: float, *, is_whole: bool) -> None:
-    """Set the scales, ticks and grid. With `is_whole`, all x values and ticks are integers."""
+    """Configure the scales, ticks and grid. If `is_whole` is true, the x axis only has integer ticks."""
     if scales.log_x:
         axes.set_xscale("log")
     else:
@@ -68,9 +68,12 @@ def set_axes(axes: Axes, scales: Scales, size: float, *, is_whole: bool) -> None
 
 
 def widen(low: float, high: float, share: float, *, is_log: bool) -> tuple[float, float]:
-    """Return limits with a margin, even if all values are equal."""
+    """Return axis limits with a margin around the values, even if all values are equal.
+
+    `share` is the size of the margin relative to the range of the values.
+    """
     if is_log:
-        # half a decade around equal values, because a share of the exponent could overflow a float
+        # half a decade around equal values, because a fraction of the exponent could overflow
         bottom, top = _add_margin(math.log10(low), math.log10(high), share, flat=0.5)
         return 10**bottom, 10**top
     return _add_margin(low, high, share, flat=abs(high) * 0.5 or 0.5)
@@ -87,7 +90,7 @@ def show_number(value: float, _place: float | None = None) -> str:
 
 
 def show_numbers(values: Sequence[float]) -> list[str]:
-    """Format the numbers alike: all with the same number of decimals, or all with powers of ten."""
+    """Format numbers consistently, either with the same number of decimals or in scientific notation."""
     largest = max(map(abs, values), default=0)
     form = "f" if 1e-4 <= largest < 1e7 or not largest else "e"
     digits = next((digits for digits in range(9) if _fits(values, digits, form, 1e-9 * largest)), 9)
@@ -119,7 +122,7 @@ def _locate(count: int, *, is_whole: bool = False) -> Any:
 
 
 def list_ticks(low: float, high: float, count: int, *, is_log: bool) -> list[float]:
-    """Return round numbers between `low` and `high` as ticks."""
+    """Return round numbers between `low` and `high` for use as ticks."""
     from matplotlib.ticker import LogLocator
 
     locator = LogLocator(numticks=count) if is_log else _locate(count)
@@ -139,13 +142,16 @@ def _make_power_formatter(axis: Any, show: Callable[[float, Sequence[float]], st
 
 
 def _show_power(value: float, limits: Sequence[float]) -> str:
-    """Return a label for a logarithmic axis; all labels use powers of ten if numbers would be long."""
+    """Return a tick label for a logarithmic axis.
+
+    All labels use scientific notation if plain numbers would be too long.
+    """
     is_long = limits[0] < 1e-4 or limits[1] >= 1e7
     return f"{value:.0e}".replace("-", "\u2212") if is_long and value != 1 else show_number(value)
 
 
 def _show_minor(value: float, limits: Sequence[float]) -> str:
-    """Label 2, 3 and 5 times a power of ten if the powers alone would give too few labels."""
+    """Return a label for 2, 3 and 5 times a power of ten if the axis spans few powers of ten, otherwise ""."""
     is_shown = f"{value:e}"[0] in "235" and limits[1] < 50 * limits[0]
     return _show_power(value, limits) if is_shown else ""
 
@@ -159,7 +165,7 @@ def _show_times(axes: Axes) -> None:
 
 
 def fit_ticks(axes: Axes, scales: Scales, size: float, writer: Writer) -> None:
-    """Use fewer ticks if the labels are too wide, because fewer ticks need fewer digits."""
+    """Reduce the number of ticks until the labels fit, because fewer ticks need fewer digits."""
     if scales.log_y:
         return
     low, high = sorted(axes.get_ylim())
@@ -177,7 +183,7 @@ def _count_ticks(axes: Axes) -> int:
 def hide_overlapping_ticks(axes: Axes, writer: Writer) -> None:
     others = [one.bbox for one in writer.figure.axes]
     for axis in (axes.xaxis, axes.yaxis):
-        # drawing sets the ticks and their labels
+        # matplotlib only computes the ticks and their labels on demand
         axis.get_majorticklabels()
         low, high = sorted(axis.get_view_interval())
         for tick in [*axis.get_major_ticks(), *axis.get_minor_ticks()]:

@@ -1,4 +1,4 @@
-"""Colour points by a number, and draw the colour bar that explains the colours."""
+"""Colour points by a number, and draw a colour bar with the scale."""
 
 # matplotlib's types leave keyword arguments open
 # pyright: reportUnknownMemberType=false
@@ -15,29 +15,29 @@ from swanlab_mcp.present.chart_margins import HEIGHT, WIDTH, Writer
 
 __all__ = ["ColourScale", "add_colour_bar", "measure_bar"]
 
-_NARROWEST, _WIDEST, _START = 110, 200, 14  # pixels of the strip, and where the bar starts in it
+_NARROWEST, _WIDEST, _START = 110, 200, 14  # pixels: narrowest and widest strip, and the offset of the bar in it
 _WIDE, _TOP, _BOTTOM, _GAP = 16, 44, 110, 18  # pixels
-_SPREAD = 100  # positive numbers that span this factor get a logarithmic scale
+_SPREAD = 100  # positive numbers get a logarithmic scale if they span at least this factor
 _SIZE = 9  # points
-_FEW = 6  # up to this many different numbers are all labelled
-# viridis without its yellow, which is too faint on white; distinguishable with all kinds of colour vision
+_FEW = 6  # if there are at most this many distinct numbers, all of them are labelled
+# viridis without yellow, which is too faint on white; distinguishable with every type of colour vision
 _STOPS = (0x440154, 0x46327E, 0x365C8D, 0x277F8E, 0x1FA187, 0x4AC16D, 0xA0DA39)
 
 
 class ColourScale(NamedTuple):
-    """A mapping from numbers to colours; `numbers` are the distinct numbers in order."""
+    """A mapping from numbers to colours. `numbers` contains the distinct numbers in ascending order."""
 
     numbers: Sequence[float]
     is_log: bool
 
     @classmethod
     def of(cls, shades: Iterable[float]) -> ColourScale | None:
-        """Return the scale for these numbers, or `None` if none of them is finite."""
+        """Return a scale for the given numbers, or `None` if none of them is finite."""
         numbers = sorted({shade for shade in shades if math.isfinite(shade)})
         return cls(numbers, numbers[0] > 0 and numbers[-1] >= _SPREAD * numbers[0]) if numbers else None
 
     def place(self, shade: float) -> float:
-        """Return the position of a number on the scale, from 0 for the smallest to 1 for the largest."""
+        """Return the position of a number on the scale, from 0 (smallest) to 1 (largest)."""
         low, at, high = (
             math.log10(one) if self.is_log else one / 2 for one in (self.numbers[0], shade, self.numbers[-1])
         )
@@ -48,7 +48,7 @@ class ColourScale(NamedTuple):
 
 
 def _mix(share: float) -> tuple[float, float, float]:
-    """Return the red, green and blue values (0 to 1) at a position on the scale."""
+    """Return the red, green and blue components (0 to 1) of the colour at a position on the scale."""
     at = share * (len(_STOPS) - 1)
     first = min(int(at), len(_STOPS) - 2)
     red, green, blue = (
@@ -59,12 +59,12 @@ def _mix(share: float) -> tuple[float, float, float]:
 
 
 def measure_bar(writer: Writer, name: str) -> float:
-    """Return the width of the strip that contains the bar and its name."""
+    """Return the width of the strip that holds the colour bar and its name."""
     return min(max(writer.measure(shorten(name), _SIZE) + _START + 8, _NARROWEST), _WIDEST)
 
 
 def add_colour_bar(writer: Writer, name: str, scale: ColourScale, left: float) -> float:
-    """Draw the scale and its name in the strip that starts at `left`; return the free height below it."""
+    """Draw the colour bar and its name in the strip that starts at `left`. Return the height of the space below."""
     start, high = left + _START, HEIGHT - _TOP
     writer.add_text(start, HEIGHT - 24, writer.fit(name, _SIZE, WIDTH - start - 8), _SIZE, va="center_baseline")
     axes = writer.figure.add_axes((start / WIDTH, _BOTTOM / HEIGHT, _WIDE / WIDTH, (high - _BOTTOM) / HEIGHT))

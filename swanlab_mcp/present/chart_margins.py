@@ -1,4 +1,4 @@
-"""Write the texts around the axes of a chart: names with figures on the right, and the legend of marks below."""
+"""Write text around the axes of a chart: names and values on the right, and the legend of marks below."""
 
 # matplotlib's types leave keyword arguments open
 # pyright: reportUnknownMemberType=false
@@ -25,8 +25,8 @@ __all__ = [
 
 WIDTH, HEIGHT, DPI = 1000, 560, 100
 BOTTOM = 24  # pixels for the legend of marks
-# Okabe and Ito's palette, which suits all kinds of colour vision, without its yellow, which is too faint on white;
-# then darker and lighter versions
+# Okabe and Ito's palette for all types of colour vision, without yellow, which is too faint on white; then darker and
+# lighter shades
 _BASE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 COLOURS = (
     *_BASE,
@@ -37,13 +37,13 @@ NEUTRAL = COLOURS.index("#777777")
 DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)))
 _PLAIN: dict[str, Any] = {"parse_math": False, "usetex": False}
 _NAME, _DETAIL, _LEGEND = 9, 7.5, 8.5  # points
-_LINE, _LINES = 16, 28  # pixels for an entry without and with figures
-_DIRECT = 8  # with more entries, no connectors are drawn to the curves
-_LABEL = 26  # letters
-_SWATCH = 34  # pixels from the strip's edge to its texts
+_LINE, _LINES = 16, 28  # height in pixels of an entry without and with values
+_DIRECT = 8  # with more entries than this, no connectors are drawn
+_LABEL = 26  # maximum width, in average letters
+_SWATCH = 34  # pixels from the left edge of the strip to the text
 _CONNECTOR = 14
 OUTSIDE = "outside"
-FEWER = "fewer"  # the style for means that lack experiments of their group
+FEWER = "fewer"  # the style of means over only some of the experiments in a group
 
 
 class _Kind(NamedTuple):
@@ -62,7 +62,10 @@ MARKS: Mapping[str, _Kind] = {
 
 
 class Entry(NamedTuple):
-    """A name in the strip with the figures for its marks, and the last point drawn on its curve."""
+    """A curve's entry in the strip of names.
+
+    `detail` contains the values at the curve's marks, and `end` is the last point of the curve.
+    """
 
     name: str
     detail: str
@@ -74,7 +77,7 @@ class Entry(NamedTuple):
 
 
 class Writer:
-    """Write texts into a figure at pixel positions; `boxes` contains the areas that they cover."""
+    """Writes text into a figure at pixel positions. `boxes` contains the areas that are already occupied."""
 
     def __init__(self, figure: Figure, renderer: Any, font: FontProperties, missing: set[str]) -> None:
         self.figure, self.renderer, self.font, self.missing = figure, renderer, font, missing
@@ -86,7 +89,7 @@ class Writer:
         return self.renderer.get_text_width_height_descent(text, font, ismath=False)[0]
 
     def fit(self, text: str, size: float, width: float) -> str:
-        """Return the text, shortened in the middle to fit, or "" if no font can display it."""
+        """Shorten the middle of a string until it fits into `width`. Returns "" if no font can display the string."""
         text = shorten(text)
         if self.missing.intersection(text):
             return ""
@@ -112,9 +115,9 @@ class Writer:
 
 
 def find_strip(writer: Writer, entries: Sequence[Entry], *, is_direct: bool, least: float = 0) -> tuple[float, bool]:
-    """Return where the strip of names starts, in pixels, and whether connectors lead to the ends of the curves.
+    """Return the x position of the strip of names in pixels, and whether connectors are drawn to the curves.
 
-    With `is_direct`, each name belongs to a single curve. The strip is at least `least` pixels wide.
+    `is_direct` is true if each name belongs to a single curve. The strip is at least `least` pixels wide.
     """
     widths = [
         max(writer.measure(entry.name, _NAME), writer.measure(entry.detail, _DETAIL) if _has_details(entries) else 0)
@@ -128,7 +131,10 @@ def find_strip(writer: Writer, entries: Sequence[Entry], *, is_direct: bool, lea
 def add_entries(
     writer: Writer, axes: Axes, entries: Sequence[Entry], left: float, high: float, *, has_connectors: bool
 ) -> None:
-    """Write the names below `high`, sorted by last value, with connectors to curves that end on the right."""
+    """Write the names below the height `high`, sorted by last value.
+
+    If `has_connectors` is true, lines connect the names to the curves that end at the right edge of the axes.
+    """
     has_details = _has_details(entries)
     order = sorted(entries, key=lambda entry: -entry.end[1] if entry.end else float("inf"))
     low = 30.0
@@ -173,7 +179,10 @@ def _find_height(axes: Axes, entry: Entry) -> float:
 
 
 def _spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:
-    """Return heights between `low` and `high`, at least `gap` apart and close to the falling heights in `wanted`."""
+    """Return heights between `low` and `high` that are close to `wanted` but at least `gap` apart.
+
+    `wanted` must be sorted in descending order.
+    """
     gap = min(gap, (high - low) / len(wanted))
     heights, ceiling = list[float](), high
     for height in wanted:
@@ -188,12 +197,15 @@ def _spread(wanted: Sequence[float], gap: float, low: float, high: float) -> lis
 
 
 def _measure(text: str) -> float:
-    """Return the width of a text in average letters; Chinese, Japanese and Korean characters are wider."""
+    """Return the width of a string in average letters. Chinese, Japanese and Korean characters count as wider."""
     return sum(1.7 if east_asian_width(character) in "WF" else 1 for character in text)
 
 
 def cut_text(text: str, width: float = _LABEL) -> str:
-    """Shorten a text to `width` letters by removing its middle, because names often differ at the end."""
+    """Shorten a string to `width` average letters.
+
+    The middle is removed, because names often differ at the end.
+    """
     if _measure(text) <= width:
         return text
     head, tail = "", ""

@@ -1,4 +1,4 @@
-"""Divide the curves in a plot into panels, one for each unit, so that different quantities never share an axis."""
+"""Distribute the curves of a plot over panels, so that different quantities never share a y axis."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from swanlab_mcp.core.untrusted import shorten
 
 __all__ = ["Layout", "divide_keys", "name_panel"]
 
-_UNLIKE = 100  # keys whose usual values differ by this factor get separate panels
-_SMALL = 9  # above this number of panels, none has space for the names of several keys
-_KEYS = 3  # as many as there are line styles
+_UNLIKE = 100  # keys get separate panels if their typical values differ by more than this factor
+_SMALL = 9  # if there are more panels than this, each panel shows a single key
+_KEYS = 3  # the number of line styles
 _SPLITS = {"train": 0, "": 0, "validation": 1, "test": 2}
 
 
 class Layout(NamedTuple):
-    """The keys in a panel, training keys first, in the order of the line styles."""
+    """The keys in one panel, training keys first. The order determines their line styles."""
 
     keys: Sequence[str]
 
 
 def divide_keys(values: Mapping[str, Sequence[float]]) -> list[Layout]:
-    """Divide the metrics into panels; keys with the same family and similar values share a panel."""
+    """Distribute the metrics over panels. Metrics of the same family with similar values share a panel."""
     panels: list[list[str]] = []
     for key in values:
         panel = next((panel for panel in panels if _fits(key, panel, values)), None)
@@ -41,7 +41,7 @@ def divide_keys(values: Mapping[str, Sequence[float]]) -> list[Layout]:
 
 
 def name_panel(keys: Sequence[str]) -> str:
-    """Return the panel's title, with a line for each key and its line style."""
+    """Return the title of a panel, with one line per key. Several keys are listed with their line styles."""
     styles = (say("solid"), say("dashed"), say("dotted"))
     if len(keys) == 1:
         unit = find_unit(keys[0])
@@ -60,6 +60,6 @@ def _fits(key: str, panel: Sequence[str], values: Mapping[str, Sequence[float]])
 
 
 def _measure(values: Sequence[float]) -> float:
-    """Return the usual magnitude of values."""
+    """Return the typical magnitude of the values."""
     finite = [abs(value) for value in values if math.isfinite(value)]
     return (median(finite) if finite else 0.0) or max(finite, default=0.0) or 1.0

@@ -1,4 +1,4 @@
-"""The parts of a chart: panels of curves with marks."""
+"""The parts of a chart: panels, and curves with marks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["TEXTS", "Curve", "Mark", "Panel"]
 
 
 class Mark(NamedTuple):
-    """An event on a curve; `y` is None if the event has no value."""
+    """An event on a curve. `y` is `None` if there is no value at the event."""
 
     kind: Literal["best", "non-finite", "worsening"]
     x: float
@@ -18,11 +18,13 @@ class Mark(NamedTuple):
 
 
 class Curve(NamedTuple):
-    """A line with a label; `raw` contains the values before smoothing, and `band` the x values with both bounds.
+    """A labelled curve.
 
-    `number` identifies the curve in the reply; 0 means its position. Curves of the same run share a `colour`, and
-    `dash` distinguishes the metrics. `dots` draws points without a line, and `shades` contains the numbers that colour
-    them. Values that are not finite become gaps. `counts` contains the number of experiments in each mean.
+    `raw` contains the values before smoothing, and `band` contains x values with their lower and upper bounds. `number`
+    identifies the curve in the reply; if it is 0, the position of the curve is used. Curves from the same run have the
+    same `colour`, and `dash` distinguishes the metrics. If `dots` is true, the points are not connected, and `shades`
+    contains the numbers that determine their colours. Values that are not finite become gaps. `counts` contains the
+    number of experiments in each mean.
     """
 
     label: str
@@ -40,10 +42,11 @@ class Curve(NamedTuple):
 
 
 class Panel(NamedTuple):
-    """Curves with the same unit in one pair of axes; `shade_name` names the numbers that colour points.
+    """One or more curves in the same unit that share a pair of axes.
 
-    The title has a line for each metric. `plain_title` and `plain_shade_name` are shown if no font can display the
-    other texts. `worse` is 1 if large values are bad, and -1 if small values are bad.
+    The title has one line per metric. `shade_name` is the name of the numbers that determine the colours of points.
+    `plain_title` and `plain_shade_name` are used if no font can display the regular names. `worse` is 1 if large values
+    are bad, -1 if small values are bad, and 0 if neither is known.
     """
 
     title: str
@@ -55,4 +58,4 @@ class Panel(NamedTuple):
     worse: int = 0
 
 
-TEXTS = ("title", "y_label", "plain_title", "shade_name", "plain_shade_name")  # of a panel
+TEXTS = ("title", "y_label", "plain_title", "shade_name", "plain_shade_name")  # the fields of a panel that contain text

@@ -1,7 +1,7 @@
 """Draw curves as PNG bytes with matplotlib (the `plot` extra), which is imported when the first chart is drawn.
 
-Labels are data, so they are never parsed as mathtext, and labels that no installed font can display become numbers.
-Texts are placed outside the axes, so they cover neither curves nor marks.
+Labels are never parsed as mathtext, and labels that no installed font can display are replaced with numbers. Text is
+placed outside the axes, so that it covers neither curves nor marks.
 """
 
 # matplotlib's types leave keyword arguments open
@@ -57,9 +57,9 @@ NameAxis = Callable[[], str]
 
 
 class Chart(NamedTuple):
-    """The picture, the numbers of labels that no font can display, and the hidden points.
+    """A chart as a PNG, with the numbers of curves whose labels no font can display.
 
-    Hidden points lie outside the limits, because they would squash the other points.
+    `hidden` is the number of points outside the plot, which would squash the other points.
     """
 
     png: bytes
@@ -76,12 +76,12 @@ class _Composed(NamedTuple):
 def draw_chart(
     panels: Sequence[Panel], *, name_x: NameAxis, is_time: bool = False, log_x: bool = False, log_y: bool = False
 ) -> Chart:
-    """Draw panels in one PNG of at most LARGEST bytes.
+    """Draw the panels as a PNG of at most LARGEST bytes.
 
-    `name_x` names the horizontal axis in the language of the call. With `is_time`, x values are Unix seconds, shown as
-    UTC. With `log_x` and `log_y`, values up to 0 become gaps. Raises ImportError if matplotlib is not installed.
+    `name_x` returns the x label in the language of the call. If `is_time` is true, x values are Unix seconds, shown in
+    UTC. On a logarithmic axis, values up to 0 become gaps. Raises ImportError without matplotlib.
     """
-    # matplotlib's caches of fonts and glyphs are not safe for threads
+    # matplotlib's font and glyph caches are not thread-safe
     with _drawing:
         figure, numbered, hidden = compose(panels, name_x=name_x, is_time=is_time, log_x=log_x, log_y=log_y)
         canvas: Any = figure.canvas
@@ -91,7 +91,7 @@ def draw_chart(
 def compose(
     panels: Sequence[Panel], *, name_x: NameAxis, is_time: bool = False, log_x: bool = False, log_y: bool = False
 ) -> _Composed:
-    """Draw the figure; only one thread may call this at a time."""
+    """Compose the figure. This function must not be called by several threads at the same time."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -147,7 +147,7 @@ def compose(
 
 
 def _number(panels: Sequence[Panel]) -> list[Panel]:
-    """Give each curve in the panels a number and a colour."""
+    """Assign a number and a colour to each curve."""
     number, numbered = 0, list[Panel]()
     for panel in panels:
         curves: list[Curve] = []
@@ -160,7 +160,7 @@ def _number(panels: Sequence[Panel]) -> list[Panel]:
 
 
 def _list_entries(panels: Sequence[Panel], scales: Scales, missing: set[str]) -> tuple[list[Entry], list[int]]:
-    """Return an entry for each label, and the numbers of labels that no font can display."""
+    """Return one entry per label, and the numbers of the curves whose labels no font can display."""
     entries: dict[Any, Entry] = {}
     numbered: list[int] = []
     for panel in panels:
@@ -170,7 +170,7 @@ def _list_entries(panels: Sequence[Panel], scales: Scales, missing: set[str]) ->
             name = shorten(curve.label)
             key = (name, curve.colour)
             if key in entries:
-                # the title says which metric has which line style
+                # the title already shows the line style of each metric
                 entries[key] = entries[key]._replace(detail="", dash="-")
                 continue
             if missing.intersection(name):
@@ -206,9 +206,9 @@ def _add_axes(
     *,
     is_last: bool,
 ) -> Axes:
-    """Add axes in a cell of the grid, which is left of the strip and above the legend of marks.
+    """Add axes in a cell of the grid, left of the strip of names and above the legend of marks.
 
-    `ends` are the heights of the titles and of the legend.
+    `ends` contains the height of the title and the height of the legend.
     """
     above, bottom = ends
     wide, high = (right - _MARGIN) / grid[1], (HEIGHT - bottom - _MARGIN - 8) / grid[0]
@@ -221,7 +221,7 @@ def _add_axes(
 
 
 def _fit_title(writer: Writer, panel: Panel, size: float, wide: float) -> list[str]:
-    """Return a panel's title as one line if it fits, or else with a line per metric and breaks after slashes."""
+    """Return the title on one line if it fits, otherwise with a break per metric or after the last slash."""
     lines = _choose(writer.missing, panel.title, panel.plain_title).split("\n")
     whole = ", ".join(lines)
     if writer.measure(shorten(whole), size) <= wide:
@@ -252,7 +252,7 @@ def _draw_panel(
         if curve.band:
             lows, highs = scales.keep(curve.band[1]), scales.keep(curve.band[2])
             bottom = LOG_ENDS[0]
-            # a lower bound up to 0 reaches the bottom of a logarithmic axis
+            # on a logarithmic axis, a lower bound of 0 or less extends to the bottom
             lows = [low if not math.isnan(low) else bottom if scales.log_y else low for low in lows]
             axes.fill_between([scales.place(x) for x in curve.band[0]], lows, highs, color=colour, alpha=0.18, lw=0)
         if curve.raw:
@@ -282,12 +282,12 @@ def _draw_panel(
 
 
 def _choose(missing: set[str], *names: str) -> str:
-    """Return the first name that the font can display, or the last name."""
+    """Return the first name that the font can display, or the last name if there is none."""
     return next((name for name in names if not missing.intersection(shorten(name))), names[-1])
 
 
 def _name_metric(panel: Panel, missing: set[str]) -> Panel:
-    """Return the panel with a title and a y label that the font can display."""
+    """Return the panel, with a generic title and y label if the font cannot display the metric."""
     if not missing.intersection(shorten(panel.plain_title or panel.title)):
         return panel
     with speak("en"):
@@ -296,7 +296,7 @@ def _name_metric(panel: Panel, missing: set[str]) -> Panel:
 
 
 def _choose_limits(panel: Panel, scales: Scales) -> tuple[float, float]:
-    """Return the lowest and highest value to show, without extreme points and exploding curves."""
+    """Return the lower and upper limit of the y values, excluding extreme points and exploding curves."""
     curves = panel.curves
     drawn = [scales.keep(curve.ys) for curve in curves]
     is_cut = not scales.log_y and not any(curve.dots for curve in curves)
@@ -321,7 +321,7 @@ def _count_hidden(panel: Panel, limits: tuple[float, float], scales: Scales) -> 
 
 
 def _set_limits(axes: Axes, curves: Sequence[Curve], limits: tuple[float, float], scales: Scales) -> None:
-    """Set the limits, and mark where curves leave them."""
+    """Set the axis limits, and mark the points where curves leave the plot."""
     xs = [x for curve in curves for one in curve.xs if not math.isnan(x := scales.place(one))]
     axes.set_xlim(widen(min(xs, default=1), max(xs, default=2), 0.02, is_log=scales.log_x))
     low, high = limits
@@ -338,13 +338,13 @@ def _set_limits(axes: Axes, curves: Sequence[Curve], limits: tuple[float, float]
 
 
 def _list_few(curve: Curve) -> list[bool]:
-    """Return for each mean whether some experiments of the group are missing from it."""
+    """Return for each mean whether it lacks some experiments of the group."""
     most = max(curve.counts, default=0)
     return [count < most for count in curve.counts]
 
 
 def _find_lonely(ys: Sequence[float]) -> list[int]:
-    """Return the indices of values between two gaps, which no line connects."""
+    """Return the indices of values between two gaps. Such values are drawn as dots, because no line reaches them."""
     around = [math.nan, *ys, math.nan]
     return [
         place
@@ -381,14 +381,14 @@ def _word_mark(kind: str) -> str:
 
 
 def _to_png(pixels: Any) -> bytes:
-    """Encode a PNG with as many colours as fit into LARGEST bytes."""
+    """Encode an image as PNG, with as many colours as fit into LARGEST bytes."""
     from PIL import Image
 
     image = Image.frombuffer("RGBA", (WIDTH, HEIGHT), pixels, "raw", "RGBA", 0, 1).convert("RGB")
     png = b""
     for colours in (256, 64, 16, 4):
         file = io.BytesIO()
-        # the default method takes eight times as long without a smaller maximum error
+        # the default method takes eight times as long and is not more accurate
         image.quantize(colours, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(file, "PNG")
         png = file.getvalue()
         if len(png) <= LARGEST:

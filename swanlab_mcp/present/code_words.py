@@ -1,4 +1,7 @@
-"""Translate codes (event kinds, severities, states, verdicts), which are English in JSON and translated in texts."""
+"""Translate codes such as event kinds, severities, states and verdicts.
+
+The JSON form of a reply contains the English codes. The text form contains their translations.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +44,7 @@ _KINDS: Mapping[str, Callable[[], str]] = {
     "gpu_memory_full": lambda: say("gpu memory full"),
     "host_memory_full": lambda: say("host memory full"),
 }
-# the codes in each column; only these are translated, never the user's own values under the same name
+# only these codes are translated, and only in the given column, because users' own values may have the same name
 _CODES: Mapping[str, Mapping[str, Callable[[], str]]] = {
     "state": _STATES,
     "kind": _KINDS,
@@ -96,12 +99,18 @@ _CODES: Mapping[str, Mapping[str, Callable[[], str]]] = {
 
 
 def name_code(column: str, value: str) -> str:
-    """Return the words for a column's code in any language, such as "never learned" for never_learned."""
+    """Return the display text of a code in the current language.
+
+    Unlike `word_code`, this also rewrites codes in English: "never_learned" becomes "never learned".
+    """
     word = _CODES.get(column, {}).get(value)
     return word() if word else value
 
 
 def word_code(column: str, value: str) -> str:
-    """Translate a column's code into the language of the call; English codes and other values stay unchanged."""
+    """Translate a code into the language of the call. In English, the code is returned unchanged.
+
+    Values that are not codes are always returned unchanged.
+    """
     word = None if language.get() == "en" else _CODES.get(column, {}).get(value)
     return word() if word else value

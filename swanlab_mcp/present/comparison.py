@@ -1,4 +1,4 @@
-"""Publish a comparison: the differences, and notes on omitted values."""
+"""Publish a comparison: the differences, and notes about omitted values."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _NAMED = 10
 
 
 def publish(answer: ApiResponse[Any]) -> ApiResponse[Comparison]:
-    """Return a comparison as records, with notes on values that are equal, omitted or inconclusive."""
+    """Return a comparison as records, with notes about equal, omitted and inconclusive values."""
     found = answer.data
     if not isinstance(found, Compared):
         return answer
@@ -75,7 +75,7 @@ def publish(answer: ApiResponse[Any]) -> ApiResponse[Comparison]:
 
 
 def _align(name: str, found: Difference) -> DifferingKey:
-    # mask values here, where the key's name is still known
+    # mask values here, because masking depends on the name of the key
     return DifferingKey(name=name, values=align_values([mask_secrets(value, name) for value in found.values], _TEXT))
 
 
@@ -145,7 +145,7 @@ def _list_cautions(found: Compared) -> list[str]:
 
 
 def _explain_few(found: Compared) -> str:
-    """Explain why no associations are shown although enough experiments are compared."""
+    """Return the reason why no associations are shown, or "" if too few were compared."""
     total, fewest = len(found.experiments), DEFAULTS.associated
     if not total - found.apart < fewest <= total:
         return ""

@@ -1,4 +1,4 @@
-"""Rearrange a comparison of many experiments for reading: one row per experiment, and equal values only once."""
+"""Rearrange a comparison of many experiments into one row per experiment, with common values listed only once."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ Rows = Sequence[Mapping[str, Any]]
 
 
 def rearrange(data: Mapping[str, Any], show: Callable[[Any], str]) -> Mapping[str, Any]:
-    """Rearrange a comparison of 6 or more experiments into numbered experiments with their results.
+    """Rearrange a comparison of 6 or more experiments into a numbered list of experiments with their results.
 
-    For each differing key, the result contains the baseline's value (or else the most frequent value), and other values
-    with the numbers of their experiments. `show` converts a value to text. Other data are returned unchanged.
+    For each differing key, the value of the baseline (or else the most common value) is listed once. Other values
+    follow with the numbers of their experiments. `show` converts a value to a string. Any other data is returned
+    unchanged.
     """
     experiments: Rows = data.get("experiments") or ()
     if not isinstance(experiments, list) or len(experiments) < _FEWEST or not ({"differences", "metrics"} & {*data}):

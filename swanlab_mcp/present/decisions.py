@@ -1,4 +1,4 @@
-"""Publish the decisions about settings that are compared with a baseline."""
+"""Publish the decisions about settings compared with a baseline."""
 
 from __future__ import annotations
 
@@ -23,14 +23,17 @@ _WHY = 90
 
 
 def list_decisions(found: Decided | None) -> list[DecidedSetting]:
-    """Return the first decisions as records: at least one, and as many as fit into 250 tokens with the notes."""
+    """Return the first decisions, as many as fit into 250 tokens with the notes, but at least one.
+
+    Returns an empty list if there are no decisions.
+    """
     if found is None:
         return []
     names = [shorten(name_standing(found.ranking, standing), _NAME) for standing, _ in found.rows[:_MOST]]
     times = Counter(names)
     shown: list[DecidedSetting] = []
     for name, row in zip(names, found.rows, strict=False):
-        # names may become equal when they are shortened
+        # different names can become equal when they are shortened
         label = name if times[name] == 1 else f"{found.ranking.experiments[row[0].place].cuid}: {name}"
         shown.append(_describe(found, label, *row))
     while len(shown) > 1 and _count(found, shown) > _TOKENS:
@@ -44,7 +47,7 @@ def _count(found: Decided, shown: list[DecidedSetting]) -> int:
 
 
 def note_decisions(found: Decided | None, shown: int) -> list[str]:
-    """Return notes on the baseline, and on the decisions after the first `shown`."""
+    """Return notes about the baseline and about the decisions after the first `shown`."""
     if found is None:
         return []
     metric = quote(found.ranking.metric)

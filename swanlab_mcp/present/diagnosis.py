@@ -1,4 +1,4 @@
-"""Publish a diagnosis: the verdict, the events, the causes and the crash."""
+"""Publish a diagnosis: the verdict, the events, their causes and the crash."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _PATH = 80
 
 
 def publish(answer: ApiResponse[DiagnosedExperiment]) -> ApiResponse[Diagnosis]:
-    """Return a diagnosis as a record, in the language of the call."""
+    """Return a diagnosis as a record in the language of the call."""
     found = answer.data
     assert found is not None
     experiment, judgement = found.experiment, found.judgement
@@ -72,7 +72,7 @@ def publish(answer: ApiResponse[DiagnosedExperiment]) -> ApiResponse[Diagnosis]:
 
 
 def _order(events: Sequence[Event]) -> list[Event]:
-    """Return the events in step order; if there are too many, only the most severe."""
+    """Return the events, the most severe ones first if there are too many to show. Each part is in step order."""
     gravest = sorted(events, key=lambda event: SEVERITIES.index(event.severity))[:_EVENTS]
     return [
         *(event for event in events if event in gravest),
@@ -134,7 +134,7 @@ def _note_points(found: DiagnosedExperiment) -> str:
 
 
 def _word_verdict(found: DiagnosedExperiment) -> str:
-    """Return the verdict in one line: how the run ended, then the most severe events or "healthy"."""
+    """Return the verdict on one line: how the run ended, then the most severe events or "healthy"."""
     state = found.experiment.state
     parts = [_describe_end(found)] if state in ("CRASHED", "ABORTED") else []
     grave = [name_event(event) for event in list_grave(found.judgement.events)]
@@ -170,7 +170,7 @@ def _word_health(found: DiagnosedExperiment) -> str:
 
 
 def _word_few(found: DiagnosedExperiment) -> list[str]:
-    """Return which metrics had too few points for a verdict, if other metrics had enough."""
+    """Return a note about metrics with too few points for a verdict. The list is empty unless the run is healthy."""
     few = found.judgement.too_few
     if not few or found.judgement.health != "healthy":
         return []

@@ -1,4 +1,4 @@
-"""Explain why small or large values of a metric are better."""
+"""Explain why smaller or larger values of a metric are better."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["describe_direction"]
 
 
 def describe_direction(kind: MetricKind) -> str:
-    """Return the reason for a metric's direction, or "" if the direction is unknown."""
+    """Return the reason for the better direction of a metric, or "" if the direction is unknown."""
     if kind.rule == "per time":
         return say("'per {unit}' is a speed: larger is better", unit=kind.word.removeprefix("per "))
     if kind.rule == "time per unit":

@@ -1,4 +1,4 @@
-"""Describe the events in a diagnosis, each with the rule that found it."""
+"""Describe the events in a diagnosis, and the rule that detected each event."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ SEVERITIES = ("problem", "warning", "info")
 
 
 def list_grave(events: Iterable[Event]) -> list[Event]:
-    """Return the problems and warnings in the order in which a verdict lists them.
+    """Return the problems and warnings, ordered as in a verdict.
 
-    Events that ruin the whole run come first, then a worsening of a deciding metric.
+    Within the same severity, NaN and infinite values come first, followed by runs that never learned or collapsed.
     """
 
     def rank(event: Event) -> tuple[int, int]:
@@ -31,7 +31,7 @@ def list_grave(events: Iterable[Event]) -> list[Event]:
 
 
 def name_event(event: Event) -> str:
-    """Describe an event in a few words: its kind, the metric and the most important step."""
+    """Describe an event briefly: its kind, the metric and the most important step."""
     names = {"kind": word_code("kind", event.kind), "key": shorten(event.keys[0]) if event.keys else ""}
     if event.is_hardware:
         return say("{kind} in {key}", **names)
@@ -48,12 +48,12 @@ def name_event(event: Event) -> str:
 
 
 def describe_event(event: Event) -> str:
-    """Describe the figures of an event in words."""
+    """Describe an event with its numbers."""
     return _DETAILS[event.kind](event)
 
 
 def describe_rule(event: Event) -> str:
-    """Describe the rule that found an event, with its thresholds."""
+    """Describe the rule that detected an event, with its thresholds."""
     if event.rule in _LOSS_RULES:
         return _LOSS_RULES[event.rule](DEFAULTS.collapse_share if event.kind == "collapse" else DEFAULTS.worse_share)
     return _RULES[event.rule]()
@@ -104,7 +104,7 @@ def _describe_worsening(event: Event) -> str:
         )
     )
     change = (final - best) / abs(best) if best else math.inf
-    # a percentage with many digits says nothing
+    # a change of more than 1,000 % is meaningless
     if not facts["falls"] and abs(change) < 10:
         text += f" ({change:+.0%})"
     if event.kind == "worsening":
@@ -202,7 +202,7 @@ _DETAILS: Mapping[str, Callable[[Event], str]] = {
     "host_memory_full": _describe_full,
 }
 
-# each rule takes the minimum share of the gain that must be lost
+# the argument is the fraction of the earlier gain that must be lost
 _LOSS_RULES: Mapping[str, Callable[[float], str]] = {
     "worse_scatter": lambda share: say(
         "worse by more than {share:.0%} of the earlier gain, {sigmas:g} sigmas, {scatter:g}x its scatter and "

@@ -1,4 +1,4 @@
-"""Publish which settings in a project are associated with the result, and what is untried."""
+"""Publish the settings that are associated with the result, and the values that are untried."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _DIGITS = 4
 
 
 def publish(answer: ApiResponse[TriedSettings]) -> ApiResponse[list[TriedSetting]]:
-    """Return a row for each setting that varies, and notes, in the language of the call."""
+    """Return one row per varying setting, with notes, in the language of the call."""
     found = answer.data
     assert found is not None
     rows = [

@@ -1,4 +1,7 @@
-"""Write complete series or logs to a file, for other programs or to recover data from damaged run files."""
+"""Export complete series or logs to a file.
+
+An export can be used by other programs or to recover data from damaged run files.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,10 @@ _UNUSUAL = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 class Exported(NamedTuple):
-    """The path of the exported file or folder, its size, and notes on it."""
+    """The result of an export. `where` is the path of the file or folder, and `what` describes the exported data.
+
+    `is_whole` is false if some data could not be exported.
+    """
 
     where: str
     what: str
@@ -53,14 +59,16 @@ async def export_series(
     output: str = "",
     guards_formulas: bool = True,
 ) -> Exported:
-    """Write every point of an experiment's metrics to a new file, `output`.
+    """Write all points of an experiment's metrics to a new file.
 
-    By default, the file is named after the id; "-" means standard output.
+    By default, the file is named after the experiment's id; "-" writes to standard output.
 
-    The form is one of three. csv has the columns key,step,time,value (UTC; NaN, Infinity); `guards_formulas` puts '
-    before a key that would start a formula. json has steps, times (Unix milliseconds, 0 if unknown) and values for each
-    key. parquet has the same columns as csv. Raises InvalidArgument if the file exists or cannot be written, and
-    NotFound if there are no points.
+    - csv has the columns key, step, time and value. Times are in UTC, and values may be NaN or Infinity. If
+      `guards_formulas` is true, keys that a spreadsheet would run as a formula are prefixed with an apostrophe.
+    - json contains the steps, the times (Unix milliseconds, 0 if unknown) and the values of each key.
+    - parquet has the same columns as csv.
+
+    Raises InvalidArgument if the file exists or cannot be written, and NotFound if there are no metrics.
     """
     if form == "parquet" and find_spec("pyarrow") is None:
         raise InvalidArgument(
@@ -107,11 +115,11 @@ async def export_series(
 async def export_log(
     client: SwanLabClient, *, project: str, exp_cuid: str, username: str = "", output: str = ""
 ) -> Exported:
-    """Write every line of an experiment's log to a new file, `output`.
+    """Write all lines of an experiment's log to a new file.
 
-    By default, the file is named after the id; "-" means standard output. The lines are unchanged, except that control
-    characters are escaped on standard output. Raises InvalidArgument if the file exists or cannot be written, and
-    NotFound if the log is empty.
+    By default, the file is named after the experiment's id; "-" writes to standard output. Control characters are only
+    escaped on standard output. Raises InvalidArgument if the file exists or cannot be written, and NotFound if the log
+    is empty.
     """
     if output not in ("", "-"):
         refuse_existing(Path(output))
@@ -143,7 +151,7 @@ async def export_log(
 
 
 class _Terminal:
-    """A wrapper for standard output on a terminal that escapes control characters."""
+    """Wraps standard output on a terminal and escapes control characters."""
 
     def write(self, text: str) -> int:
         return sys.stdout.write(neutralise(text))
@@ -156,11 +164,11 @@ def _open(path: Path, output: str, *, is_text: bool) -> AbstractContextManager[A
 
 
 def guard_cell(key: str) -> str:
-    """Return a key as a cell that no spreadsheet runs as a formula."""
+    """Return a key for a table cell, with an apostrophe if a spreadsheet would otherwise run it as a formula."""
     return f"'{key}" if key.startswith(_FORMULA) else key
 
 
-# each writer writes one metric at a time and then yields, so that progress can be reported
+# the writers yield after each metric, so that the caller can report progress
 
 
 def _write_csv(

@@ -1,6 +1,7 @@
-"""Find fonts for charts: one for Latin letters, and the first installed font with the missing characters.
+"""Find fonts for charts.
 
-Only one thread at a time may call this, because matplotlib's list of fonts is shared.
+Latin letters use a fixed font. The first installed font with the remaining characters is used as a fallback. Only one
+thread may call this module at a time, because matplotlib's list of fonts is shared.
 """
 
 # matplotlib's types leave keyword arguments open
@@ -29,7 +30,7 @@ _refused: set[str] = set()  # font files that matplotlib cannot use
 
 
 def find_font(texts: Sequence[str]) -> tuple[FontProperties, set[str]]:
-    """Return a font for the texts with a fallback font for missing characters, and the characters that both lack."""
+    """Return a font for the texts, with a fallback font if necessary, and the characters that neither can display."""
     from matplotlib import font_manager
 
     needed = {character for text in texts for character in text}
@@ -44,7 +45,10 @@ def find_font(texts: Sequence[str]) -> tuple[FontProperties, set[str]]:
 
 
 def _find_family(missing: set[str]) -> tuple[str, set[str]]:
-    """Return the first known family with any of the characters (or ""), and the characters that it lacks."""
+    """Return the first known font family with any of the characters, and the characters that it lacks.
+
+    The family is "" if no installed font has any of the characters.
+    """
     from matplotlib import font_manager
 
     files = {entry.name: entry.fname for entry in reversed(font_manager.fontManager.ttflist)}
@@ -57,9 +61,9 @@ def _find_family(missing: set[str]) -> tuple[str, set[str]]:
 
 
 def _add_new_fonts() -> bool:
-    """Add fonts that were installed after matplotlib listed its fonts, and return whether there were any.
+    """Add fonts that were installed since matplotlib created its list of fonts. Return whether there were any.
 
-    matplotlib caches its list in a file and in memory, and does not check for new fonts.
+    matplotlib caches the list in a file and in memory, and does not look for new fonts.
     """
     from matplotlib import font_manager
 
@@ -76,7 +80,7 @@ def _add_new_fonts() -> bool:
             RuntimeError,
             ValueError,
             KeyError,
-        ):  # not scalable, damaged, or removed in the meantime
+        ):  # not scalable, damaged, or removed since the search
             _refused.add(path)
         else:
             is_new = True

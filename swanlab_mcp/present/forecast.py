@@ -1,4 +1,4 @@
-"""Publish a forecast: the interval, and the advice with its reason."""
+"""Publish a forecast: the interval, the advice and the reason for it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NAMED = 5
 
 
 def publish(answer: ApiResponse[ForecastExperiment]) -> ApiResponse[ExperimentForecast]:
-    """Return a forecast as a record, in the language of the call."""
+    """Return a forecast as a record in the language of the call."""
     found = answer.data
     assert found is not None
     ahead = found.forecast

@@ -1,4 +1,4 @@
-"""Convert series to a table for Python code."""
+"""Convert series to a table for use in Python."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ __all__ = ["join_by_step"]
 
 
 def join_by_step(series: Sequence[Series]) -> Any:
-    """Join metrics by step into a DataFrame, or a dict without pandas; a metric named step becomes `metric/step`."""
+    """Join series by step into a pandas DataFrame, or into a dict if pandas is not installed.
+
+    A metric with the key "step" becomes the column "metric/step".
+    """
     steps = sorted({step for one in series for step in one.steps})
     columns: dict[str, list[Any]] = {"step": steps}
     for one in series:

@@ -1,4 +1,4 @@
-"""Describe in one line what recorded experiments lack."""
+"""Describe the information that is missing in recorded experiments."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _NAME = 40
 
 
 def note_lacks(lacks: Sequence[Lack]) -> str:
-    """Return the line for a single experiment, or "" if nothing is missing."""
+    """Return a line about the missing information in one experiment, or "" if nothing is missing."""
     if not lacks:
         return ""
     parts = [
@@ -27,7 +27,10 @@ def note_lacks(lacks: Sequence[Lack]) -> str:
 
 
 def note_lacks_of_many(lacks: Sequence[Sequence[Lack]]) -> str:
-    """Return the line for several experiments, with the number of experiments that lack each item."""
+    """Return a line about the missing information in several experiments, or "" if nothing is missing.
+
+    Each item is listed with the number of experiments that lack it.
+    """
     counts: Counter[LackKind] = Counter(one.kind for found in lacks for one in found)
     if not counts:
         return ""

@@ -1,4 +1,4 @@
-"""Describe the interactive chart that accompanies a picture as JSON of limited size; the caller cleans the texts."""
+"""Describe the interactive chart of a plot as JSON of limited size. The caller provides a function to clean strings."""
 
 from __future__ import annotations
 
@@ -24,11 +24,12 @@ _MOST_POINTS, _MOST_OF_A_CURVE = 20_000, 4000
 
 
 class InteractiveCurve(NamedTuple):
-    """A curve's points and figures, with its experiment, or the first experiment in its group.
+    """The points of a curve, and the experiment that logged them. For a group, this is the group's first experiment.
 
-    `began` is in Unix seconds, or 0 if unknown. If the axis shows neither steps nor times, `xs` contains the x values
-    (NaN if missing). `band` contains the lower and upper bounds. Points with `names` are experiments, which are drawn
-    without a line; `shades` are the numbers that colour them.
+    `began` is the start time of the experiment in Unix seconds, or 0 if it is unknown. If the x axis shows neither
+    steps nor times, `xs` contains the x values, with NaN for missing values. `band` contains the lower and upper
+    bounds. If `names` is given, each point is an experiment and the points are not connected. `shades` contains the
+    numbers that determine the colours of these points.
     """
 
     ref: ExperimentRef
@@ -46,11 +47,11 @@ class InteractiveCurve(NamedTuple):
 def describe_chart(
     curves: Sequence[InteractiveCurve], clean: Callable[[str], str], options: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return at least one curve as JSON of at most 500 KB; `clean` masks and shortens recorded texts.
+    """Return at least one curve as JSON of at most 500 KB.
 
-    Times are in Unix milliseconds, and the times of points count from `origin`. Long curves are thinned without losing
-    their outline; `gaps` then says how many finite values each point represents. `options` are the other fields of the
-    chart.
+    `clean` masks and shortens recorded strings, and `options` contains additional fields of the chart. Times are in
+    Unix milliseconds, and the times of points are relative to `origin`. Long curves are thinned out while preserving
+    their shape; `gaps` then contains the number of finite values that each remaining point represents.
     """
     experiments = {curve.ref: curve for curve in curves}
     numbers = {key: number for number, key in enumerate(experiments)}
@@ -87,7 +88,11 @@ def describe_chart(
 def label_experiments(
     experiments: Sequence[tuple[ExperimentRef, PlottedCurve]], clean: Callable[[str], str]
 ) -> list[str]:
-    """Return a name for each experiment; equal names are followed by the id, and if necessary the project."""
+    """Return a unique label for each experiment.
+
+    If several experiments have the same name, the id is appended to the name. If the ids are also equal, the project is
+    added.
+    """
     names = [clean(row.name) for _, row in experiments]
     cuids = [clean(row.exp_cuid) for _, row in experiments]
     places = [clean(f"{ref.workspace}/{ref.project}") for ref, _ in experiments]
@@ -136,7 +141,7 @@ def _describe_points(curve: InteractiveCurve, count: int, clean: Callable[[str],
 
 
 def _round(value: float) -> Any:
-    """Round a value to enough digits to distinguish any two float32 values."""
+    """Round a value, but keep enough digits to distinguish any two float32 values."""
     return to_json_value(float(f"{value:.9g}"))
 
 

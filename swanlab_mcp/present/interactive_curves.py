@@ -1,4 +1,4 @@
-"""Describe the curves for the interactive chart, with the same panels, groups and axes as in the picture."""
+"""Describe the interactive chart, with the same panels, groups and axes as the picture."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ __all__ = ["describe_view"]
 def describe_view(
     lines: Sequence[Line], members: Sequence[Line], plot: Plot, clean: Callable[[str], str]
 ) -> dict[str, Any]:
-    """Return the data for the interactive chart; `members` are lines of experiments, while `lines` may show groups."""
+    """Return the data for the interactive chart.
+
+    `members` contains one line per experiment and metric. `lines` contains the lines to draw, which may be groups.
+    """
     if plot.is_scatter:
         curves, x_name = _list_points(lines, plot), name_value(plot.x_axis)
     else:
@@ -48,7 +51,7 @@ def describe_view(
 def _describe_colours(
     curves: Sequence[InteractiveCurve], plot: Plot, clean: Callable[[str], str]
 ) -> dict[str, dict[str, Any]]:
-    """Return the colour scale for the points, if numbers colour them."""
+    """Return the colour scale of the points, or an empty dict if the points have no colour scale."""
     scale = ColourScale.of(shade for curve in curves for shade in curve.shades or ())
     if not scale:
         return {}

@@ -1,4 +1,4 @@
-"""Describe the runs in an interactive chart: the settings that differ, and the results."""
+"""Describe the runs in an interactive chart: their differing settings and their results."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from swanlab_mcp.present.plot_lines import Line, choose_value
 
 __all__ = ["describe_runs"]
 
-_MOST_KEYS = 6  # at most this many axes fit next to each other
+_MOST_KEYS = 6  # at most this many axes fit side by side
 
 
 def describe_runs(lines: Sequence[Line], names: Sequence[str], clean: Callable[[str], str]) -> dict[str, Any]:
-    """Return each experiment's values for the settings that differ, and its best value for each metric.
+    """Return each experiment's values of the settings that differ, and its best value of each metric.
 
-    If the direction of a metric is unknown, the last value is used. `lines` belong to experiments, and `names` are the
-    names of these experiments in order.
+    If the better direction of a metric is unknown, the last value is used. `lines` contains the lines of the
+    experiments, and `names` contains the names of the experiments in the same order.
     """
     experiments = {line.experiment.ref: line.experiment for line in lines}
     configs = [flatten(one.found.profile.get("config")) for one in experiments.values()]

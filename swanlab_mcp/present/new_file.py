@@ -1,4 +1,7 @@
-"""Create files under a temporary name and rename them when complete; existing files stay unless `is_forced`."""
+"""Write new files under a temporary name and rename them once they are complete.
+
+Existing files are only overwritten if `is_forced` is true.
+"""
 
 from __future__ import annotations
 
@@ -18,12 +21,15 @@ _unfinished: set[Path] = set()
 
 
 def refuse_existing(path: Path, advice: str = "") -> None:
-    """Raise InvalidArgument with advice if no new file can be created at `path`; call this before other work."""
+    """Raise InvalidArgument if no new file can be created at `path`. Call this before doing any expensive work.
+
+    `advice` replaces the default hint if the file already exists.
+    """
     try:
         is_taken = path.exists() or path.is_symlink()
         is_possible = path.parent.is_dir()
         if not is_taken:
-            # a name that is too long only fails when it is used
+            # a name that is too long is only rejected when it is used
             path.lstat()
     except FileNotFoundError:
         is_taken, is_possible = False, path.parent.is_dir()
@@ -43,9 +49,9 @@ def refuse_existing(path: Path, advice: str = "") -> None:
 
 @contextmanager
 def open_new(path: Path, *, is_text: bool, is_forced: bool = False) -> Generator[Any, None, None]:
-    """Open a file that only gets its name when it is complete, so a failure leaves no new file.
+    """Open a file that is renamed to `path` once it is complete, so that an error leaves no incomplete file behind.
 
-    An existing file with this name is only replaced if `is_forced`. Raises InvalidArgument if the file cannot be
+    If `is_forced` is false, an existing file at `path` is never replaced. Raises InvalidArgument if the file cannot be
     written.
     """
     part = path.with_name(f".swanlab-{secrets.token_hex(4)}.part")
@@ -70,7 +76,7 @@ def open_new(path: Path, *, is_text: bool, is_forced: bool = False) -> Generator
 
 
 def remove_unfinished() -> None:
-    """Remove unfinished files after a signal has interrupted writing."""
+    """Remove incomplete files after a signal has interrupted writing."""
     for part in _unfinished:
         with suppress(OSError):
             part.unlink(missing_ok=True)
@@ -78,7 +84,7 @@ def remove_unfinished() -> None:
 
 def _publish(part: Path, path: Path) -> None:
     try:
-        # fails if another process has created the file in the meantime
+        # fails if another process has created the file since the check
         os.link(part, path)
     except FileExistsError:
         raise

@@ -1,4 +1,4 @@
-"""Publish the news in a project: one row per event, and notes with the counts and the cursor."""
+"""Publish the news in one or more projects: one row per event, and notes with the counts and the cursor."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _NAME = 40
 
 
 def publish(answer: ApiResponse[News]) -> ApiResponse[list[NewsItem]]:
-    """Return the events as rows, with counts and the cursor, in the language of the call."""
+    """Return the events as rows, and notes with the counts and the cursor, in the language of the call."""
     news = answer.data
     assert news is not None
-    # pass this on, because the only project with events must be named if the caller named several
+    # decided by the caller's argument: if several projects were named, each row must name its project
     rows = [_publish_row(one, is_one=news.is_one_project) for one in news.rows]
     counts = Counter(one.what for one in news.whole)
     happened = say(", ").join(
@@ -96,7 +96,7 @@ def _word_detail(one: Happening) -> str:
 
 
 def _word_verdict(verdict: Verdict, state: str) -> str:
-    """Return the most severe events or a form of "healthy", or "" if too little was logged."""
+    """Return the most severe event or a form of "healthy", or "" if there is not enough data for a verdict."""
     grave = list_grave(verdict.judgement.events)
     if grave:
         more = [say("{count} more", count=len(grave) - 1)] if len(grave) > 1 else []

@@ -1,4 +1,4 @@
-"""Prepare the lines in a plot: their figures, x values, names and groups."""
+"""Prepare the lines of a plot: their statistics, x values, names and groups."""
 
 from __future__ import annotations
 
@@ -36,7 +36,10 @@ Place = Mapping[int, float]
 
 
 class Line(NamedTuple):
-    """A curve's points in the selected range; a group's points are the means of its `members`."""
+    """The points of one metric within the selected range.
+
+    The points belong to one experiment or, if there are `members`, are the means of a group.
+    """
 
     experiment: PlottedExperiment
     key: str
@@ -74,13 +77,16 @@ def describe_line(number: int, one: PlottedExperiment, key: str, part: Points) -
 
 
 def choose_value(line: Line) -> float:
-    """Return the best value of a line, or the last value if the direction of its metric is unknown."""
+    """Return the best value of a line, or the last value if the better direction of its metric is unknown."""
     best = line.row[line.row.best] if line.row.best else line.row.last
     return best.value if best else math.nan
 
 
 def _find_worse_since(key: str, part: Points) -> int | None:
-    """Return the step at which a loss or a quality starts to get worse for good, by the rule of diagnose_experiment."""
+    """Return the step from which a metric gets worse without recovering, or `None` if it does not.
+
+    The rule is the same as in diagnose_experiment.
+    """
     curve = read_curve(key, part.steps, part.values)
     if not curve.is_judged or not curve.kind.must_improve:
         return None
@@ -89,7 +95,7 @@ def _find_worse_since(key: str, part: Points) -> int | None:
 
 
 def divide_lines(lines: Sequence[Line]) -> list[Layout]:
-    """Return the panels for the metrics of the lines."""
+    """Distribute the metrics of the lines over panels."""
     values: dict[str, list[float]] = {}
     for line in lines:
         values.setdefault(line.key, []).extend(line.points.values)
@@ -97,7 +103,10 @@ def divide_lines(lines: Sequence[Line]) -> list[Layout]:
 
 
 def place_lines(lines: Sequence[Line], x_axis: str) -> tuple[NameAxis, list[dict[int, float]]]:
-    """Return the name of the x axis, and for each curve the x value of each step, if there is one."""
+    """Return a function that names the x axis, and a mapping from steps to x values for each line.
+
+    Steps without an x value are omitted. Raises InvalidArgument if the x values cannot be determined.
+    """
     if x_axis == "step":
         return lambda: say("step"), [{step: step for step in line.points.steps} for line in lines]
     if x_axis not in CLOCKS:
@@ -134,14 +143,14 @@ def place_lines(lines: Sequence[Line], x_axis: str) -> tuple[NameAxis, list[dict
 
 
 def name_lines(lines: Sequence[Line]) -> list[str]:
-    """Return labels that name the metrics if all lines belong to one experiment, and else the experiments."""
+    """Return a label for each line: the metrics if all lines belong to one experiment, otherwise the experiments."""
     names = name_runs(lines)
     is_one_run = len(set(names)) == 1 and len({line.key for line in lines}) > 1
     return [line.key for line in lines] if is_one_run else names
 
 
 def name_runs(lines: Sequence[Line]) -> list[str]:
-    """Return the name of each line's experiment; equal names are followed by the id."""
+    """Return the name of each line's experiment, with the id appended if several experiments have the same name."""
     if any(line.members for line in lines):
         return [line.row.name for line in lines]
     ids = {line.experiment.label: line.experiment.name for line in lines}
@@ -155,7 +164,7 @@ def name_runs(lines: Sequence[Line]) -> list[str]:
 
 
 def group_lines(lines: Sequence[Line], plot: Plot) -> list[Line]:
-    """Return a line for each group and key, in the order of the groups."""
+    """Return one line per group and metric, in the order of the groups."""
     places = {one.ref: place for place, one in enumerate(plot.experiments)}
     keys = dict.fromkeys(line.key for line in lines)
     grouped: list[Line] = []
@@ -164,17 +173,20 @@ def group_lines(lines: Sequence[Line], plot: Plot) -> list[Line]:
             members = [line for line in lines if line.key == key and places[line.experiment.ref] in group.places]
             if any(math.isfinite(value) for line in members for value in line.points.values):
                 joined = _join(len(grouped) + 1, group, members, plot.band)
-                # the keys of all members, because the first member may lack some
+                # use the keys of all experiments in the group, because the first may lack some keys
                 grouped.append(joined._replace(experiment=plot.experiments[group.places[0]]))
     return grouped
 
 
 def measure_group(line: Line, places: Mapping[int, Place], spread: Spread) -> Band:
-    """Return the band of a group's members along the x axis; `places` contains the x values by member number."""
+    """Return the mean and the band of a group along the x axis.
+
+    `places` maps the number of each member to its x values by step.
+    """
     curves: list[tuple[list[float], list[float]]] = []
     for member in line.members:
         xs = places[member.row.number]
-        # x values must increase, and the last of several values at the same x counts
+        # x values must increase; if several points have the same x value, the last point is used
         points = dict(
             sorted((xs[step], value) for step, value in zip(member.points.steps, member.points.values, strict=True)
                    if step in xs)
@@ -184,13 +196,13 @@ def measure_group(line: Line, places: Mapping[int, Place], spread: Spread) -> Ba
 
 
 def name_group(group: PlotGroup) -> str:
-    """Return a group's config keys and values as a name, with secrets masked."""
+    """Return the name of a group, made from its config keys and values, with secrets masked."""
     pairs = [(key.rsplit(".", 1)[-1], mask_secrets(value, key)) for key, value in group.pairs]
     return shorten(write_name(pairs), _NAME) if pairs else say("all")
 
 
 def _join(number: int, group: PlotGroup, members: Sequence[Line], spread: Spread) -> Line:
-    """Return a line for a group, with the points and figures of the mean."""
+    """Return the line of a group, with the points and statistics of the group's mean."""
     first = members[0]
     band = measure_band([(line.points.steps, line.points.values) for line in members], spread)
     points = Points([round(x) for x in band.xs], band.means, [0] * len(band.xs))

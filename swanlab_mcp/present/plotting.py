@@ -1,4 +1,4 @@
-"""Publish a plot: draw its picture and describe its curves."""
+"""Publish a plot: draw the picture and describe the curves."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _DRAWN_POINTS = 2000  # two per pixel column
 
 
 def publish(answer: ApiResponse[Any]) -> ApiResponse[list[PlottedCurve]]:
-    """Return a plot as a picture with a row for each curve. Raises NotFound if there are no points to draw."""
+    """Return a plot as a picture, with one row per curve. Raises NotFound if there are no points to draw."""
     plot = answer.data
     if not isinstance(plot, Plot):
         return answer
@@ -61,13 +61,13 @@ def publish(answer: ApiResponse[Any]) -> ApiResponse[list[PlottedCurve]]:
 
 
 def arrange(plot: Plot) -> tuple[NameAxis, list[Panel]]:
-    """Return the name of the x axis and the panels for a plot."""
+    """Return a function that names the x axis, and the panels of a plot."""
     members, _ = _read_lines(plot)
     return _arrange_panels(_arrange_lines(members, plot), members, plot, [])
 
 
 def _plot(members: list[Line], plot: Plot) -> tuple[list[Line], list[Picture], list[str]]:
-    """Return the lines, the picture (empty without matplotlib), and the notes."""
+    """Return the lines, the pictures and the notes. Without matplotlib, there is no picture."""
     notes = _check_log_axis(members, plot)
     lines = _arrange_lines(members, plot)
     try:
@@ -81,7 +81,7 @@ def _plot(members: list[Line], plot: Plot) -> tuple[list[Line], list[Picture], l
                 "install 'swanlab-mcp-server[plot]'`."
             )
             if isinstance(error, ImportError)
-            # for example, matplotlib needs a writable folder for its list of fonts
+            # for example, matplotlib needs a writable folder to cache its list of fonts
             else say(
                 "matplotlib cannot start ({kind}), so sparklines replace the picture. Set MPLCONFIGDIR to a "
                 "folder that the server can write to.",
@@ -98,7 +98,10 @@ def _plot(members: list[Line], plot: Plot) -> tuple[list[Line], list[Picture], l
 
 
 def _read_lines(plot: Plot) -> tuple[list[Line], list[str]]:
-    """Return the lines of the experiments in the selected range, with notes. Raises NotFound if there are no points."""
+    """Return one line per experiment and metric in the selected range, and notes about lines without points.
+
+    Raises NotFound if there are no points at all.
+    """
     lines: list[Line] = []
     notes: list[str] = []
     for one, key, points in plot.series:
@@ -118,7 +121,7 @@ def _read_lines(plot: Plot) -> tuple[list[Line], list[str]]:
 
 
 def _arrange_lines(lines: list[Line], plot: Plot) -> list[Line]:
-    """Return the lines to draw, which show either experiments or groups."""
+    """Return the lines to draw, one per experiment or group and metric. Raises NotFound if there are no values."""
     if plot.is_scatter:
         return describe_points(lines)
     if not plot.groups:
@@ -151,10 +154,10 @@ def _check_log_axis(lines: Sequence[Line], plot: Plot) -> list[str]:
 
 
 def _compare_sizes(lines: Sequence[Line], key: str) -> str:
-    """Return a note if one curve of the key looks flat next to another curve."""
+    """Return a note if one curve of the metric is so much larger than another that the other looks flat."""
     own = [line for line in lines if line.key == key and line.row.min]
     calm = [own[place] for place in list_calm([line.points.values for line in own], describe_key(key).worse_side)]
-    # extreme points and exploding curves are outside the plot, so ignore them
+    # ignore extreme points and exploding curves, because they lie outside the plot
     sizes = {line.row.number: max(map(abs, choose_limits(line.points.values))) for line in calm}
     largest, smallest = max(sizes, key=sizes.__getitem__, default=0), min(sizes, key=sizes.__getitem__, default=0)
     if not sizes or sizes[largest] <= UNLIKE * sizes[smallest]:
@@ -171,7 +174,10 @@ def _compare_sizes(lines: Sequence[Line], key: str) -> str:
 def _arrange_panels(
     lines: Sequence[Line], members: Sequence[Line], plot: Plot, notes: list[str]
 ) -> tuple[NameAxis, list[Panel]]:
-    """Return the name of the x axis and the panels; `members` are lines of experiments, `lines` may show groups."""
+    """Return a function that names the x axis, and the panels.
+
+    `members` contains one line per experiment and metric. `lines` contains the lines to draw, which may be groups.
+    """
     if plot.is_scatter:
         return partial(name_value, plot.x_axis), arrange_points(lines, plot)
     name_x, places = place_lines(members, plot.x_axis)
@@ -179,7 +185,7 @@ def _arrange_panels(
     if lost:
         notes.append(_describe_lost(lost, plot.x_axis))
     layouts = divide_lines(lines)
-    # the first experiment represents its group
+    # the first experiment of a group stands for the group
     runs = list(dict.fromkeys(line.experiment.ref for line in lines))
     count = len({line.key for line in lines})
     names = name_lines(lines) if len(layouts) == 1 and min(len(runs), count) == 1 else name_runs(lines)
@@ -283,7 +289,10 @@ def _to_curve(line: Line, places: Mapping[int, Place], label: str, plot: Plot, s
 
 
 def _count_members(lines: Sequence[Line]) -> dict[ExperimentRef, str]:
-    """Return how many experiments the means of each group contain, at most and at the end, over all metrics."""
+    """Return the number of experiments in each group as a label.
+
+    If some means contain fewer experiments, the largest and smallest number are given.
+    """
     counts: dict[ExperimentRef, list[int]] = {}
     for line in lines:
         n = line.row.n or 0
@@ -314,7 +323,7 @@ def _thin(steps: Sequence[int], values: Sequence[float], xs: Mapping[int, float]
 
 
 def _mark(row: PlottedCurve, steps: Sequence[int], values: Sequence[float], xs: Mapping[int, float]) -> list[Mark]:
-    """Return the marks on a curve; `values` are the values that are drawn, smoothed or not."""
+    """Return the marks of a curve. `values` are the values that are drawn, which may be smoothed."""
     marks: list[Mark] = []
     finite = [place for place, value in enumerate(values) if math.isfinite(value)]
     if row.best and finite:

@@ -1,4 +1,4 @@
-"""Export whole projects to a folder that databases can read, with configs, summaries and series."""
+"""Export the configs, summaries and series of complete projects to a folder that databases can query."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ __all__ = ["export_projects"]
 _AT_ONCE = 4
 _ABANDONED = 600  # seconds
 _CHUNK = 2**20  # bytes
-_MARK = "_done.json"  # dataset readers ignore names that start with an underscore
+_MARK = "_done.json"  # dataset readers ignore file names that start with an underscore
 _SUFFIXES = {"csv": "csv", "json": "jsonl", "parquet": "parquet"}
-_LONGEST = 230  # bytes; file systems allow 255 for a folder's name
+_LONGEST = 230  # bytes; most file systems allow 255 for the name of a folder
 _SERIES = {"key": "string", "step": "int64", "time": "string", "value": "double"}
 _TEXTS = "experiment name state created finished user group job labels description config"
 _EXPERIMENTS: Mapping[str, str] = {str(name): "string" for name in _TEXTS.split()}
@@ -57,7 +57,10 @@ Row = Sequence[Any]
 
 
 class _Done(NamedTuple):
-    """The exported experiments of a project, the numbers of series written and with points, and notes."""
+    """The result of exporting one project.
+
+    `written` is the number of series files that were written, and `filled` is the number of experiments with points.
+    """
 
     experiments: int
     written: int
@@ -67,7 +70,7 @@ class _Done(NamedTuple):
 
 
 class _Form(NamedTuple):
-    """How the files are written."""
+    """The format of the exported files."""
 
     name: str
     guards_formulas: bool
@@ -87,11 +90,11 @@ async def export_projects(
     output: str = "",
     guards_formulas: bool = True,
 ) -> Exported:
-    """Export all experiments in one or several projects to the folder `output`, or update an earlier export there.
+    """Export all experiments in one or more projects to the folder `output`, or update an earlier export.
 
-    The folders `experiments`, `summaries` and `series` are partitioned by workspace and project, and `series` also by
-    experiment. A repeated call only reads the series that have changed. Raises InvalidArgument if the folder contains
-    an export in another form, and the first error if no project can be read.
+    The tables `experiments`, `summaries` and `series` are partitioned by workspace and project, and `series` is also
+    partitioned by experiment. A repeated export only reads the series that have changed. Raises InvalidArgument if the
+    folder contains other files or an export in another format. Raises the first error if no project can be read.
     """
     chosen = _Form(form, guards_formulas)
     root = Path(output or "swanlab-export")
@@ -119,7 +122,10 @@ async def export_projects(
 
 
 def _prepare(root: Path, form: _Form) -> None:
-    """Create the folder. Raises InvalidArgument if that fails or if it contains an export in another form."""
+    """Create the export folder.
+
+    Raises InvalidArgument if this fails, or if the folder contains other files or an export in another format.
+    """
     if form.name == "parquet" and find_spec("pyarrow") is None:
         raise InvalidArgument(
             say("Parquet files need pyarrow, which is not installed."), hint=say("Use csv or json instead.")
@@ -214,7 +220,7 @@ async def _read_series(client: SwanLabClient, ref: ExperimentRef, keys: Sequence
     backend = client.at(ref)
     logged = (await backend.list_keys(ref, with_media=False)).data
     known = logged.scalars if logged else ()
-    # an experiment may lack some of the metrics
+    # some experiments may lack some of the metrics
     wanted, _ = match_known_keys(known, keys) if keys else (list(known), None)
     if not wanted:
         return {}
@@ -222,7 +228,10 @@ async def _read_series(client: SwanLabClient, ref: ExperimentRef, keys: Sequence
 
 
 def _make_folder(base: Path, ref: ProjectRef | ExperimentRef) -> Path:
-    """Create the folder of a partition and remove abandoned files; escape characters that could change the path."""
+    """Create the folder of a partition, and remove temporary files that an earlier export left behind.
+
+    Characters in names that could change the path are escaped.
+    """
     folder = base / f"workspace={_escape(ref.workspace)}" / f"project={_escape(ref.project)}"
     if isinstance(ref, ExperimentRef):
         folder /= f"experiment={_escape(ref.cuid)}"
@@ -231,7 +240,7 @@ def _make_folder(base: Path, ref: ProjectRef | ExperimentRef) -> Path:
     except OSError as error:
         raise _refuse(folder, error) from error
     for part in folder.glob(".swanlab-*.part"):
-        # old enough to be left over from an export that was killed, and not in use by another export
+        # left behind by an export that was killed; newer files may belong to an export that is still running
         with suppress(OSError):
             if time.time() - part.stat().st_mtime > _ABANDONED:
                 part.unlink()
@@ -246,7 +255,7 @@ def _refuse(path: Path, error: Exception) -> InvalidArgument:
 
 
 def _escape(name: str) -> str:
-    """Escape a name so that partition readers decode it; a name too long for a folder is cut and gets a hash.
+    """Escape a name for use in a partition folder. Names that are too long are truncated and get a hash.
 
     Spark decodes escaped bytes one at a time, so only ASCII characters may be escaped.
     """
@@ -261,13 +270,13 @@ def _escape(name: str) -> str:
 
 
 def _read_mark(folder: Path, form: _Form) -> Mapping[str, Any]:
-    """Read what an earlier export recorded about the series in a folder."""
+    """Return what an earlier export recorded about the series in a folder, or an empty mapping if it is not valid."""
     try:
         known = json.loads((folder / _MARK).read_text(encoding="utf-8"))
         content = _hash(folder / f"series.{form.suffix}")
     except (OSError, ValueError):
         return {}
-    # check the hash, because another export may have replaced the file with older points
+    # the hash reveals whether another export has replaced the file with older points
     is_own = isinstance(known, dict) and cast("dict[str, Any]", known).get("sha256") == content
     return cast("dict[str, Any]", known) if is_own else {}
 
@@ -281,12 +290,12 @@ def _hash(path: Path) -> str:
 
 
 def _digest(summary: Summary) -> list[Any]:
-    """Return the part of a summary that changes when an experiment logs more points or corrects old points."""
+    """Return the part of a summary that changes when points are added or corrected."""
     return [[key, *to_json_value([one.step, one.value, *_read_extremes(one)])] for key, one in sorted(summary.items())]
 
 
 def _name(experiment: Experiment) -> str:
-    """Return an experiment's id as it is spelled in the partitions of `series`."""
+    """Return the id of an experiment as partition readers decode it from the folder name."""
     return unquote(_escape(experiment.cuid))
 
 
@@ -331,7 +340,7 @@ def _list_points(series: Mapping[str, Points]) -> Iterable[Row]:
 
 
 def _write(path: Path, form: _Form, columns: Mapping[str, str], rows: Iterable[Row]) -> str:
-    """Replace a file after its new content is complete, and return the hash of that content."""
+    """Write a file and replace the old version once the new one is complete. Return the hash of the content."""
     with open_new(path, is_text=form.name != "parquet", is_forced=True) as file:
         if form.name == "csv":
             writer = csv.writer(file, lineterminator="\n")

@@ -1,4 +1,4 @@
-"""Publish a ranking: rows, verdicts, and notes on how the rows were compared."""
+"""Publish a ranking: the rows with their verdicts, and notes that explain the comparison."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _FEW = 4
 
 
 def publish(answer: ApiResponse[Any]) -> ApiResponse[list[RankedExperiment]]:
-    """Return a ranking as rows, with notes on direction, noise and unranked experiments."""
+    """Return a ranking as rows, with notes about the direction, the noise and unranked experiments."""
     ranking = answer.data
     if not isinstance(ranking, Ranking):
         return answer
@@ -46,7 +46,7 @@ def publish(answer: ApiResponse[Any]) -> ApiResponse[list[RankedExperiment]]:
 
 
 def describe_reason(reason: Reason) -> str:
-    """Explain why an experiment is not ranked, with figures."""
+    """Return the reason why an experiment is not ranked, including the relevant steps."""
     name = name_reason(reason)
     detail = ""
     if reason.kind == "short":
@@ -71,7 +71,7 @@ def describe_breakage(breakage: Breakage) -> str:
 
 
 def name_reason(reason: Reason) -> str:
-    """Return the reason why an experiment is not ranked in a few words."""
+    """Return a short form of the reason why an experiment is not ranked."""
     names = {
         "missing": say("without the metric"),
         "no extremes": say("SwanLab returned no extreme values; at=last has a value"),
@@ -97,11 +97,11 @@ def _pick_config(part: Part, standing: Standing) -> dict[str, Any]:
 
 
 def _shorten_configs(configs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return the configs with shortened texts; texts that differ, such as output folders, stay different."""
+    """Return the configs with long strings shortened in a way that keeps different strings different."""
     shown = [dict(config) for config in configs]
     for key in dict.fromkeys(key for config in configs for key in config):
         rows = [config for config in shown if isinstance(config.get(key), str)]
-        # mask the full texts, because cutting may remove the start of a secret
+        # mask the complete strings, because shortening may remove the start of a secret
         for config, text in zip(rows, align_values([mask_secrets(row[key], key) for row in rows], _TEXT), strict=True):
             config[key] = text
     return shown
@@ -155,7 +155,7 @@ def _add_setting(ranking: Ranking, field: Field, standing: Standing, row: Ranked
 
 
 def name_standing(ranking: Ranking, standing: Standing) -> str:
-    """Return the name of a row, which is that of its setting or its experiment."""
+    """Return the name of a row: the name of its setting or, without one, the name of its experiment."""
     name = _name_setting(ranking, standing.number) if standing.setting and ranking.names else ""
     return name or shorten(ranking.experiments[standing.place].name, _NAME)
 
@@ -166,7 +166,7 @@ def _name_setting(ranking: Ranking, number: int) -> str:
 
 
 def _name_verdict(judged: Judgement, ranking: Ranking, field: Field) -> str:
-    """Return the verdict as a code that is the same in every language."""
+    """Return the verdict as a code, which is not translated."""
     if ranking.baseline is None:
         return {"different": "real", "not shown": "within noise", "unknown": "cannot tell"}[judged.verdict]
     if judged.verdict == "unknown" and judged.low is None:
@@ -177,7 +177,7 @@ def _name_verdict(judged: Judgement, ranking: Ranking, field: Field) -> str:
 
 
 def explain_judgement(judged: Judgement, name: str, *, is_split: bool) -> str:
-    """Explain why no difference is shown, and how many more seeds would detect a difference of this size."""
+    """Explain a verdict, and say how many more seeds could detect a difference of this size if none is shown."""
     if judged.verdict == "different":
         return say("one seed, compared with the noise of the noisiest setting") if judged.rule == "borrowed" else ""
     reasons = {
@@ -293,7 +293,7 @@ def _describe_noise(ranking: Ranking, field: Field) -> str:
 
 
 def _describe_test(ranking: Ranking, field: Field) -> str:
-    """Describe the statistical test that compared the rows."""
+    """Describe the statistical test that the verdicts are based on."""
     if ranking.scatter is None or ranking.scatter.freedom < 2:
         return ""
     if not ranking.names:
@@ -361,7 +361,7 @@ def _note_apart(ranking: Ranking, field: Field) -> list[str]:
 
 
 def _note_health(ranking: Ranking) -> str:
-    """Describe which metrics were checked to find broken experiments."""
+    """Return a note about the metrics that were checked to find broken experiments."""
     health = ranking.health
     if not health.total:
         return ""
@@ -384,7 +384,7 @@ def _note_health(ranking: Ranking) -> str:
 
 
 def _find_better_apart(field: Field) -> int | None:
-    """Return the best unranked experiment if its value is better than the first ranked value, else `None`."""
+    """Return the index of the best unranked experiment if it beats all ranked experiments, otherwise `None`."""
     order = order_results(field.results, field.reasons, field.mode)
     best = field.sign * field.get_value(order[0]) if field.ranked else math.inf
     better = [

@@ -1,4 +1,7 @@
-"""Draw scatter plots of experiments: a result over a config value or another result, with a colour for each group."""
+"""Draw scatter plots, in which each point is an experiment.
+
+The y axis shows a result, and the x axis shows a config value or another result.
+"""
 
 from __future__ import annotations
 
@@ -18,12 +21,12 @@ __all__ = ["arrange_points", "describe_points", "divide_points", "name_value"]
 
 
 def describe_points(lines: Sequence[Line]) -> list[Line]:
-    """Return the lines with rows that contain the x and y values of the point that is drawn."""
+    """Return the lines with rows that only describe the point that is drawn."""
     return [line._replace(row=_describe_point(line)) for line in lines]
 
 
 def _describe_point(line: Line) -> PlottedCurve:
-    # leave out the value that is not drawn
+    # drop the values that are not drawn
     kept = line.row.best or "last"
     others = dict.fromkeys({"min", "max", "last"} - {kept})
     one = line.experiment
@@ -36,9 +39,10 @@ def _is_shaded(line: Line) -> bool:
 
 
 def divide_points(lines: Sequence[Line], plot: Plot) -> dict[str, list[tuple[str, list[Line]]]]:
-    """Return for each key the names and lines of the groups, or a single group with all experiments.
+    """Return for each key the groups of points, as pairs of a name and lines.
 
-    Experiments without the number that colours the points form the last group.
+    Without groups, a single group contains all experiments. If a number determines the colours, experiments without
+    that number form the last group.
     """
     keys = dict.fromkeys(line.key for line in lines)
     if plot.colour:
@@ -68,7 +72,7 @@ def name_result(key: str, *, is_best: bool) -> str:
 
 
 def name_value(field: str) -> str:
-    """Return the axis name for a config key, or for the best or last values of a metric."""
+    """Return the axis name of a config key or a metric. For a metric, it says whether best or last values are shown."""
     if not field.startswith(METRIC):
         return field
     key = field.removeprefix(METRIC)
@@ -76,7 +80,10 @@ def name_value(field: str) -> str:
 
 
 def arrange_points(lines: Sequence[Line], plot: Plot) -> list[Panel]:
-    """Return a panel for each key with each experiment's best value, or its last value if the direction is unknown."""
+    """Return one panel per key, with a point for each experiment.
+
+    The point shows the best value, or the last value if the better direction is unknown.
+    """
     panels: list[Panel] = []
     for key, groups in divide_points(lines, plot).items():
         curves = [

@@ -1,4 +1,4 @@
-"""Publish similar experiments: what differs, how they ended, and what is unknown."""
+"""Publish similar experiments: their differences, how they ended, and which settings are unknown."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _write_differences(differences: Sequence[Difference]) -> str:
 
 
 def write_value(value: Any, key: str = "") -> str:
-    """Return a config value as a short text with secrets masked."""
+    """Return a config value as a short string with secrets masked."""
     if value is None:
         return say("not recorded")
     if isinstance(value, float):
@@ -99,7 +99,7 @@ def _describe_untried(one: Untried) -> str:
 
 
 def describe_value(metric: str, direction: str) -> str:
-    """Return a note that says which value of the metric is shown."""
+    """Return a note that says which value of the metric is shown: the smallest, largest or last."""
     key = quote(metric)
     if direction == "min":
         return say("value: the smallest {key}.", key=key)

@@ -1,4 +1,4 @@
-"""Shorten tables of experiments without losing facts: usual settings and dates appear only once."""
+"""Shorten tables of experiments without losing information: common settings and dates are listed only once."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ _TIME = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)\.\d{3}Z")
 
 
 def fold_usual(cells: dict[str, list[str]], names: Sequence[str]) -> tuple[dict[str, list[str]], list[str]]:
-    """Fold columns in which most rows agree into a single column; return the columns and the usual values.
+    """Fold columns in which most rows have the same value into a single column for unusual values.
 
-    `names` are the columns whose values differ. A column is only folded if that is shorter.
+    Returns the columns and a description of the usual values. `names` are the columns that may be folded. A column is
+    only folded if this saves space.
     """
     folded: dict[str, str] = {}
     for name in names:
@@ -50,7 +51,7 @@ def fold_usual(cells: dict[str, list[str]], names: Sequence[str]) -> tuple[dict[
 
 
 def _word(name: str, cell: str) -> str:
-    """Return a setting as text, quoted if it could look like several settings."""
+    """Return a setting as text, quoted if it could be mistaken for several settings."""
     short = name.removeprefix(CONFIG)
     key = json.dumps(short, ensure_ascii=False) if " " in short or "," in short else short
     empty = f"({say('none')})"
@@ -58,13 +59,13 @@ def _word(name: str, cell: str) -> str:
 
 
 def drop_obvious(cells: dict[str, list[str]]) -> dict[str, list[str]]:
-    """Drop the column that says that no row is hidden, and columns that repeat counts and states."""
+    """Drop the `show` column if no row is hidden, and columns that repeat the count or the state of a group."""
     shown = {name: column for name, column in cells.items() if name != "show" or set(column) != {"true"}}
     if "count" in shown and "states" in shown:
         pairs = zip(shown["count"], shown["states"], strict=True)
         states = [state.removeprefix(f"{count} ") for count, state in pairs]
         if all(state.isalpha() for state in states):
-            # each group has one state
+            # all experiments in each group have the same state
             shown["states"] = states
         if shown.get("group.state") == states:
             del shown["states"]
@@ -72,7 +73,10 @@ def drop_obvious(cells: dict[str, list[str]]) -> dict[str, list[str]]:
 
 
 def fold_dates(cells: dict[str, list[str]]) -> tuple[dict[str, list[str]], list[str]]:
-    """Show times in whole seconds, and return a date that all rows share separately."""
+    """Shorten times to whole seconds.
+
+    If all rows have the same date, remove it from the cells and return it separately.
+    """
     dated = [name for name in _DATED if name in cells]
     read = {name: [_TIME.fullmatch(cell) for cell in cells[name]] for name in dated}
     odd = any(cell and not time for name in dated for cell, time in zip(cells[name], read[name], strict=True))

@@ -1,6 +1,6 @@
-"""Render answers as compact text for an assistant; one token budget applies to both forms of a reply.
+"""Render answers as compact text for an assistant.
 
-A payload is the JSON form of an ApiResponse, with `code`, `errmsg`, `data`, and if applicable `page` and `notes`.
+A payload is the JSON form of an ApiResponse, with `code`, `errmsg`, `data`, and if present `page` and `notes`.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ if TYPE_CHECKING:
 
 __all__ = ["Reply", "Rows", "count_tokens", "fit", "render"]
 
-# page sizes to cut a reply to, so that the next page starts at a multiple of its size
+# a truncated reply has one of these page sizes, so that the next page starts at a multiple of its size
 _SIZES = (100, 50, 40, 25, 20, 10, 8, 5, 4, 2, 1)
 _DEEPEST = 8
 _LONGEST_NAME = 64
 _MISSING: Any = object()
-# a bar between spaces separates the cells in a row
+# cells are separated by a bar between spaces
 _BAR = re.compile(r"(?<![^ ])\|(?![^ ])")
 _OURS = ("note:", "all rows:", "usual:")
 _JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 class Rows(Sequence[Any]):
-    """Records as JSON objects that are created on access, because only some of thousands can be shown."""
+    """A sequence of records that are converted to JSON objects on access, because a reply only shows a few of them."""
 
     def __init__(self, records: Sequence[BaseModel]) -> None:
         self._records = records
@@ -56,7 +56,7 @@ class Rows(Sequence[Any]):
 
 
 class Reply(NamedTuple):
-    """The two forms of a reply, which contain the same facts and both stay within the budget."""
+    """A reply as JSON and as text. Both forms contain the same facts and stay within the token budget."""
 
     structured: dict[str, Any]
     text: str
@@ -72,20 +72,20 @@ def fit(
     is_masked: bool = False,
     secrets: Collection[str] = (),
 ) -> Reply:
-    """Return both forms of a payload within `budget` tokens; its `data` may be Rows.
+    """Return both forms of a payload within `budget` tokens. The payload's `data` may be `Rows`.
 
-    Rows (a list, or an object of records if there is a `page`) are never cut: as many as fit are returned, and
-    `page.next` contains the arguments for the next page. `offset` is the position of the first row in the full list.
-    With `is_paged` False, rows contain their own positions, and `keep_last` returns the last rows instead of the first.
-    In a single record, the longest texts are shortened, and a note names them. `is_masked` masks likely secrets;
-    `secrets` are always masked.
+    Rows are the items of a list or, if there is a `page`, of an object. Rows are never cut: as many as fit are
+    returned, and `page.next` contains the arguments for the next page. `offset` is the position of the first row in the
+    full list. If `is_paged` is false, rows contain their own positions, and `keep_last` keeps the last rows instead of
+    the first. In a single record, the longest strings are shortened, and notes name them. `is_masked` masks likely
+    secrets; `secrets` are always masked.
     """
     longest = budget * 4
     sizes: dict[str, str] = {}
     hide = make_mask(secrets)
 
     def clean(value: Any, reported: dict[str, str]) -> tuple[Any, str]:
-        # most values need no change, and a single check of their JSON is faster than three passes over their texts
+        # most values need no change, and one check of their JSON is faster than three passes over the strings
         text = _to_json(value)
         if len(text) <= longest and is_plain(text) and hide(text) == text and not (is_masked and may_hold_secret(text)):
             return value, text
@@ -94,13 +94,13 @@ def fit(
         return kept, _to_json(kept)
 
     def take(rows: Iterable[Any]) -> list[Any]:
-        """Return rows until they exceed the budget, because no more can be shown."""
+        """Return the first rows up to the row that exceeds the budget, because no more rows can be shown."""
         taken: list[Any] = []
         left = budget
         for row in rows:
             shown, text = clean(row, {} if taken else sizes)
             taken.append(shown)
-            # a separate record has two braces and a record in a list only a comma, so a list never takes more tokens
+            # subtract 2 for the braces, so that the total never exceeds the tokens of the list
             left -= count_tokens(text) - 2
             if left < 0:
                 break
@@ -115,7 +115,7 @@ def fit(
         shown = dict[str, Any]()
         for number, record in enumerate(records):
             for key, row in record.items():
-                # masking and cutting may make two names equal
+                # two names can become equal when they are masked or shortened
                 shown[_describe_apart(key, number) if key in shown else key] = row
     else:
         rows = cast("Sequence[Any]", data)
@@ -130,7 +130,7 @@ def fit(
         return _cut_unpaged(safe, count, len(payload["data"]), keep_last=keep_last)
 
     if "page" in safe and shown:
-        # measured as JSON, which is usually longer than the text and faster to create
+        # measured as JSON, which is usually longer than the text and faster to produce
         kept = _count_fitting(len(shown), budget, lambda count: _to_json(cut(count)))
         if kept and count_tokens(render(cut(kept))) > budget:
             kept = _count_fitting(kept, budget, lambda count: render(cut(count)))
@@ -143,7 +143,7 @@ def fit(
 
 
 def render(payload: Mapping[str, Any]) -> str:
-    """Render a neutralised payload as text: a line about the page, a table or `name: value` lines, and the notes."""
+    """Render a neutralised payload as text: the page, a table or `name: value` lines, and the notes."""
     lines: list[str] = []
     page: Mapping[str, Any] = payload.get("page") or {}
     data = payload.get("data")
@@ -170,7 +170,7 @@ def _fits(reply: Reply, budget: int) -> bool:
 
 
 def _count_fitting(most: int, budget: int, write: Callable[[int], str]) -> int:
-    """Find by binary search how many rows fit."""
+    """Return the number of rows that fit into the budget, found by binary search."""
     return bisect.bisect_left(range(1, most + 1), 1, key=lambda count: count_tokens(write(count)) > budget)
 
 
@@ -213,13 +213,13 @@ def _limit_notes(payload: dict[str, Any], budget: int) -> dict[str, Any]:
     most = max(4, budget // 200)
     if len(notes) <= most:
         return payload
-    # the last notes explain how to continue
+    # keep the last notes, because they explain how to continue
     left = say_plural("{count} more note is omitted.", "{count} more notes are omitted.", len(notes) - most + 1)
     return {**payload, "notes": [*notes[: most - 3], left, *notes[-2:]]}
 
 
 def _shorten_texts(payload: dict[str, Any], budget: int, sizes: Mapping[str, str]) -> Reply:
-    """Halve the longest texts until the reply fits; if necessary, shorten lists and objects in the same way."""
+    """Halve the longest strings, and if necessary lists and objects, until the reply fits into the budget."""
     length = 1 << max(8, len(_to_json(payload)).bit_length())
     shortened: dict[str, str] = {}
     reply = _reply(payload)
@@ -242,9 +242,9 @@ def _shorten_texts(payload: dict[str, Any], budget: int, sizes: Mapping[str, str
 
 
 def _limit(value: Any, length: int, path: str, shortened: dict[str, Any], hide: Callable[[str], str] = str) -> Any:
-    """Cut the texts in a JSON value to `length` characters, and its lists and objects to that many items in total.
+    """Truncate the strings in a JSON value to `length` characters, and its lists and objects to `length` items.
 
-    `hide` masks each text before it is cut, because half of a secret would not be recognised.
+    `hide` masks each string before it is truncated, because half of a secret would not be recognised.
     """
     if isinstance(value, str):
         text = hide(value)
@@ -274,7 +274,7 @@ def _limit(value: Any, length: int, path: str, shortened: dict[str, Any], hide: 
 
 
 def _cut_name(name: str, length: int, number: int) -> str:
-    """Shorten the name of an entry so that it still differs from the other names."""
+    """Shorten a long name of an entry, and add the entry's number so that the name stays unique."""
     if len(name) <= max(length, _LONGEST_NAME):
         return name
     return _describe_apart(name, number)
@@ -285,8 +285,8 @@ def _describe_apart(name: str, number: int) -> str:
 
 
 def _render_table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Render a header line and a line for each row; columns with equal values share a line before the header."""
-    # an empty object in a record says nothing, but deeper empty objects are recorded values
+    """Render a header and one line per row. Columns with equal values are listed once before the header."""
+    # an empty object in a record carries no information, but deeper empty objects are recorded values
     flat = [_flatten({name: item for name, item in row.items() if item != {}}) for row in rows]
     names = list_columns(flat)
     cells = {name: [_format(_translate(name, row.get(name, _MISSING))) for row in flat] for name in names}
@@ -307,7 +307,7 @@ def _render_table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     if varying:
         lines.append(" | ".join(map(_cell, varying)))
         table = map(" | ".join, zip(*(cells[column] for column in varying), strict=True))
-        # a table line must not look like one of the server's own lines
+        # a row must not look like one of the server's own lines
         ours = (*_OURS, *(word.rstrip() for word in (say("note: "), say("all rows: "), say("usual: "))))
         lines += [f"\\{row}" if row.startswith(ours) else row for row in table]
     return lines
@@ -317,10 +317,10 @@ def _render_record(record: Mapping[str, Any]) -> list[str]:
     lines: list[str] = []
     for name, value in _flatten(record).items():
         if isinstance(value, str) and "\n" in value:
-            # every line is marked, so that recorded text cannot look like text from the server
+            # mark every line, so that recorded text cannot be mistaken for text from the server
             lines += [f"{_cell(name)}:", *(f"| {line}" for line in value.split("\n"))]
         elif _is_table(value):
-            # indented, so that a recorded name at the start of a line cannot look like text from the server
+            # indent the lines, so that a recorded name cannot be mistaken for text from the server
             lines += [f"{_cell(name)}:", *(f"  {line}" for line in _render_table(value))]
         elif value != "":
             lines.append(f"{_cell(name)}: {_format(_translate(name, value))}")
@@ -337,7 +337,7 @@ def _is_table(value: Any) -> TypeGuard[list[dict[str, Any]]]:
 
 
 def _flatten(value: Mapping[str, Any], prefix: str = "", depth: int = 1) -> dict[str, Any]:
-    """Return nested values by dotted key; a key with a dot is quoted if a nested key has the same spelling.
+    """Return nested values by dotted key. A key with a dot is quoted if a nested key has the same spelling.
 
     In recorded configs, such keys are always quoted, because a list may show only one of the two.
     """

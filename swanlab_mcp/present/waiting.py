@@ -1,4 +1,4 @@
-"""Publish the conditions that were met during a wait as rows."""
+"""Publish the result of a wait: one row per condition that was met."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _NAMED = 5
 
 
 def publish(answer: ApiResponse[Awaited]) -> ApiResponse[list[AwaitedExperiment]]:
-    """Return the conditions that were met, and the cursor that continues the wait."""
+    """Return the conditions that were met as rows, with the cursor that continues the wait."""
     found = answer.data
     assert found is not None
     rows = [

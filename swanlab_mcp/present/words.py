@@ -1,4 +1,4 @@
-"""Turn the findings of operations into published records with sentences, in the language of the call."""
+"""Convert the results of operations to published records and sentences, in the language of the call."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["get_published_type", "present"]
 
 Publisher = Callable[[ApiResponse[Any]], ApiResponse[Any]]
 
-# for each finding class, the module in this package whose `publish` describes it, imported on first use
+# maps each result class to the module whose `publish` function describes it; modules are imported on first use
 _PUBLISHERS = {
     "Aggregation": "aggregation",
     "Awaited": "waiting",
@@ -30,16 +30,16 @@ _PUBLISHERS = {
 
 
 def present(answer: ApiResponse[Any]) -> ApiResponse[Any]:
-    """Return an answer in its published form; answers without findings are returned unchanged.
+    """Return the published form of an answer. Answers that need no conversion are returned unchanged.
 
-    Call this with the caller's language set, once per answer of an operation.
+    Call this exactly once per answer, with the language of the caller set.
     """
     publish = _find_publisher(type(answer.data).__name__)
     return publish(answer) if publish else answer
 
 
 def get_published_type(annotation: Any) -> Any:
-    """Return the published form of an operation's return type, such as ApiResponse[Diagnosis]."""
+    """Return the published form of an operation's return type, such as `ApiResponse[Diagnosis]`."""
     (found,) = annotation.__pydantic_generic_metadata__["args"] or (None,)
     if isinstance(found, UnionType):
         parts: list[Any] = [get_published_type(ApiResponse[one]) for one in get_args(found)]

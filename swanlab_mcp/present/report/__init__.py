@@ -1,6 +1,6 @@
-"""Write a report on a project as a self-contained HTML page, with findings first and then their evidence.
+"""Write a report on a project as a self-contained HTML page, findings first, followed by the evidence.
 
-All external text is escaped, and the page's own policy forbids scripts and network access.
+All external text is escaped, and the content security policy of the page forbids scripts and network access.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ async def write_report(
     username: str = "",
     show_secrets: bool = False,
 ) -> str:
-    """Return the page as HTML; without `metric`, choose the metric that best measures the quality of a model.
+    """Return the report as HTML.
 
-    Raises NotFound if the project has no experiments, or if no `metric` is given and no key measures quality.
+    Without `metric`, the report uses the metric that best measures the quality of the model. Raises NotFound if the
+    project has no experiments, or if no metric is given and none of the logged metrics measures quality.
     """
     evidence = await gather_evidence(
         client, project=project, metric=metric, username=username, show_secrets=show_secrets

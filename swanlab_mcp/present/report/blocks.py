@@ -1,4 +1,4 @@
-"""The parts of a report's sections; the template adds the markup."""
+"""The building blocks of a report's sections. The template adds the markup."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ __all__ = [
     "NONE", "Card", "Figures", "Heading", "Items", "Section", "Table", "Text", "drop_markup", "fill", "link_to", "show",
 ]  # fmt: skip
 
-_LONGEST = 320  # the most characters in a value
-NONE = "—"  # stands for a cell without a value
+_LONGEST = 320  # maximum number of characters in a value
+NONE = "—"  # shown in cells without a value
 
 
 @dataclass(frozen=True)
 class Text:
-    """A paragraph, which is less prominent if it only explains."""
+    """A paragraph. If `is_soft` is true, it is less prominent because it only explains something."""
 
     content: str
     is_soft: bool = False
@@ -41,7 +41,7 @@ class Items:
 
 @dataclass(frozen=True)
 class Table:
-    """A table; each row has a cell for each head, and columns of numbers are right-aligned."""
+    """A table with one cell per head in each row. Columns of numbers are right-aligned."""
 
     heads: Sequence[Any]
     rows: Sequence[Sequence[Any]]
@@ -54,7 +54,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Figures:
-    """Panels that are side by side, or stacked on a phone."""
+    """Panels that are shown side by side, or stacked on a narrow screen."""
 
     panels: Sequence[Any]
     kind: str = "figures"
@@ -79,7 +79,10 @@ def _is_figure(value: Any) -> bool:
 
 
 def show(value: Any) -> str:
-    """Return a value as text or markup: numbers with six digits, recorded texts without control characters."""
+    """Return a value as text or markup.
+
+    Numbers have six significant digits, and control characters in recorded strings are escaped.
+    """
     if isinstance(value, Markup):
         return value
     if isinstance(value, float):
@@ -96,5 +99,5 @@ def link_to(text: str, address: str) -> Markup:
 
 
 def fill(text: str, **values: Any) -> Markup:
-    """Fill the placeholders in a translated text; markup is inserted unchanged, everything else is escaped."""
+    """Fill in the placeholders of a translated message. Markup is inserted unchanged, and other values are escaped."""
     return escape(text).format(**{name: show(value) for name, value in values.items()})

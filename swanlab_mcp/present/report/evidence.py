@@ -1,4 +1,4 @@
-"""Gather the data for a report: ranking, curves, differences, diagnoses and tried settings."""
+"""Gather the data for a report: the ranking, curves, differences, diagnoses and tried settings."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ from swanlab_mcp.present.words import present
 
 __all__ = ["DRAWN", "Evidence", "Group", "gather_evidence"]
 
-DRAWN = 5  # the most settings in a chart
-_MEMBERS = 8  # the most curves for a setting
+DRAWN = 5  # maximum number of settings in a chart
+_MEMBERS = 8  # maximum number of curves per setting
 _COMPARED = 50
 _DIAGNOSED = 20
-_KEYS_OF = 5  # the number of experiments whose keys decide which metric is ranked
+_KEYS_OF = 5  # the number of newest and of oldest experiments whose keys are considered for the ranked metric
 
 
 class Group(NamedTuple):
-    """A setting in a chart: its name, its experiments and their points by metric."""
+    """A setting in a chart: its row in the ranking, its experiments, and their points by metric."""
 
     row: Mapping[str, Any]
     cuids: Sequence[str]
@@ -42,14 +42,14 @@ class Group(NamedTuple):
 
 
 class Source(NamedTuple):
-    """Where the evidence comes from, and how texts are masked."""
+    """The source of the evidence, and the rules for masking secrets."""
 
     client: SwanLabClient
     ref: ProjectRef
     show_secrets: bool
 
     def read(self, answer: ApiResponse[Any], notes: list[str]) -> Any:
-        """Return an answer's data, and add its notes to `notes`."""
+        """Return the data of an answer in published form, and add the answer's notes to `notes`."""
         payload = self.clean(present(answer).model_dump(mode="json", exclude_none=True))
         notes += payload.get("notes", ())
         return payload.get("data")
@@ -60,7 +60,7 @@ class Source(NamedTuple):
 
 
 class Evidence(NamedTuple):
-    """The data for a report; `rows` are the published rows of the ranking, one for each setting."""
+    """The data for a report. `rows` contains the published rows of the ranking, one per setting."""
 
     source: Source
     experiments: Sequence[Experiment]
@@ -82,12 +82,12 @@ class Evidence(NamedTuple):
         return [row for row in self.rows if "apart" in row]
 
     def link(self, name: str, cuid: str) -> Markup:
-        """Return the name, as a link if the experiment has a page."""
+        """Return the name of an experiment, linked to the experiment's page if there is one."""
         ref = self.source.ref
         return link_to(name, self.source.client.at(ref).get_link(ref.experiment(cuid)))
 
     def list_events(self, cuid: str) -> list[Mapping[str, Any]]:
-        """Return the problems and warnings of a diagnosed experiment."""
+        """Return the problems and warnings of an experiment. The list is empty if it was not diagnosed."""
         events = self.diagnoses.get(cuid, {}).get("events", ())
         return [event for event in events if event["severity"] != "info"]
 
@@ -95,7 +95,10 @@ class Evidence(NamedTuple):
 async def gather_evidence(
     client: SwanLabClient, *, project: str, metric: str, username: str, show_secrets: bool
 ) -> Evidence:
-    """Read the data from SwanLab. Raises NotFound if the project has no experiments or no metric of quality."""
+    """Read the data for a report.
+
+    Raises NotFound if the project has no experiments, or if no metric measures the quality of the model.
+    """
     ref, choice = await list_chosen(client, project, username, ())
     experiments = choice.experiments
     if not experiments:
@@ -134,8 +137,8 @@ async def gather_evidence(
 
 
 async def _choose_targets(source: Source, experiments: Sequence[Experiment], metric: str) -> list[str]:
-    """Choose one or two metrics; the ranking uses the first."""
-    # the newest runs may have no metrics yet
+    """Choose one or two metrics. The first metric is used for the ranking."""
+    # include older runs, because the newest may not have logged any metrics yet
     some = [*experiments[:_KEYS_OF], *experiments[_KEYS_OF:][-_KEYS_OF:]]
     ref = source.ref
     logged = await read_all([ref.experiment(one.cuid) for one in some], source.client.at(ref).list_keys)
@@ -154,14 +157,20 @@ def _list_members(row: Mapping[str, Any]) -> list[str]:
 
 
 def _list_unlike(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Return the first row of each experiment, because without a direction an experiment may be at both ends."""
+    """Return the first row of each experiment.
+
+    If the better direction is unknown, an experiment can be among both the smallest and the largest values.
+    """
     return list({row["cuid"]: row for row in reversed(rows)}.values())[::-1]
 
 
 async def _diagnose(
     source: Source, ranked: Sequence[Mapping[str, Any]], apart: Sequence[Mapping[str, Any]]
 ) -> dict[str, Mapping[str, Any]]:
-    """Diagnose the runs of the first settings, the unranked experiments, and then the others from the worst up."""
+    """Diagnose the runs of the best setting, then the unranked experiments, then the other runs from worst to best.
+
+    The number of diagnosed runs is limited.
+    """
     first = [cuid for row in ranked[:1] for cuid in _list_members(row)]
     others = [cuid for row in reversed(ranked) for cuid in _list_members(row)]
     requested = list(dict.fromkeys([*first, *(row["cuid"] for row in apart), *others]))[:_DIAGNOSED]

@@ -1,4 +1,4 @@
-"""Write the first section of a report, which says in sentences what the project shows."""
+"""Build the Findings section that opens a report: the main results as sentences."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ def describe_findings(evidence: Evidence) -> Section:
 
 
 def name_events(events: Sequence[Mapping[str, Any]]) -> str:
-    """Return the kinds of the events, without duplicates."""
+    """Return the kinds of the events as text, without duplicates."""
     return say(", ").join(name_code("kind", kind) for kind in dict.fromkeys(event["kind"] for event in events))
 
 
 def list_failed(evidence: Evidence) -> list[Mapping[str, Any]]:
-    """Return the diagnosed experiments that crashed, were killed or have a problem."""
+    """Return the diagnoses of experiments that crashed, were aborted, have no recorded end or have a problem."""
     return [
         one
         for one in evidence.diagnoses.values()
@@ -93,7 +93,7 @@ def _describe_ends(evidence: Evidence, rows: Sequence[Mapping[str, Any]]) -> dic
 
 
 def _describe_luck(evidence: Evidence, ranked: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Explain whether noise could explain the lead of the first setting."""
+    """Return sentences about whether noise could explain the lead of the best setting."""
     others = ranked[1:]
     verdicts = Counter(row.get("verdict") for row in others)
     if not others:
@@ -133,7 +133,7 @@ def _describe_luck(evidence: Evidence, ranked: Sequence[Mapping[str, Any]]) -> l
 
 
 def _describe_collapse(evidence: Evidence, ranked: Sequence[Mapping[str, Any]]) -> str:
-    """Return a warning if a run of the first setting did not keep its best value."""
+    """Return a warning if a run of the best setting did not keep its best value, otherwise ""."""
     metric, first = evidence.targets[0], ranked[0]
     sign = 1 if describe_key(metric).direction == "min" else -1
     for cuid in first.get("cuids") or [first["cuid"]]:

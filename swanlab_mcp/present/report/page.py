@@ -1,4 +1,4 @@
-"""Render the sections of a report with its template."""
+"""Render the sections of a report with the HTML template."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["render"]
 
 
 def render(evidence: Evidence, sections: Sequence[Section]) -> str:
-    """Return the full page in the language of the call."""
+    """Return the complete page in the language of the call."""
     ref = evidence.source.ref
     address = evidence.source.client.at(ref).get_link(ref)
     made = say(

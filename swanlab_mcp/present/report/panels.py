@@ -1,4 +1,4 @@
-"""Compute the geometry of a report's SVG pictures: ticks, curves with bands, and hours over time."""
+"""Compute the geometry of the SVG pictures in a report: ticks, curves with bands, and bars for run time."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ __all__ = ["BOTTOM", "HEIGHT", "LEFT", "RIGHT", "TOP", "WIDTH", "Panel", "Series
 
 WIDTH, HEIGHT = 360, 236
 LEFT, RIGHT, TOP, BOTTOM = 62, 350, 12, 196
-_POINTS = 300  # the most points drawn for a curve
+_POINTS = 300  # maximum number of points drawn per curve
 _BINS = 24
-_LETTERS = 7  # the most letters in a tick label
+_LETTERS = 7  # maximum length of a tick label
 _SCALES = (
     (1e9, 1e9, "G"),
     (1e6, 1e6, "M"),
     (1e4, 1e3, "k"),
-)  # the smallest number, the divisor and the unit prefix of each scale
-_BEYOND = 50  # in picture heights
+)  # for each scale: the smallest number, the divisor and the unit prefix
+_BEYOND = 50  # lines end this many picture heights outside the picture
 _UNITS = (60, 300, 900, 3600, 3 * 3600, 6 * 3600, 86400, 7 * 86400, 30 * 86400, 91 * 86400, 365 * 86400)  # seconds
 
 
 class Series(NamedTuple):
-    """The curves of a setting; `number` selects its colour."""
+    """The curves of one setting. `number` determines the colour."""
 
     number: int
     label: str
@@ -41,7 +41,7 @@ class Series(NamedTuple):
 
 
 class Shape(NamedTuple):
-    """A path in the picture, with its style class and a tooltip."""
+    """A path in the picture. `kind` contains its style classes, and `text` is its tooltip."""
 
     path: str
     kind: str
@@ -49,7 +49,7 @@ class Shape(NamedTuple):
 
 
 class Panel(NamedTuple):
-    """A picture with its axes; each tick is a position with a label."""
+    """A picture with axes. Each tick consists of a position and a label."""
 
     title: str
     y_label: str
@@ -61,7 +61,7 @@ class Panel(NamedTuple):
 
     @property
     def lines(self) -> list[Shape]:
-        """The shapes that are cut off at the edge of the axes."""
+        """The shapes that are clipped at the edges of the axes."""
         return [shape for shape in self.shapes if not shape.kind.startswith("star")]
 
     @property
@@ -77,7 +77,7 @@ class _Axes(NamedTuple):
 
     def place(self, x: float, y: float) -> tuple[float, float]:
         up = (y - self.y0) / (self.y1 - self.y0)
-        # lines are cut at the edge of the picture; finite coordinates preserve their slope there
+        # lines are clipped at the edges of the picture; a finite position outside the picture preserves their slope
         return (
             LEFT + (x - self.x0) / (self.x1 - self.x0) * (RIGHT - LEFT),
             BOTTOM - max(-_BEYOND, min(_BEYOND, up)) * (BOTTOM - TOP),
@@ -85,7 +85,10 @@ class _Axes(NamedTuple):
 
 
 def draw_curves(title: str, key: str, series: Sequence[Series]) -> Panel:
-    """Draw a metric over steps; several curves of a setting become a mean with a band of one standard deviation."""
+    """Draw a metric over steps.
+
+    If a setting has several curves, their mean is drawn with a band of one standard deviation.
+    """
     values = [y for one in series for curve in one.curves for y in curve.values if math.isfinite(y)]
     steps = [x for one in series for curve in one.curves for x in curve.steps]
     curves = [curve for one in series for curve in one.curves]
@@ -122,7 +125,10 @@ def draw_curves(title: str, key: str, series: Sequence[Series]) -> Panel:
 
 
 def draw_hours(title: str, spans: Sequence[tuple[datetime, datetime, str]], names: Mapping[str, str]) -> Panel:
-    """Draw how many hours ran in each interval, stacked by kind; `names` lists the kinds from below."""
+    """Draw the total run time in each interval as stacked bars.
+
+    `names` maps the kinds of runs to labels, bottom first.
+    """
     first, last = min(span[0] for span in spans), max(span[1] for span in spans)
     length = max((last - first).total_seconds(), 1)
     unit = next((unit for unit in _UNITS if length / unit <= _BINS), _UNITS[-1])
@@ -177,7 +183,10 @@ def _draw_group(axes: _Axes, one: Series) -> list[Shape]:
 
 
 def _trace(axes: _Axes, xs: Sequence[float], ys: Sequence[float]) -> str:
-    """Return a path with gaps at values that are not finite; a value between two gaps becomes a dot."""
+    """Return the path of a curve, with gaps at values that are not finite.
+
+    A value between two gaps becomes a dot.
+    """
     parts: list[str] = []
     is_open = False
     for x, y in zip(xs, ys, strict=True):
@@ -199,7 +208,7 @@ def _draw_star(x: float, y: float) -> str:
 
 
 def _mark_cut(axes: _Axes, series: Sequence[Series], low: float, high: float) -> list[Shape]:
-    """Return triangles at the edge, where curves leave the picture."""
+    """Return triangles at the points where curves leave the picture."""
     shapes: list[Shape] = []
     for one in series:
         for curve in one.curves:
@@ -218,7 +227,7 @@ def _find_last(curve: Points) -> float:
 
 
 def _choose_ticks(low: float, high: float, *, is_whole: bool = False) -> list[float]:
-    """Return about four multiples of 1, 2 or 5 times a power of ten."""
+    """Return about four ticks at multiples of 1, 2 or 5 times a power of ten."""
     size = 10.0 ** math.floor(math.log10((high - low) / 4))
     step = next(size * factor for factor in (1, 2, 5, 10, 20) if size * factor >= (high - low) / 4.5)
     step = max(step, 1.0) if is_whole else step
@@ -226,7 +235,10 @@ def _choose_ticks(low: float, high: float, *, is_whole: bool = False) -> list[fl
 
 
 def _show_ticks(values: Sequence[float]) -> list[str]:
-    """Return labels for the numbers in a common unit; long labels are shortened, and equal labels left blank."""
+    """Return tick labels with a common unit prefix.
+
+    If the labels are too long, the numbers are rounded, and labels that would be repeated are left empty.
+    """
     largest = max(map(abs, values), default=0)
     _, scale, unit = next((one for one in _SCALES if one[0] <= largest < 1e12), (0.0, 1.0, ""))
     texts = [

@@ -1,4 +1,4 @@
-"""Write the evidence sections of a report: ranking, curves, differences, tried values, diagnoses, hours and notes."""
+"""Build the evidence sections of a report, from the ranking to the notes."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from swanlab_mcp.present.report.panels import Series, draw_curves, draw_hours
 
 __all__ = ["describe_evidence"]
 
-_RANKED = 30  # the most rows in the ranking
-_BESIDE = 5  # the most experiments side by side
+_RANKED = 30  # maximum number of rows in the ranking
+_BESIDE = 5  # maximum number of experiments side by side
 _VALUES = 12
 
 
 def describe_evidence(evidence: Evidence) -> list[Section]:
-    """Return the sections that have content."""
+    """Return the sections, without those that are empty."""
     sections = [
         _describe_ranking(evidence),
         _describe_curves(evidence),
@@ -135,7 +135,7 @@ def _list_curves(group: Group, key: str) -> list[Any]:
 
 
 def _find_best(evidence: Evidence, group: Group, key: str) -> tuple[int, float] | None:
-    """Return the step and value of a single curve's best point."""
+    """Return the step and value of the best point, or `None` if the setting has several curves or no known best."""
     found = evidence.summaries.get(group.cuids[0], {}).get(key)
     direction = describe_key(key).direction
     if len(_list_curves(group, key)) > 1 or found is None or not direction:
@@ -145,7 +145,10 @@ def _find_best(evidence: Evidence, group: Group, key: str) -> tuple[int, float] 
 
 
 def _list_extremes(evidence: Evidence, key: str, drawn: Sequence[tuple[int, Group]]) -> Table:
-    """Return the figures for each drawn experiment in the colours of the curves, largest last value first."""
+    """Return a table with the values of each drawn experiment, largest last value first.
+
+    The colours are those of the curves.
+    """
     lines = [
         (number, cuid, found, group.row["name"])
         for number, group in drawn
@@ -167,7 +170,7 @@ def _list_extremes(evidence: Evidence, key: str, drawn: Sequence[tuple[int, Grou
 
 
 def _sink(value: float | None) -> float:
-    """Return a sort key that puts the largest value first, and unknown or infinite values last."""
+    """Return a sort key that puts the largest value first, and unknown or non-finite values last."""
     return -value if value is not None and math.isfinite(value) else math.inf
 
 
@@ -182,7 +185,7 @@ def _describe_differences(evidence: Evidence) -> Section:
     experiments = found["experiments"]
     beside = experiments[:_BESIDE]
     heads = [say("setting"), *(evidence.link(one["name"], one["cuid"]) for one in beside)]
-    # skip rows in which all shown experiments agree
+    # skip rows in which all of the shown experiments have the same value
     rows = [
         [one["name"], *(_or_none(value) for value in one["values"][:_BESIDE])]
         for one in found.get("differences", ())

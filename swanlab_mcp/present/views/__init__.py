@@ -1,4 +1,4 @@
-"""Interactive views (MCP Apps), which are self-contained HTML pages, assembled from their parts on request."""
+"""Interactive views (MCP Apps): self-contained HTML pages that are assembled on request."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["CURVES", "DATA", "MIME_TYPE", "REPORT", "read_curves", "read_report"
 
 CURVES, REPORT = "ui://swanlab/curves.html", "ui://swanlab/report.html"
 MIME_TYPE = "text/html;profile=mcp-app"
-# the key in a result's `_meta` under which the view finds its data
+# the key in a result's `_meta` that contains the data for the view
 DATA = "swanlab-mcp-server/curves"
 _FOLDER = Path(__file__).parent
 _STYLES = ("uplot/uPlot.min.css", "curves/style.css")
@@ -18,13 +18,13 @@ _SCRIPTS = ("uplot/uPlot.iife.min.js", *(f"curves/{name}.js" for name in _PARTS)
 
 
 def read_curves() -> str:
-    """Return the page with the interactive chart, which draws data from `plot_metrics` in the colours of its host."""
+    """Return the page with the interactive chart, which draws the data from `plot_metrics`."""
     page = _assemble("curves/page.html", _STYLES, _SCRIPTS)
     return page.replace("<!-- licence -->", f"<!-- uPlot: {_read('uplot/LICENSE')}-->")
 
 
 def read_report() -> str:
-    """Return the page that offers a report on a ranked project and requests it from the server."""
+    """Return the page that offers a report on a ranked project and requests the report from the server."""
     return _assemble("report/page.html", ("report/style.css",), ("curves/host.js", "report/page.js"))
 
 
