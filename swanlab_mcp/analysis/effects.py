@@ -29,7 +29,10 @@ _IN_BIN = 4
 
 
 class Group(NamedTuple):
-    """A group of settings whose values for a key lie between `low` and `high` or are equal, with their mean result."""
+    """A group of settings with similar values for a key, and their mean result.
+
+    The values range from `low` to `high`. If all values are equal, so are `low` and `high`.
+    """
 
     low: Any
     high: Any

@@ -152,7 +152,7 @@ def normalise_states(condition: Filter) -> Filter:
 
 
 def normalise_period(condition: Filter, now: float) -> Filter:
-    """Convert a relative time such as 7d in a condition to the time that long before `now` (Unix seconds)."""
+    """Convert a relative time in a condition, such as 7d, to an absolute time. `now` is in Unix seconds."""
     period = _PERIOD.fullmatch(str(condition.value).strip())
     if condition.field not in (*_TIMES, "updated") or condition.op not in _ORDERED or not period:
         return condition

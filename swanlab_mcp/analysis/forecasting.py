@@ -142,7 +142,7 @@ def _is_lost(ends: Sequence[float], guesses: Sequence[float], scales: Sequence[f
 
 
 def _choose_score(scores: Sequence[float]) -> float:
-    """Return the conformal quantile of the scaled errors for COVERAGE.
+    """Return the conformal quantile of the scaled errors for the coverage probability COVERAGE.
 
     With fewer than 9 curves, new errors would exceed the largest known error too often. Student's t distribution
     therefore widens the interval.

@@ -87,7 +87,7 @@ def set_apart(
 def order_results(
     results: Sequence[Result], reasons: Sequence[Reason | None], mode: Literal["min", "max"]
 ) -> list[int]:
-    """Return the indices of all results. Ranked results come first, best to worst, then the others by reason."""
+    """Return the indices of the ranked results, best to worst, followed by the other results, grouped by reason."""
     sign = 1 if mode == "min" else -1
     ranked = [place for place, reason in enumerate(reasons) if not reason]
     others = [(place, reason.kind) for place, reason in enumerate(reasons) if reason]

@@ -69,7 +69,7 @@ class MetricKind:
 
     @property
     def worse_side(self) -> int:
-        """1 if large values are bad, -1 if small values are bad, and 0 if neither."""
+        """1 if large values are bad, -1 if small values are bad, and 0 if neither direction is known to be bad."""
         return {"min": 1, "max": -1}.get(self.direction, 0)
 
 

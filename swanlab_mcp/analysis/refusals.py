@@ -78,7 +78,7 @@ class BadDuration(Refusal):
 
 @dataclass(eq=False)
 class Incomparable(Refusal):
-    """A condition whose value has a different type than the experiments' values, such as `example`."""
+    """A condition whose value has a different type from the experiments' values. `example` is one of these values."""
 
     field: str
     op: str

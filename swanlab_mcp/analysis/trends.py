@@ -141,7 +141,7 @@ def has_improved(costs: Sequence[float], thresholds: Thresholds = DEFAULTS, cour
     One of three conditions is sufficient:
 
     - The best level is below the median of the first 1, 2, 4, … values (at most a quarter of the series). The
-      difference must exceed the noise of both and the residuals of a falling fit.
+      difference exceeds the noise of the two levels and the residuals of a falling fit.
     - The series has a significant falling trend.
     - The series leaves its first level faster than noise can drift, even if it returns later.
     """
