@@ -56,10 +56,9 @@ def count_showable(page: int) -> int | None:
 
 
 def count_fitting(rows: Iterable[str]) -> int:
-    """Return how many of the rows fit into the reply, counted from the first row.
+    """Return how many rows fit into the reply, starting with the first row.
 
-    Each row is given as JSON. The result is at least 1 if there are any rows, and the number of all rows if there is no
-    limit.
+    Each row is given as JSON. The result is at least 1 if there are any rows. Without a limit, all rows fit.
     """
     tokens = output_tokens.get()
     left = None if tokens is None else tokens * 0.95 - min(_TOKENS_OF_NOTES, tokens / 4)

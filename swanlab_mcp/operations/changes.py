@@ -39,7 +39,7 @@ from swanlab_mcp.operations.question import find_lookalikes, make_fingerprint, w
 __all__ = ["create_project", "delete_experiments", "delete_project"]
 
 _SHOWN = 20
-# more than the names of a workspace and a project, because the user must see them in full
+# longer than the names of a workspace and a project together, because the user must see both in full
 _LONGEST_NAME = 300
 # these statuses do not prove a refusal: 404 and 410 may result from this very request, and 408 comes from a proxy
 _OPEN_STATUSES = {404, 408, 410}

@@ -51,10 +51,7 @@ async def choose_in_scope(
     keys: Sequence[str] = (),
     further: FurtherKeys | None = None,
 ) -> tuple[Scope, Choice]:
-    """Return the scope, the experiments in it that match the filters, and their summaries of the metrics `keys`.
-
-    The scope is one or more projects.
-    """
+    """Return the selected projects, the experiments in them that match the filters, and their summaries of `keys`."""
     ref, notes = await resolve_scope(client, project, username)
     choice = await choose_experiments(client, ref, filters, keys=keys, further=further)
     return ref, choice._replace(notes=[*notes, *choice.notes])

@@ -88,7 +88,7 @@ class Confirmations:
 
     def spend(self, token: str) -> None:
         """Mark `token` as spent."""
-        # by the monotonic clock: the system clock may be set forward and back
+        # use the monotonic clock, because the system clock may be set forward and back
         now = time.monotonic()
         self._spent = {salt: ends for salt, ends in self._spent.items() if ends > now}
         self._spent[_decode(token)[: _TIME + _NONCE]] = now + LIFETIME

@@ -174,7 +174,7 @@ def _list_names(ref: ExperimentRef, experiment: Experiment | None) -> list[str]:
 
 
 def _choose_copies(ref: ExperimentRef, candidates: Iterable[Sequence[LocalCopy]]) -> Sequence[LocalCopy]:
-    """Return the copies for the first id that has any. `candidates` contains the copies for each id."""
+    """Return the copies recorded under the first id that has copies. `candidates` contains the copies for each id."""
     for copies in candidates:
         # SDKs before 0.8 gave different runs the same id, so only a copy in the same project can be this run
         if possible := [one for one in copies if not one.is_legacy or one.ref.project == ref.project]:

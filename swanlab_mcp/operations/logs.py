@@ -235,7 +235,7 @@ def _check(count: int, start: int | None, level: str) -> None:
 
 
 def _check_search(search: str, pattern: str, level: str, *, from_traceback: bool) -> None:
-    """Raise InvalidArgument if arguments are combined that exclude each other."""
+    """Raise InvalidArgument if mutually exclusive arguments are combined."""
     if search and pattern:
         raise InvalidArgument(say("search and pattern cannot be combined."), hint=say("Pass only one."))
     if from_traceback and (search or pattern or level != "all"):

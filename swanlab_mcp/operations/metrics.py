@@ -228,7 +228,7 @@ async def _read(
     points, notes = dict(answer.data or {}), [*answer.notes]
     cut = [key for key, some in points.items() if not some.is_whole]
     if cut and (selection != Selection() or is_metric):
-        # a part of a sample represents that part poorly, and two samples have few steps in common
+        # a range of a sample contains too few points, and two samples have few steps in common
         answer = await backend.read_points(ref, cut, exact=True)
         points |= answer.data or {}
     elif cut:

@@ -161,7 +161,7 @@ def _check_curves(verdict: Verdict, state: str) -> list[Lack]:
 
 
 async def _read_verdicts(client: SwanLabClient, rows: Sequence[Happening]) -> dict[ExperimentRef, Verdict]:
-    """Read the verdicts of the first few experiments. Experiments whose curves cannot be read are omitted."""
+    """Read the verdicts of the first few experiments, without experiments whose curves cannot be read."""
 
     async def read(row: Happening) -> Verdict | None:
         ref = _refer(row)

@@ -1,4 +1,4 @@
-"""Read several experiments at once, even if some of them do not exist."""
+"""Read several experiments concurrently, and report unknown experiments instead of failing."""
 
 from __future__ import annotations
 

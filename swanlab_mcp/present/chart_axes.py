@@ -1,6 +1,6 @@
 """Configure the axes of a chart: scales, limits and tick labels."""
 
-# matplotlib's types leave keyword arguments open
+# matplotlib's annotations leave the types of keyword arguments open
 # pyright: reportUnknownMemberType=false
 
 from __future__ import annotations

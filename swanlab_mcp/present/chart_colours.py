@@ -1,6 +1,6 @@
 """Colour points by a number, and draw a colour bar with the scale."""
 
-# matplotlib's types leave keyword arguments open
+# matplotlib's annotations leave the types of keyword arguments open
 # pyright: reportUnknownMemberType=false
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Write text around the axes of a chart: names and values on the right, and the legend of marks below."""
 
-# matplotlib's types leave keyword arguments open
+# matplotlib's annotations leave the types of keyword arguments open
 # pyright: reportUnknownMemberType=false
 
 from __future__ import annotations

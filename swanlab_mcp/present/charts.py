@@ -4,7 +4,7 @@ Labels are never parsed as mathtext, and labels that no installed font can displ
 placed outside the axes, so that it covers neither curves nor marks.
 """
 
-# matplotlib's types leave keyword arguments open
+# matplotlib's annotations leave the types of keyword arguments open
 # pyright: reportUnknownMemberType=false
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ Latin letters use a fixed font. The first installed font with the remaining char
 thread may call this module at a time, because matplotlib's list of fonts is shared.
 """
 
-# matplotlib's types leave keyword arguments open
+# matplotlib's annotations leave the types of keyword arguments open
 # pyright: reportUnknownMemberType=false
 
 from __future__ import annotations
