@@ -145,7 +145,7 @@ def chinese(settings: Settings) -> Settings:
         (
             "get_experiment",
             {"project": "c", "exp_cuid": "https://swanlab.cn/@a/b/runs/x"},
-            "这个网址属于 swanlab.cn，而本服务器连接的是",
+            "这个 URL 属于 swanlab.cn，而本服务器连接的是",
         ),
     ],
 )
