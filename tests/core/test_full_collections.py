@@ -50,3 +50,19 @@ async def test_call_with_a_large_response_restores_the_collector(settings: Setti
     async with session(replace(settings, is_cached=False)) as client:
         assert (await client.call_tool("list_project_exps", {"project": "project1"})).is_error
     assert gc.get_threshold() == usual
+
+
+@pytest.mark.parametrize(("count", "is_postponed"), [(100, False), (1200, True)])
+async def test_reading_many_pages_postpones_collections(
+    settings: Settings, state: State, count: int, *, is_postponed: bool
+) -> None:
+    usual = gc.get_threshold()
+    project = state.add_project(state.workspaces[0], "many")
+    for number in range(count):
+        state.add_experiment(project, f"run-{number}", cuid=f"many{number}", metrics={"loss": [(0, float(number))]})
+    thresholds: list[int] = []
+    state.faults = [Fault("/metrics/summaries", then=lambda: thresholds.append(gc.get_threshold()[2]))]
+    async with session(replace(settings, is_cached=False)) as client:
+        assert not (await client.call_tool("rank_experiments", {"project": "many", "metric": "loss"})).is_error
+    assert (max(thresholds) > 10**6) == is_postponed
+    assert gc.get_threshold() == usual

@@ -13,6 +13,7 @@ from swanlab_mcp.client.cloud.wire import read_total
 from swanlab_mcp.core import progress
 from swanlab_mcp.core.concurrency import gather
 from swanlab_mcp.core.errors import SwanLabError, UnexpectedResponse
+from swanlab_mcp.core.full_collections import postpone
 from swanlab_mcp.core.i18n import say
 
 __all__ = ["LARGEST_PAGE", "HandOn", "PagedLists"]
@@ -22,6 +23,8 @@ T = TypeVar("T")
 LARGEST_PAGE = 100
 _SIZES = (10, 12, 15, 20, 24, 27, 50, 100)
 _READINGS = 3
+# full garbage collections take a third of the time of reading a list of 20,000 items
+_MANY_PAGES = 10
 # more pages than connections, but a harmless number of requests if the reported total is absurd
 _AT_ONCE = 128
 
@@ -138,6 +141,8 @@ class _Reading(Generic[T]):
         self.total = _require_total(answer, self._what)
         last = self._find_last(self.total)
         self._left = last - self._first + 1
+        if self._left > _MANY_PAGES:
+            postpone()
         self._stage = progress.Stage("pages", self._left)
         self._is_known.set()
         late = iter(range(early + 1, last + 1))
