@@ -139,7 +139,8 @@ class ConfigSpace(NamedTuple):
 def build_space(configs: Sequence[Any]) -> ConfigSpace:
     """Build the configuration space of nested or flat configs, mapping keys for the same setting to a common name.
 
-    Seeds, output paths and results are excluded. Notes are ignored when distances are measured.
+    Seeds, output paths and results are excluded. Free-text settings (names or notes that differ in every config) do
+    not count in distances.
     """
     flat = [{key: value for key, value in flatten(config).items() if is_setting(key)} for config in configs]
     names = _name_settings(flat)

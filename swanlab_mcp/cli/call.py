@@ -81,7 +81,7 @@ async def _call(server: Any, tool: str, words: Sequence[str], *, as_json: bool, 
 
 def _write(output: Path, pictures: Sequence[Any]) -> int:
     if not pictures:
-        report(say("This answer contains no picture."))
+        report(say("The result contains no image, so no file was written."))
         return 1
     kinds = [_SUFFIXES.get(picture.mime_type, ()) for picture in pictures]
     try:

@@ -80,8 +80,8 @@ _ANY = re.compile(
 def mask_secrets(value: Any, name: str = "") -> Any:
     """Return a JSON value in which every secret is masked. Secrets are recognised by their name or their format.
 
-    The name of a secret ends in a complete word such as password, token or api_key. `hf_token` is such a name, but
-    `max_tokens` and `tokenizer` are not. The recognised formats are credentials in URLs, headers and cookies, signed
+    A name matches if its last word is password, token, api_key or similar: `hf_token` matches, `max_tokens` and
+    `tokenizer` do not. The recognised formats are credentials in URLs, headers and cookies, signed
     URLs, `--token value` in commands and argument lists, `password: value` in settings, `swanlab login -k value` and
     similar commands, `"token": "value"` in printed objects, private keys, and well-known token formats.
     """

@@ -108,7 +108,7 @@ async def _read_facts(
 def _choose_config(
     rows: Sequence[Experiment], fields: Sequence[str], *, is_default: bool
 ) -> tuple[list[Experiment], list[str]]:
-    """Return the experiments reduced to the config keys to show, and notes about omitted or unknown keys."""
+    """Return the experiments with only the selected config keys, and notes about omitted or unknown keys."""
     configs = [row.profile.get("config") for row in rows]
     if not is_default and not fields:
         return _pick(rows, ()), []

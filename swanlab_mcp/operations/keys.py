@@ -57,9 +57,13 @@ def match_known_keys(
 
 def _explain(logged: Collection[str], unmatched: Sequence[str], what: Literal["metric", "media"]) -> NotFound:
     names = ", ".join(repr(shorten(one)) for one in unmatched)
-    near = [key for one in unmatched for key in find_near_names(one.strip("*?"), logged)] or list(logged)[:_SHOWN]
-    shown = ", ".join(quote(key) for key in dict.fromkeys(near))
-    near_ones = say("Similar names among its {total}: {names}.", total=len(logged), names=shown)
+    near = [key for one in unmatched for key in find_near_names(one.strip("*?"), logged)]
+    shown = ", ".join(quote(key) for key in dict.fromkeys(near or list(logged)[:_SHOWN]))
+    near_ones = (
+        say("Similar keys ({total} logged): {names}.", total=len(logged), names=shown)
+        if near
+        else say("Logged keys ({total}): {names}.", total=len(logged), names=shown)
+    )
     if what == "media":
         return NotFound(
             say("No media in this experiment match {names}.", names=names),

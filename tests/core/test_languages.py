@@ -393,7 +393,7 @@ def ended(code: int) -> Generator[None, None, None]:
     [
         (["--demo", "call", "nothing"], 2, "没有工具 'nothing'。可用的有：list_workspaces,"),
         (["--demo", "call", "list_projects", "x"], 2, "参数要写成 name=value 的形式，'x' 不是。"),
-        (["--demo", "call", "list_projects", "-o", "x.png"], 1, "这个回答中没有图片。"),
+        (["--demo", "call", "list_projects", "-o", "x.png"], 1, "结果中没有图片，因此没有写入文件。"),
         (["--demo", "call", "list_projects", "nope=1"], 1, "参数不符合要求：未知参数 'nope'。"),
         (
             ["--demo", "call", "--json", "plot_metrics", "project=digits-mlp", "exp_cuids=lr-1", "keys=lr"],

@@ -354,7 +354,7 @@ async def test_x_axis_can_be_time_or_another_metric(settings: Settings, state: S
     assert relative.structured_content["data"][0]["x"] == [0, 10, 20]
     assert epoch.structured_content["data"][0]["x"] == [0, "NaN", 1]
     assert "loss of axes1: epoch has no value at 1 steps (x is NaN there)." in text_of(epoch)
-    assert "No metric in this experiment matches 'epohc'. Similar names among its 2: epoch" in text_of(wrong)
+    assert "No metric in this experiment matches 'epohc'. Similar keys (2 logged): epoch" in text_of(wrong)
 
 
 async def test_experiment_without_the_key_does_not_hide_the_others(settings: Settings, state: State) -> None:
@@ -362,13 +362,13 @@ async def test_experiment_without_the_key_does_not_hide_the_others(settings: Set
     state.add_experiment(state.projects[0], "two", cuid="two1", metrics={"val_loss": [(0, 2.0)]})
     base = {"project": "project1", "exp_cuids": ["one1", "two1"]}
     async with session(settings) as client:
-        for keys in (["val/loss"], ["val/*"]):
-            result = await client.call_tool("get_metrics", {**base, "keys": keys})
+        for key, listed in (
+            ("val/loss", "Similar keys (1 logged): val_loss."),
+            ("val/*", "Logged keys (1): val_loss."),
+        ):
+            result = await client.call_tool("get_metrics", {**base, "keys": [key]})
             assert [row["exp_cuid"] for row in result.structured_content["data"]] == ["one1"]
-            assert (
-                f"two1: No metric in this experiment matches '{keys[0]}'. Similar names among its 1: val_loss."
-                in text_of(result)
-            )
+            assert f"two1: No metric in this experiment matches '{key}'. {listed}" in text_of(result)
 
 
 @pytest.mark.parametrize("page", [0, 1])
@@ -415,7 +415,7 @@ async def test_invalid_series_requests_are_explained(settings: Settings) -> None
     base = {"project": "project1", "exp_cuids": ["curves1"], "keys": ["plain"]}
     async with session(settings) as client:
         changes: tuple[tuple[dict[str, Any], str], ...] = (
-            ({"keys": ["plian"]}, "Similar names among its 9: plain"),
+            ({"keys": ["plian"]}, "Similar keys (9 logged): plain"),
             ({"keys": ["zz*"]}, "No metric in this experiment matches 'zz*'"),
             ({"start": 5, "end": 1}, "start=5 is after end=1"),
             ({"head": 1, "tail": 1}, "head and tail cannot be combined"),

@@ -177,7 +177,7 @@ async def test_hidden_curves_and_values_get_notes(settings: Settings, state: Sta
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ({"keys": ["lsos"]}, "Similar names among its 2: loss"),
+        ({"keys": ["lsos"]}, "Similar keys (2 logged): loss"),
         ({"keys": ["loss"], "exp_cuids": ["cuid9"]}, "There is no experiment 'cuid9'"),
         ({"keys": ["loss"], "exp_cuids": []}, "'exp_cuids'"),
         ({"keys": ["loss"], "smoothing": 1}, "'smoothing'"),
@@ -301,7 +301,7 @@ def test_command_writes_the_picture_and_never_overwrites_a_file(tmp_path: Path) 
 
 def test_command_reports_missing_pictures_and_json(tmp_path: Path) -> None:
     done = run("--demo", "call", "list_projects", "-o", str(tmp_path / "x.png"))
-    assert (done.returncode, done.stderr) == (1, "This answer contains no picture.\n")
+    assert (done.returncode, done.stderr) == (1, "The result contains no image, so no file was written.\n")
     done = run("--demo", "call", "plot_metrics", "project=digits-mlp", "exp_cuids=lr-0.1", "keys=lr", "--json")
     assert (done.returncode, done.stdout) == (2, "")
     assert "omit --json" in done.stderr
@@ -433,10 +433,10 @@ async def test_groups_count_only_the_experiments_that_are_drawn(settings: Settin
     ("arguments", "expected"),
     [
         ({"group_by": "metric.epoch"}, "metric.epoch can only colour points, but this plot has curves."),
-        ({"x_axis": "config.lr", "group_by": "metric.epcoh"}, "Similar names among its 2: epoch"),
-        ({"x_axis": "metric.val/los"}, "Similar names among its 2: val/loss"),
+        ({"x_axis": "config.lr", "group_by": "metric.epcoh"}, "Similar keys (2 logged): epoch"),
+        ({"x_axis": "metric.val/los"}, "Similar keys (2 logged): val/loss"),
         ({"group_by": "learning"}, "No experiment has a config key learning. Similar names: lr, seed."),
-        ({"x_axis": "epcoh"}, "Similar names among its 2: epoch"),
+        ({"x_axis": "epcoh"}, "Similar keys (2 logged): epoch"),
         ({"x_axis": "config.sed"}, "No experiment has a config key sed. Similar names: seed."),
         ({}, "The arguments select 50 curves"),
     ],
