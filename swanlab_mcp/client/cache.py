@@ -67,7 +67,7 @@ class _Project:
 
 
 class Start(NamedTuple):
-    """A snapshot of the cache's knowledge about the subject of a request, taken when the request starts."""
+    """The state of the cache when a request starts. The response is checked against this state when it arrives."""
 
     look: Hashable
     at: float
@@ -184,14 +184,14 @@ class AnswerCache:
                 self._listeners.pop(name, None)
 
     def begin(self, ref: Ref | None) -> Start:
-        """Return a snapshot of the cache's current knowledge about the subject of a request."""
+        """Record the cache's state for `ref` before a request is sent."""
         if isinstance(ref, ExperimentRef):
             return self.begin_all(ref.parent, (ref.cuid,))[ref.cuid]
         self._requested += 1
         return Start(self._changes, self._clock(), LIST_LIFETIME, self._requested)
 
     def begin_all(self, ref: ProjectRef, cuids: Iterable[str]) -> dict[str, Start]:
-        """Return a snapshot of the cache's current knowledge for each of several experiments, by cuid."""
+        """Record the cache's state for several experiments before a request is sent, by cuid."""
         self._requested += 1
         now, seen = self._clock(), self._get_sightings(ref)
         return {cuid: self._start(seen.get(cuid), now) for cuid in cuids}

@@ -224,7 +224,7 @@ def _compare_steps(pair: _Pair) -> str:
     if cloud == copy.last_step:
         return say("Both copies have data up to step {step:,}.", step=cloud)
     has = (
-        say("The cloud has no points, the disk has data up to step {disk:,}", disk=copy.last_step)
+        say("The cloud has no points, but the disk has data up to step {disk:,}", disk=copy.last_step)
         if cloud is None
         else say("The cloud has data up to step {cloud:,}, the disk up to {disk:,}", cloud=cloud, disk=copy.last_step)
     )

@@ -373,7 +373,7 @@ def _word_mark(kind: str) -> str:
     words = {
         "best": say("best"),
         "non-finite": say("first NaN or infinite value"),
-        "worsening": say("gets worse from here, without recovery"),
+        "worsening": say("gets worse from here and never recovers"),
         OUTSIDE: say("extreme points outside the plot"),
         FEWER: say("mean of fewer experiments"),
     }

@@ -94,12 +94,12 @@ def _describe_worsening(event: Event) -> str:
     course = {"best": best, "at": facts["best_step"], "since": event.step, "final": final}
     text = (
         say(
-            "best {best:.4g} at step {at}, falls from step {since} without recovery, final level {final:.4g}",
+            "best {best:.4g} at step {at}, falls from step {since} and never recovers, final level {final:.4g}",
             **course,
         )
         if facts["falls"]
         else say(
-            "best {best:.4g} at step {at}, worse from step {since} without recovery, final level {final:.4g}",
+            "best {best:.4g} at step {at}, worse from step {since} and never recovers, final level {final:.4g}",
             **course,
         )
     )

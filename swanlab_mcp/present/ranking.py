@@ -64,7 +64,7 @@ def describe_breakage(breakage: Breakage) -> str:
     """Describe how a run broke, such as "train/loss became NaN or infinite at step 12"."""
     known = {"key": shorten(breakage.key), "step": breakage.step}
     if breakage.kind == "diverged":
-        return say("{key} rose after step {step} without recovery", **known)
+        return say("{key} rose after step {step} and never recovered", **known)
     if breakage.step is None:
         return say("{key} has NaN or infinite values", **known)
     return say("{key} became NaN or infinite at step {step}", **known)

@@ -306,7 +306,7 @@ async def test_negative_values_and_falling_qualities_are_described(settings: Set
     )}  # fmt: skip
     detail = {name: {one["kind"]: one["detail"] for one in found["events"]} for name, found in reply.items()}
     assert detail["slow"]["overfitting"] == (
-        "best 0.9291 at step 160, falls from step 184 without recovery, final level 0.8071; "
+        "best 0.9291 at step 160, falls from step 184 and never recovers, final level 0.8071; "
         "train/acc does not get worse and ends at 0.9046"
     )
     assert reply["slow"]["causes"][0]["evidence"] == "val/acc gets worse, but training does not"
@@ -315,9 +315,11 @@ async def test_negative_values_and_falling_qualities_are_described(settings: Set
     assert reply["reward"]["events"][0]["rule"].startswith("worse by more than 25% of the earlier gain")
     assert detail["fast"]["overfitting"].endswith("; train/acc still improves and ends at 0.9975")
     assert reply["fast"]["causes"][0]["evidence"] == "val/acc gets worse while training still improves"
-    assert detail["below"]["divergence"].startswith("best -4.667 at step 1631, worse from step 1840 without recovery, ")
+    assert detail["below"]["divergence"].startswith(
+        "best -4.667 at step 1631, worse from step 1840 and never recovers, "
+    )
     assert detail["below"]["divergence"].endswith("final level -4.204 (+10%)")
-    assert detail["reward"]["collapse"].startswith("best -33.27 at step 731, falls from step 899 without recovery")
+    assert detail["reward"]["collapse"].startswith("best -33.27 at step 731, falls from step 899 and never recovers")
     assert detail["reward"]["collapse"].endswith("final level -79.8")
     assert detail["drop"]["spike"].startswith("0.619 below its neighbours")
     assert reply["burst"]["causes"][0]["evidence"] == "episode_reward was 1e+07 just before step 203"

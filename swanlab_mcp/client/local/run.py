@@ -245,7 +245,7 @@ class Run(RunBase):
         if stamp is None:
             return
         if any(key in self.series and not self.series[key].is_kept for key in wanted):
-            self._start_anew()
+            self._restart()
         if not self._is_full:
             self._wanted = {*self._wanted, *wanted}
         elif wanted:
@@ -253,7 +253,7 @@ class Run(RunBase):
         if stamp != self._read_stamp or self.problem:
             self._read_on(stamp, work)
 
-    def _start_anew(self) -> None:
+    def _restart(self) -> None:
         """Drop all data that was read. Keep the outline, because other threads may be using it."""
         start, finish, wanted, last_time = self.start, self.finish, self._wanted, self._last_time
         self._clear()
@@ -261,7 +261,7 @@ class Run(RunBase):
 
     def _read_on(self, stamp: STAMP, work: Work) -> None:
         if not self._offset:
-            self._start_anew()
+            self._restart()
         work.total = max(work.total, work.done + stamp[0] - self._offset)
         try:
             # read no more than the known size, because requesting a full chunk would dominate the time of a poll

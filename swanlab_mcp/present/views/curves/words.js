@@ -22,7 +22,7 @@ const WORDS = {
     hours: "hours since the start", minutes: "minutes since the start", seconds: "seconds since the start",
     at: (step) => `@ step ${step}`,
     best: (value) => `best ${value}`, "non-finite": (value) => `first ${value}`, worsening: () => "worse since here",
-    marks: { best: "best", "non-finite": "first NaN or infinite value", worsening: "worse from here, without recovery" },
+    marks: { best: "best", "non-finite": "first NaN or infinite value", worsening: "worse from here and never recovers" },
     thinned: (drawn, total) => `${drawn} of ${total} points are drawn; the extremes are kept.`,
     counted: "Smoothing is approximate where points are left out.",
     sampled: (count) => `${count} curves are samples: SwanLab did not send all points.`,
