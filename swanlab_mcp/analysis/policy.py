@@ -18,7 +18,7 @@ _CUT = {"clip", "clipped", "truncated"}
 
 
 def find_falls(course: Outline, thresholds: Thresholds = DEFAULTS) -> list[int]:
-    """Return the indices of the levels at which a curve lost a large share of its gain faster than noise drifts."""
+    """Return the indices of the levels where a curve loses a large part of its gain, by more than noise can explain."""
     gained = max(course.first, course.levels[0]) - course.best
     if gained <= 0:
         return []

@@ -9,7 +9,7 @@ __all__ = ["get_quantile"]
 
 
 def get_quantile(values: Sequence[float], part: float) -> float:
-    """Return the quantile of the values at `part`, a share from 0 to 1. Raises ValueError if there are no values."""
+    """Return the quantile of the values at level `part` (0 to 1). Raises ValueError if there are no values."""
     if not values:
         raise ValueError("no values")
     ordered = sorted(values)

@@ -1,4 +1,4 @@
-"""Read the machines of many experiments, one request per experiment."""
+"""Fetch the machine metadata of many experiments, with one request per experiment."""
 
 from __future__ import annotations
 

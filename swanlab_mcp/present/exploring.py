@@ -24,7 +24,7 @@ _DIGITS = 4
 
 
 def publish(answer: ApiResponse[TriedSettings]) -> ApiResponse[list[TriedSetting]]:
-    """Return one row per varying setting, with notes, in the language of the call."""
+    """Return one row for each setting that varies between experiments, and notes in the caller's language."""
     found = answer.data
     assert found is not None
     rows = [

@@ -175,7 +175,7 @@ class MetricQueries:
     async def read_points(
         self, ref: ExperimentRef, keys: Sequence[str], *, exact: bool
     ) -> ApiResponse[dict[str, Points]]:
-        """Fetch 16 keys per request. For keys without points, check whether they were logged at all."""
+        """Fetch the points of the keys, 16 keys per request. If a key has no points, check whether it was logged."""
 
         async def read(reference: dict[str, Any], part: Sequence[str]) -> dict[str, Points]:
             async with self._series_slots:
@@ -299,7 +299,7 @@ class MetricQueries:
     async def read_media(
         self, ref: ExperimentRef, items: Sequence[MediaItem], *, limit: int
     ) -> ApiResponse[list[MediaFile]]:
-        """Request all URLs at once. The files of a clone are stored under the ids of its root experiment.
+        """Download media files, with one request for the URLs. Files of a clone have the ids of its root experiment.
 
         A missing file has neither content nor size, and a note mentions it.
         """
