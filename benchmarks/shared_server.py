@@ -64,7 +64,7 @@ def build_world(callers: int) -> State:
     """Return the state of a fake SwanLab in which each caller has several projects with a few experiments each."""
     state = State(latency=LATENCY)
     # limit the request log, which would fill the memory
-    state.calls = deque(maxlen=10)  # type: ignore[assignment] # a deque instead of a list
+    state.calls = deque(maxlen=10)  # type: ignore[assignment] # append and clear work alike
     losses = [(step, 2.0 / (1 + step)) for step in range(20)]
     for number in range(callers):
         user = f"user{number}"

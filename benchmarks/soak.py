@@ -67,7 +67,7 @@ def make_faults(state: State, rate: float) -> list[Fault]:
 def play_swanlab(pipe: Connection) -> None:
     state = build_world()
     # limit the request log, which would fill the memory
-    state.calls = deque(maxlen=10)  # type: ignore[assignment] # a deque instead of a list
+    state.calls = deque(maxlen=10)  # type: ignore[assignment] # append and clear work alike
     with serve(state) as url:
         pipe.send(url)
         state.faults = make_faults(state, pipe.recv())

@@ -86,7 +86,8 @@ def _describe(configs: Sequence[Mapping[str, Any]], names: Sequence[str], best: 
     own = configs[best][key]
     end: Literal["", "smallest", "largest"] = ""
     if numeric and len(codes) >= _FEWEST:
-        end = {codes[0]: "smallest", codes[-1]: "largest"}.get(freeze(own), "")  # pyright: ignore[reportAssignmentType] one of the two literals
+        ends: dict[str, Literal["", "smallest", "largest"]] = {codes[0]: "smallest", codes[-1]: "largest"}
+        end = ends.get(freeze(own), "")
     return Tried(key, [values[code] for code in codes], [counts[code] for code in codes], own, end, names[1:])
 
 
