@@ -50,8 +50,8 @@ _OPTION = re.compile(r"(?<!\S)[-+]*([a-z][\w.-]*)[= ](\d{1,18})(?!\S)", re.IGNOR
 class Run(NamedTuple):
     """The facts that show whether an experiment repeats another experiment. Unknown facts are `None`.
 
-    `root` is the id of the original experiment if the run is a clone, and otherwise the run's own id. `series` is equal
-    for runs with equal curves.
+    `key` is equal for runs with the same setting, and `series` for runs with equal curves. `root` is the id of the
+    original experiment if the run is a clone, and otherwise the run's own id.
     """
 
     name: str
@@ -62,8 +62,6 @@ class Run(NamedTuple):
     series: Hashable = None
     command: str | None = None
     commit: str | None = None
-    group: str | None = None
-    job: str | None = None
     is_clone: bool = False
 
 
@@ -89,19 +87,19 @@ KnownSettings = dict[Hashable, tuple[list[Run], list[Setting]]]
 
 
 def group_settings(
-    runs: Sequence[Run], places: Sequence[int], by: str = "config", known: KnownSettings | None = None
+    runs: Sequence[Run], places: Sequence[int], known: KnownSettings | None = None, *, is_declared: bool = False
 ) -> list[Setting]:
     """Group the runs at the indices `places` into settings, in order of appearance.
 
-    `by` is "config", "group" or "job". `known` caches the settings for later calls, including calls with other runs.
+    If `is_declared` is true, the user named the settings, so runs with equal keys are always repeats. `known` caches
+    the settings for later calls, including calls with other runs.
     """
     groups: dict[Hashable, list[int]] = {}
     for place in places:
-        run = runs[place]
-        mark = {"group": run.group, "job": run.job}[by] if by != "config" else run.key
-        groups.setdefault(mark or place, []).append(place)
-    if by != "config":
-        return [Setting(_merge(runs, group, [None] * len(group))) for group in groups.values()]
+        # a run without a key repeats no other run
+        groups.setdefault(runs[place].key or place, []).append(place)
+    if is_declared:
+        return [Setting(_merge([runs[one] for one in group], group, [None] * len(group))) for group in groups.values()]
     names = _NameReader()
     keys = set[str]().union(*(runs[place].config for place in places))
     seeds = sorted(key for key in keys if is_seed(key))
@@ -184,18 +182,19 @@ def _split(runs: Sequence[Run], places: list[int], reader: _NameReader, seeds: S
         kinds.setdefault(tuple(mark), []).append(place)
     settings: list[Setting] = []
     for kind in kinds.values():
-        labels = {place: _find_label(runs[place], seeds) for place in kind}
-        merged = _merge(runs, kind, list(labels.values()))
+        own = [runs[place] for place in kind]
+        labels = dict(zip(kind, _find_labels(own, seeds), strict=True))
+        merged = _merge(own, kind, [*labels.values()])
         settings.append(Setting(merged, _label([labels[one[0]] for one in merged]), len(kinds) > 1))
     return settings
 
 
 def _merge(runs: Sequence[Run], places: Sequence[int], labels: Sequence[str | None]) -> list[list[int]]:
-    """Group the runs that count as a single repeat.
+    """Group the runs, whose indices are `places`, that count as a single repeat.
 
     These are clones of the same experiment, runs with the same seed, and runs with identical curves.
     """
-    marks = ([runs[place].root for place in places], labels, [runs[place].series for place in places])
+    marks = ([run.root for run in runs], labels, [run.series for run in runs])
     repeated = [some for some in marks if len({*some}) < len(places)]
     if not repeated:
         return [[place] for place in places]
@@ -210,7 +209,10 @@ def _merge(runs: Sequence[Run], places: Sequence[int], labels: Sequence[str | No
                     first = parents[first]
                 while parents[second] != second:
                     second = parents[second]
-                parents[max(first, second)] = min(first, second)
+                if first < second:
+                    parents[second] = first
+                else:
+                    parents[first] = second
     merged: dict[int, list[int]] = {}
     for number, place in enumerate(places):
         # a parent precedes its children, so it already points to the first run in the group
@@ -224,15 +226,26 @@ def _label(labels: Sequence[str | None]) -> tuple[str, ...]:
     return tuple(known) if len({*known}) == len(labels) else ()
 
 
-def _find_label(run: Run, seeds: Sequence[str]) -> str | None:
-    """Return the seed and fold of a run, or `None` if they are unknown.
+def _find_labels(runs: Sequence[Run], seeds: Sequence[str]) -> list[str | None]:
+    """Return the seed and fold of each run, or `None` if they are unknown.
 
     The `seeds` keys in the config take precedence over the name, and the name over the command.
     """
-    config = run.config
-    known = [f"{key}={freeze(config[key])}" for key in seeds if key in config and _is_drawn(config[key])]
-    if known:
-        return " ".join(known)
+    columns: list[list[str]] = []
+    for key in seeds:
+        values: list[Any] = [run.config.get(key) for run in runs]
+        if {*map(type, values)} == {int}:
+            columns.append([f"{key}={value}" if value >= 0 else "" for value in values])
+        else:
+            columns.append([_describe_seed(key, value) for value in values])
+    if len(columns) > 1:
+        columns = [[" ".join(filter(None, parts)) for parts in zip(*columns, strict=True)]]
+    known = columns[0] if columns else [""] * len(runs)
+    return [label or _read_label(run) for label, run in zip(known, runs, strict=True)]
+
+
+def _read_label(run: Run) -> str | None:
+    """Return the seed and fold in the name of a run, or else in its command, or `None` if there are none."""
     found = [match[0].casefold() for match in _SEEDED.finditer(run.name)]
     found += [match[0].casefold() for match in _SHORT_SEED.finditer(run.name)]
     if found:
@@ -241,6 +254,8 @@ def _find_label(run: Run, seeds: Sequence[str]) -> str | None:
     return " ".join(f"{key}={int(value)}" for key, value in options) or None
 
 
-def _is_drawn(seed: Any) -> bool:
-    """Return whether a config value is an actual seed. Values such as null, -1 and true only select a seeding mode."""
-    return not (seed is None or isinstance(seed, bool) or (isinstance(seed, int) and seed < 0) or seed == "")
+def _describe_seed(key: str, seed: Any) -> str:
+    """Return a seed with its key, or "" for values such as null, -1 and true, which only select a seeding mode."""
+    if type(seed) is int or (type(seed) is float and seed.is_integer()):
+        return f"{key}={int(seed)}" if seed >= 0 else ""
+    return "" if seed is None or isinstance(seed, bool) or seed == "" else f"{key}={freeze(seed)}"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from statistics import fmean
 from typing import Any, Literal, NamedTuple
 
@@ -22,7 +24,7 @@ from swanlab_mcp.analysis.noise import (
 )
 from swanlab_mcp.analysis.repeats import Setting
 
-__all__ = ["Field", "Standing", "choose_columns", "measure_noise", "name_settings", "rank_each", "rank_settings"]
+__all__ = ["Field", "Standing", "choose_columns", "name_settings", "rank_each", "rank_settings"]
 
 _COLUMNS = 6
 _STRONGEST = 2
@@ -30,7 +32,8 @@ _JUDGED = 500
 _NAMED = 4
 
 
-class Field(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Field:
     """The experiments in a ranking, with their results and the reasons why they are not ranked, in the same order.
 
     `settings` groups the ranked experiments.
@@ -42,7 +45,7 @@ class Field(NamedTuple):
     settings: Sequence[Setting]
     mode: Literal["min", "max"]
 
-    @property
+    @cached_property
     def ranked(self) -> list[int]:
         return [place for place, reason in enumerate(self.reasons) if not reason]
 
@@ -54,6 +57,11 @@ class Field(NamedTuple):
     def get_value(self, place: int) -> float:
         value = self.results[place].value
         return math.nan if value is None else value
+
+    @cached_property
+    def scatter(self) -> Scatter | None:
+        """The scatter between the repeats of the ranked experiments, or `None` if there are no repeats."""
+        return measure_scatter([self.get_values(setting) for setting in self.settings])
 
     def get_values(self, setting: Setting) -> list[float]:
         """Return one value per repeat, averaging the runs that count as a single repeat."""
@@ -79,11 +87,6 @@ class Standing(NamedTuple):
     is_baseline: bool = False
 
 
-def measure_noise(field: Field) -> Scatter | None:
-    """Return the scatter between the repeats of the ranked experiments, or `None` if there are no repeats."""
-    return measure_scatter([field.get_values(setting) for setting in field.settings])
-
-
 def rank_each(field: Field, stretch: slice) -> tuple[list[Standing], int]:
     """Return the rows of a ranking of experiments that lie in the slice `stretch`, and the total number of rows."""
     order = order_results(field.results, field.reasons, field.mode)
@@ -93,11 +96,10 @@ def rank_each(field: Field, stretch: slice) -> tuple[list[Standing], int]:
     for number, value in enumerate(in_order):
         ranks.append(ranks[-1] if number and value == in_order[number - 1] else number + 1)
     numbers = {place: number for number, setting in enumerate(field.settings) for place in setting.places}
-    scatter = measure_noise(field)
     shown = range(len(order))[stretch]
     judged = [0, *(number for number in shown if 0 < number < count)] if count else []
     ties = find_ties(
-        [in_order[number] for number in judged], [numbers[order[number]] for number in judged], scatter, count
+        [in_order[number] for number in judged], [numbers[order[number]] for number in judged], field.scatter, count
     )
     tied = {number for number, is_tie in zip(judged, ties, strict=True) if is_tie}
     rows = [

@@ -72,8 +72,8 @@ _PRIVATE_KEY = re.compile(
 # two look-alikes of i.
 _I = r"(?:i\u0307?|\u0131)"
 _ANY = re.compile(
-    rf"://|pass|secret|token|(?:ap{_I}|access|pr{_I}vate)[_ -]?key|credent|bearer|author|s{_I}(?:d=|g=|gnature)"
-    r"|login|curl|_pwd|hf_|sk-|gh[pousr]_|github_pat_|glpat-|npm_|xox|aiza|akia|eyj"
+    rf"://[^/\s@:]*:[^/\s@]+@|pass|secret|token|(?:ap{_I}|access|pr{_I}vate)[_ -]?key|credent|bearer|author"
+    rf"|s{_I}(?:d=|g=|gnature)|login|curl|_pwd|hf_|sk-|gh[pousr]_|github_pat_|glpat-|npm_|xox|aiza|akia|eyj"
 )
 
 
@@ -148,9 +148,15 @@ def make_value_mask(secrets: Iterable[str]) -> Callable[[Any], Any]:
 
 def make_mask(secrets: Iterable[str]) -> Callable[[str], str]:
     """Return a function that masks the given secrets in a string, as `mask_exactly` does."""
-    longest_first = sorted((one for one in secrets if len(one) >= _SHORTEST), key=len, reverse=True)
-    if not longest_first:
+    return _compile_mask(frozenset(one for one in secrets if len(one) >= _SHORTEST))
+
+
+# cached, because every reply needs the mask, and compiling it takes longer than masking a small reply
+@lru_cache(64)
+def _compile_mask(secrets: frozenset[str]) -> Callable[[str], str]:
+    if not secrets:
         return str
+    longest_first = sorted(secrets, key=len, reverse=True)
     replace = re.compile("|".join(map(re.escape, longest_first))).sub
     parts = [(one, size) for one in longest_first for size in range(len(one) - 1, _SHORTEST - 1, -1)]
     starts = "|".join(re.escape(one[:size]) for one, size in parts) or "(?!)"

@@ -40,6 +40,8 @@ _MARKDOWN_LINK = re.compile(
 )
 _ONE_WORD = re.compile(r"[A-Za-z0-9_.\-/+@*%=#]+")
 _SURROGATE = re.compile("[\ud800-\udfff]")
+# in JSON, every escape except those of a line break, a tab, a quotation mark and a backslash
+_ESCAPED_UNSAFE = re.compile(r"\\[^nt\"\\]")
 _ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
@@ -88,8 +90,7 @@ def _is_safe(text: str) -> bool:
 
 def is_plain(text: str) -> bool:
     """Return True only if `neutralise_value` would not change the value that `text` encodes as JSON."""
-    # a backslash may escape a line break
-    return "\\" not in text and _is_safe(text) and not _may_hold_link(text)
+    return not _ESCAPED_UNSAFE.search(text) and _is_safe(text) and not _may_hold_link(text)
 
 
 def neutralise_value(value: Any) -> Any:

@@ -45,19 +45,18 @@ class HealthCheck(NamedTuple):
 class HealthReader:
     """Finds broken experiments in a ranking, based on the ranked metric and the training losses.
 
-    If there are at most 100 experiments, the points of all of them are checked. Otherwise all experiments are checked
-    by their summaries, and points are only read for up to 100 leading or suspicious experiments.
+    `homes` contains the project of each experiment. If there are at most 100 experiments, the points of all of them are
+    checked. Otherwise all experiments are checked by their summaries, and points are only read for up to 100 leading or
+    suspicious experiments.
     """
 
-    def __init__(self, client: SwanLabClient, ref: Scope, choice: Choice, metric: str) -> None:
+    def __init__(self, client: SwanLabClient, ref: Scope, choice: Choice, metric: str, homes: Sequence[str]) -> None:
         self._client, self._ref, self._metric = client, ref, metric
         self._experiments = choice.experiments
-        self._summaries: dict[str, Summary] = {
-            one.cuid: choice.summaries.get(one.cuid, {}) for one in self._experiments
-        }
+        self._summaries: list[Summary] = [choice.summaries.get(one.cuid, {}) for one in self._experiments]
         # the losses in all projects, because each project may log different losses
         self._losses = [key for key in choice.keys if key != metric or choose_training_losses([key])]
-        self._homes = [one.cuid.rpartition("/")[0] for one in self._experiments]
+        self._homes = homes
         self._own: dict[str, tuple[str, ...]] = {}
         self._are_keys_known = False
         self._bare: set[int] = set()
@@ -122,9 +121,9 @@ class HealthReader:
         """Return the training losses that were logged in each project."""
         if not self._own:
             absent = {home: set(self._losses) for home in self._homes}
-            for home, one in zip(self._homes, self._experiments, strict=True):
+            for home, summary in zip(self._homes, self._summaries, strict=True):
                 if absent[home]:
-                    absent[home].difference_update(self._summaries[one.cuid])
+                    absent[home].difference_update(summary)
             self._own = {home: tuple(key for key in self._losses if key not in keys) for home, keys in absent.items()}
         return self._own
 
@@ -142,8 +141,9 @@ class HealthReader:
         self._bare.update(places[_SUMMARISED:])
         listed = self._get(places[:_SUMMARISED])
         answer = await read_summaries(self._client, self._ref, listed, losses)
-        for cuid, summary in (answer.data or {}).items():
-            self._summaries[cuid] = {**self._summaries[cuid], **summary}
+        for place, one in zip(places, listed, strict=False):
+            if summary := (answer.data or {}).get(one.cuid):
+                self._summaries[place] = {**self._summaries[place], **summary}
         self._own.clear()
 
     def _judge_summaries(self, places: Sequence[int]) -> None:
@@ -154,7 +154,7 @@ class HealthReader:
         for home, own in members.items():
             losses = self._get_losses()[home]
             keys = self._add_metric(losses)
-            summaries = [self._summaries[self._experiments[place].cuid] for place in own]
+            summaries = [self._summaries[place] for place in own]
             for number in find_doubtful(keys, summaries, losses):
                 known = self.breakages[own[number]]
                 self.breakages[own[number]] = known or find_reported_breakage(keys, summaries[number])

@@ -11,7 +11,7 @@ from swanlab_mcp.analysis.differences import find_ignored
 from swanlab_mcp.analysis.leaderboard import order_results
 from swanlab_mcp.analysis.metric_catalogue import MetricKind, describe_key
 from swanlab_mcp.analysis.noise import Scatter
-from swanlab_mcp.analysis.standings import Field, Standing, choose_columns, measure_noise, name_settings
+from swanlab_mcp.analysis.standings import Field, Standing, choose_columns, name_settings
 from swanlab_mcp.client.base import FurtherKeys
 from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core.i18n import say
@@ -144,7 +144,7 @@ async def rank_experiments(
         [Part("", field, rows, choose_columns(field, [row.place for row in rows], with_seeds=not by_seed))],
         kind,
         is_direction_requested=mode != "auto",
-        scatter=measure_noise(field),
+        scatter=field.scatter,
         ignored=find_ignored([study.configs[one] for one in field.ranked]),
         names=names,
         labels=_shorten_keys(names),

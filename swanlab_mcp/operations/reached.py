@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from statistics import mean, median
 from typing import NamedTuple
 
@@ -43,13 +43,17 @@ class Reached(NamedTuple):
     window: int = 0
     is_batch: bool = False
 
-    def get_result(self, place: int, mode: str, state: str, breakage: Breakage | None = None) -> Result:
-        read = self.read[place]
-        if read is None:
-            return Result(None, None, None, None, state)
-        if isinstance(read, MetricSummary):
-            return _read_summary(read, mode, self.at, state, breakage)
-        if not read.steps:
+    def get_results(self, mode: str, states: Iterable[str], breakages: Mapping[int, Breakage]) -> list[Result]:
+        """Return the result of each experiment, given their states and the known breakages by index."""
+        return [
+            _read_summary(read, mode, self.at, state, breakages.get(place))
+            if isinstance(read, MetricSummary)
+            else self._read_series(place, read, mode, state, breakages.get(place))
+            for place, (read, state) in enumerate(zip(self.read, states, strict=True))
+        ]
+
+    def _read_series(self, place: int, read: Points | None, mode: str, state: str, breakage: Breakage | None) -> Result:
+        if read is None or not read.steps:
             return Result(None, None, None, None, state)
         last = Result(None, None, read.values[-1], read.steps[-1], state, breakage=breakage)
         if self.window:

@@ -56,13 +56,13 @@ class Study:
         experiments = choice.experiments
         self.client, self.ref, self.experiments, self.reached, self.by = client, ref, experiments, reached, by
         self.metric = metric
-        self._health = HealthReader(client, ref, choice, metric)
         # experiments in different projects are never repeats of each other
         self._homes = (
             [""] * len(experiments)
             if isinstance(ref, ProjectRef)
             else [one.cuid[: one.cuid.rfind("/") + 1] for one in experiments]
         )
+        self._health = HealthReader(client, ref, choice, metric, self._homes)
         by_home: dict[str, list[int]] = {}
         for place, home in enumerate(self._homes):
             by_home.setdefault(home, []).append(place)
@@ -84,24 +84,29 @@ class Study:
             Run(
                 one.name,
                 one.rootExpId or one.cuid,
-                (home, *key) if key else None,
+                # equal settings in different projects are different settings
+                (home, key) if home and key else key,
                 config,
                 series,
                 None,
                 None,
-                one.group and home + one.group,
-                one.job and home + one.job,
                 bool(one.rootExpId),
             )
             for home, one, key, config, series in zip(
                 self._homes,
                 self.experiments,
-                identify_settings(self.configs),
+                self._name_settings(),
                 self.configs,
                 map(fingerprint, self.reached.read),
                 strict=True,
             )
         ]
+
+    def _name_settings(self) -> Sequence[Hashable]:
+        """Return a key for each experiment that is equal for experiments with the same setting."""
+        if self.by == "config":
+            return identify_settings(self.configs)
+        return [one.group if self.by == "group" else one.job for one in self.experiments]
 
     @property
     def health(self) -> HealthCheck:
@@ -115,7 +120,8 @@ class Study:
     def make_field(self, mode: Literal["min", "max"], *, by_state: bool, by_length: bool = True) -> Field:
         results, reasons = self.get_results(mode, by_state=by_state, by_length=by_length)
         ranked = [place for place, reason in enumerate(reasons) if not reason]
-        return Field(self.configs, results, reasons, group_settings(self.runs, ranked, self.by, self._settings), mode)
+        settings = group_settings(self.runs, ranked, self._settings, is_declared=self.by != "config")
+        return Field(self.configs, results, reasons, settings, mode)
 
     def get_results(
         self, mode: Literal["min", "max"], *, by_state: bool, by_length: bool = True
@@ -126,10 +132,7 @@ class Study:
         if self._apart and self._apart[0] == name:
             return self._apart[1]
         breakages = {**self.reached.find_breakages(), **dict(broken)}
-        results = [
-            self.reached.get_result(place, mode, one.state, breakages.get(place))
-            for place, one in enumerate(self.experiments)
-        ]
+        results = self.reached.get_results(mode, [one.state for one in self.experiments], breakages)
         is_at_step = self.reached.at.startswith("step:")
         reasons: list[Reason | None] = [None] * len(results)
         # runs are only compared in length with runs in the same project

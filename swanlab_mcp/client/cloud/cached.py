@@ -23,17 +23,15 @@ Method = TypeVar("Method", bound=Callable[..., Coroutine[Any, Any, Any]])
 
 def _kept(fetch: Method) -> Method:
     """Cache the responses of a method by its name and arguments. The first argument, if any, must be a reference."""
-    signature = inspect.signature(fetch)
+    _, *parameters = inspect.signature(fetch).parameters.values()
 
     @wraps(fetch)
     async def ask(self: CachedClient, *args: Any, **kwargs: Any) -> Any:
-        bound = signature.bind(self, *args, **kwargs)
-        bound.apply_defaults()
-        given = [tuple(cast("list[Any]", one)) if isinstance(one, list) else one for one in bound.args[1:]]
-        ref: Any = given[0] if given else None
-        return await self.answers.ask(
-            (fetch.__name__, *given, *bound.kwargs.values()), ref, partial(fetch, self, *args, **kwargs)
-        )
+        # calls that only differ in how they pass an argument have the same name; `Signature.bind` is much slower
+        given = [*args, *(kwargs.get(one.name, one.default) for one in parameters[len(args) :])]
+        named = [tuple(cast("list[Any]", one)) if isinstance(one, list) else one for one in given]
+        ref: Any = named[0] if named else None
+        return await self.answers.ask((fetch.__name__, *named), ref, partial(fetch, self, *args, **kwargs))
 
     return cast("Method", ask)
 
@@ -161,7 +159,8 @@ class CachedClient(CloudClient):
         self, ref: ProjectRef, experiments: Sequence[Experiment], keys: Sequence[str] = ()
     ) -> ApiResponse[dict[str, Summary]]:
         """Fetch only the summaries that are missing from the cache. The caller must not change the summaries."""
-        names = {one.cuid: _name_summary(ref, one.cuid, keys) for one in experiments}
+        prefix = _name_summaries(ref, keys)
+        names = {one.cuid: prefix + one.cuid for one in experiments}
         known: dict[str, Summary] = {
             cuid: answer.data or {} for cuid, answer in self.answers.find_all(ref, names).items()
         }
@@ -207,9 +206,10 @@ def _name_list(ref: ProjectRef, offset: int = 0, limit: int | None = None) -> Ha
     return "experiments", ref, offset, limit
 
 
-def _name_summary(ref: ProjectRef, cuid: str, keys: Sequence[str]) -> Hashable:
-    # strings, because thousands of references are slow to hash
-    return "summaries", ref.workspace, ref.project, cuid, *keys
+def _name_summaries(ref: ProjectRef, keys: Sequence[str]) -> str:
+    """Return the start of the names of summaries, which end in the id of the experiment."""
+    # strings, because thousands of tuples are slow to hash
+    return repr(("summaries", ref.workspace, ref.project, *keys))
 
 
 def _take_apart(ref: ProjectRef, narrowed: Narrowed) -> Iterable[Part]:
@@ -217,8 +217,8 @@ def _take_apart(ref: ProjectRef, narrowed: Narrowed) -> Iterable[Part]:
     experiments = list(narrowed.experiments)
     listed = ApiResponse(data=experiments, page=Page(returned=len(experiments), total=len(experiments)))
     for summaries, keys in ((narrowed.first, ()), (narrowed.summaries, narrowed.keys)):
-        size = weigh_parts(dict(summaries))
+        size, prefix = weigh_parts(dict(summaries)), _name_summaries(ref, keys)
         for cuid, summary in summaries.items():
-            yield Part(_name_summary(ref, cuid, keys), ref.experiment(cuid), ApiResponse(data=dict(summary)), size)
+            yield Part(prefix + cuid, ref.experiment(cuid), ApiResponse(data=dict(summary)), size)
     # the list comes last, because the most recently cached part is evicted last
     yield Part(_name_list(ref), ref, listed)
