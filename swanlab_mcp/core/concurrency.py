@@ -17,6 +17,9 @@ _MANY = 5000
 
 async def gather(*questions: Coroutine[Any, Any, T]) -> list[T]:
     """Run the coroutines concurrently and return their results in order. The first failure cancels the others."""
+    if len(questions) < 2:
+        # a task for a single coroutine would take longer than many answers
+        return [await question for question in questions]
     tasks = [asyncio.ensure_future(question) for question in questions]
     try:
         return list(await asyncio.gather(*tasks))

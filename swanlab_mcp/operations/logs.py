@@ -5,6 +5,7 @@ import json
 import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from importlib.resources import files
 from subprocess import DEVNULL
 
@@ -14,6 +15,7 @@ from anyio.lowlevel import RunVar
 from swanlab_mcp import core
 from swanlab_mcp.analysis.causes import find_first_traceback
 from swanlab_mcp.client.routing import SwanLabClient
+from swanlab_mcp.core.concurrency import run_aside
 from swanlab_mcp.core.errors import InvalidArgument
 from swanlab_mcp.core.i18n import say, say_plural
 from swanlab_mcp.core.models import ApiResponse, LogLine, LogPart, Page
@@ -41,6 +43,8 @@ __all__ = ["get_logs"]
 _SEARCHED = 20_000
 _PATTERN_SECONDS = 3.0
 _SEARCHES_AT_ONCE = 4
+# masking this many characters takes about as long as handling one record
+_CHARACTERS_PER_PART = 20
 _searches = RunVar[anyio.CapacityLimiter]("searches")
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
 # any other level counts as a warning, because unusual levels deserve attention
@@ -76,7 +80,9 @@ async def get_logs(
     ref, answer = await ask_about_experiment(client, ref, client.at(ref).read_logs, start=start, count=wanted)
     answer = add_notes(answer, await note_copy(client, ref, only_differences=True))
     # mask secrets before searching, because a search could otherwise reveal a secret letter by letter
-    part = await asyncio.to_thread(_hide, answer.data or LogPart((), 0, 0), make_mask(client.get_secrets()))
+    logged = answer.data or LogPart((), 0, 0)
+    size = sum(len(line.message) for line in logged.lines)
+    part = await run_aside(partial(_hide, logged, make_mask(client.get_secrets())), size // _CHARACTERS_PER_PART)
     if not part.lines:
         reported = say("No log line was recorded for {cuid}.", cuid=quote(ref.cuid))
         if part.total:

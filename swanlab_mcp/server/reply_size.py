@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any, cast
 
@@ -24,32 +25,35 @@ def is_small(answer: ApiResponse[Any]) -> bool:
 
     Writing a small answer directly is faster than handing it to a thread.
     """
-    values: list[Any] = [answer.data, answer.notes]
-    characters = 0
-    for value in values:
-        kind = cast("Any", type(value))
-        if kind in _SCALARS:
-            continue
-        if kind is str:
-            characters += len(value)
-        elif kind is dict and len(value) <= _FEW:
-            values += value
-            values += value.values()
-        elif kind in (list, tuple) and len(value) <= _FEW:
-            values += value
-        elif kind is Curve:
+    containers: list[Any] = [(answer.data, *answer.notes)]
+    count = characters = 0
+    for container in containers:
+        parts = _list_parts(container)
+        if parts is None or (count := count + len(parts)) > _FEW:
             return False
-        elif isinstance(value, Verdict):
-            # replies contain the events of a verdict, but not its curves
-            values.append(value.judgement.events)
-        elif isinstance(value, BaseModel):
-            values += vars(value).values()
-        elif issubclass(kind, tuple) and len(value) <= _FEW:
-            values += value
-        elif is_dataclass(form := cast("Any", kind)):
-            values += [getattr(value, one.name) for one in fields(form)]
-        else:
-            return False
-        if len(values) > _FEW or characters > _SHORT:
+        for part in parts:
+            kind = cast("Any", type(part))
+            if kind is str:
+                characters += len(part)
+            elif kind not in _SCALARS:
+                containers.append(part)
+        if characters > _SHORT:
             return False
     return True
+
+
+def _list_parts(value: Any) -> Collection[Any] | None:
+    """Return the values in a container that can be part of a reply. Return `None` if there may be too many of them."""
+    if isinstance(value, BaseModel):
+        return vars(value).values()
+    if isinstance(value, dict):
+        entries = cast("dict[Any, Any]", value)
+        return [*entries, *entries.values()] if len(entries) <= _FEW else None
+    if isinstance(value, Verdict):
+        # replies contain the events of a verdict, but not its curves
+        return (value.judgement.events,)
+    if isinstance(value, (list, tuple)):
+        return cast("Sequence[Any]", value)
+    if is_dataclass(value) and not isinstance(value, Curve):
+        return [getattr(value, one.name) for one in fields(value)]
+    return None
