@@ -4,6 +4,7 @@ import asyncio
 import bisect
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import chain, product
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple, cast
@@ -41,6 +42,8 @@ _SHOWN_TEXT = 4000
 _LARGEST_TABLE = 4_000_000
 # saved files of unknown types are read up to this size, and shown if they contain text
 _LARGEST_UNKNOWN = 1_000_000
+# a text of at most this many bytes is handled faster than a thread is started
+_QUICK = 10_000
 _MOST_COLUMNS = 200
 _MOST_CELLS = 100_000
 _KEYS_AT_ONCE = 16
@@ -187,7 +190,9 @@ async def _show(
     pictures = 0
     for place_in_list, (item, kind) in enumerate(zip(items, kinds, strict=True)):
         file = files.get(item, MediaFile(None, None))
-        one = await asyncio.to_thread(_describe, item, kind, file, text_start, hide)
+        describe = partial(_describe, item, kind, file, text_start, hide)
+        is_quick = kind in ("text", "unknown") and len(file.content or b"") <= _QUICK
+        one = describe() if is_quick else await asyncio.to_thread(describe)
         if notes and file == (None, None):
             one = one._replace(note="")  # the note from reading the file already gives the reason
         if one.picture:
