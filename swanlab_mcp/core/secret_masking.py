@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache, lru_cache, partial
 from typing import Any, cast
 
 __all__ = ["make_mask", "make_value_mask", "mask_exactly", "mask_secrets", "may_hold_secret"]
@@ -148,16 +148,22 @@ def make_value_mask(secrets: Iterable[str]) -> Callable[[Any], Any]:
 
 def make_mask(secrets: Iterable[str]) -> Callable[[str], str]:
     """Return a function that masks the given secrets in a string, as `mask_exactly` does."""
-    return _compile_mask(frozenset(one for one in secrets if len(one) >= _SHORTEST))
-
-
-# cached, because every reply needs the mask, and compiling it takes longer than masking a small reply
-@lru_cache(64)
-def _compile_mask(secrets: frozenset[str]) -> Callable[[str], str]:
-    if not secrets:
+    longest_first = sorted((one for one in secrets if len(one) >= _SHORTEST), key=len, reverse=True)
+    if not longest_first:
         return str
-    longest_first = sorted(secrets, key=len, reverse=True)
     replace = re.compile("|".join(map(re.escape, longest_first))).sub
+    # few texts contain an ellipsis, and compiling these patterns takes longer than masking a small reply
+    make_part_mask = cache(partial(_make_part_mask, longest_first))
+
+    def hide(text: str) -> str:
+        text = replace(_MASK, text)
+        return make_part_mask()(text) if "…" in text else text
+
+    return hide
+
+
+def _make_part_mask(longest_first: Sequence[str]) -> Callable[[str], str]:
+    """Return a function that masks the parts of secrets before, after and between ellipses."""
     parts = [(one, size) for one in longest_first for size in range(len(one) - 1, _SHORTEST - 1, -1)]
     starts = "|".join(re.escape(one[:size]) for one, size in parts) or "(?!)"
     ends = "|".join(re.escape(one[-size:]) for one, size in parts) or "(?!)"
@@ -167,11 +173,7 @@ def _compile_mask(secrets: frozenset[str]) -> Callable[[str], str]:
     def hide_between(found: re.Match[str]) -> str:
         return _MASK if any(found[0] in one for one in longest_first) else found[0]
 
-    def hide(text: str) -> str:
-        text = replace(_MASK, text)
-        return between(hide_between, replace_parts(_MASK, text)) if "…" in text else text
-
-    return hide
+    return lambda text: between(hide_between, replace_parts(_MASK, text))
 
 
 def _mask_all(value: Any) -> Any:
