@@ -43,7 +43,7 @@ class Group(NamedTuple):
 class Effect(NamedTuple):
     """The association between a config key and the result.
 
-    `n` is the number of settings that have the key. `strength` is the square root of the share of rank variance that
+    `n` is the number of settings that have the key. `strength` is the square root of the fraction of rank variance that
     the key explains, after the effects of earlier keys in the list have been removed. `rho` is the signed rank
     correlation if it explains the result better than groups of values, and otherwise `None`. `together` lists the keys
     that vary together with this key.
@@ -61,7 +61,7 @@ class Effect(NamedTuple):
 class _Column(NamedTuple):
     """The values of a key, encoded either as groups of settings or as centred ranks (`weights`).
 
-    `places` contains the indices of the settings that are included.
+    `places` contains the indices of the settings that the column includes.
     """
 
     key: str
@@ -75,7 +75,7 @@ class _Column(NamedTuple):
         return first, len(self.places) - 1 - first
 
     def measure(self, results: Sequence[float]) -> tuple[float, float]:
-        """Return the share of variance that the key explains, and the corresponding normal deviate.
+        """Return the fraction of variance that the key explains, and the corresponding normal deviate.
 
         The normal deviates of different keys are comparable.
         """
@@ -300,7 +300,7 @@ def _center(values: Sequence[float], blocks: Sequence[Sequence[int]]) -> list[fl
 
 
 def _normalise(share: float, first: int, second: int) -> float:
-    """Convert an explained share of variance to a normal deviate (Paulson's approximation of the F distribution)."""
+    """Convert an explained fraction of variance to a normal deviate (Paulson's approximation of the F distribution)."""
     if second < 1:
         return -math.inf
     a, b = 2 / (9 * first), 2 / (9 * second)

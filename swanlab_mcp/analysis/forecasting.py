@@ -55,8 +55,8 @@ class Forecast(NamedTuple):
     of the finished curves at the horizon. `chance_best` is the probability that the curve ends better than all of them,
     or `None` if unknown.
 
-    `is_lost` means that even the better bound of the interval misses the best tenth of the ends. The curve must also
-    miss them if its forecast is as pessimistic as the worst forecast for a curve in that tenth.
+    `is_lost` means that the curve is unlikely to end in the best tenth of `ends`. Even the better bound of the interval
+    misses that tenth. The forecast also misses it when corrected for the most pessimistic forecast of a curve in it.
     """
 
     expected: float
@@ -69,7 +69,7 @@ class Forecast(NamedTuple):
 
 
 class _Form(NamedTuple):
-    """The predictions from one form of the model.
+    """The predictions from one variant of the model.
 
     Each finished curve is predicted from the other curves. The last prediction is for the new curve.
     """
@@ -128,9 +128,10 @@ def forecast(course: Course, finished: Sequence[Course], horizon: int, mode: str
 def _is_lost(ends: Sequence[float], guesses: Sequence[float], scales: Sequence[float], half: float) -> bool:
     """Return whether a curve will miss the best tenth of the ends. Smaller values are better.
 
-    The last elements of `guesses` and `scales` belong to the curve itself. The interval alone would stop a tenth of the
-    runs that improve late, so the largest surprise among the best curves is considered as well. If most ends tie with
-    the best tenth, return False, because missing it is then an exception that the other curves cannot predict.
+    The last elements of `guesses` and `scales` belong to the curve itself. With only the interval, a tenth of the runs
+    that improve late would be stopped. Therefore, the forecast is also corrected by the largest surprise among the best
+    curves. If more than half of the ends tie with the best tenth, return False, because missing it is then an exception
+    that the other curves cannot predict.
     """
     limit = sorted(ends)[max(1, int((len(ends) + 1) * TOP)) - 1]
     surprises = [
@@ -210,7 +211,7 @@ def _predict_forms(
 def _bound(values: Sequence[float], ends: Sequence[float]) -> tuple[float, float]:
     """Return a plausible range for the final value of a curve.
 
-    The range spans the ends of the cohort and the last third of the curve, plus a margin.
+    The range spans the final values of the cohort and the last third of the curve, plus a margin.
     """
     recent = [*values[-max(1, len(values) // 3) :], *ends]
     margin = 0.05 * (get_quantile(ends, 0.9) - get_quantile(ends, 0.1))
@@ -281,7 +282,7 @@ def _weigh_forms(
 
 
 def _turn(forms: Sequence[_Form], part: Literal["guesses", "deviations"]) -> list[list[float]]:
-    """Return a list for each curve that contains the curve's value from each form."""
+    """Return one list per curve, with the curve's value from each form."""
     return [list(column) for column in zip(*(getattr(form, part) for form in forms), strict=True)]
 
 

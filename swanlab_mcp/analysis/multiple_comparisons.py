@@ -137,7 +137,7 @@ def _interpolate(count: int, compute: Callable[[int], float], fewest: int = 2) -
 
 @lru_cache(64)
 def _list_counts(most: int) -> list[int]:
-    """Return a grid of counts that ends with the first count of at least `most`.
+    """Return a grid of counts that ends at or just above `most`.
 
     The grid contains all counts from 2 to 8, and then four counts per doubling.
     """

@@ -24,7 +24,7 @@ class Refusal(Exception):
 
 @dataclass(eq=False)
 class Contradiction(Refusal):
-    """Arguments that exclude each other. The error message suggests using only the first of `names`."""
+    """Mutually exclusive arguments. The error message suggests using only the first of `names`."""
 
     kind: Literal["steps", "times", "minutes", "places"]
     names: Sequence[str]

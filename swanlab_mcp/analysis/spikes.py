@@ -93,8 +93,8 @@ def find_shock(
     """Return the largest shock, or `None` if there is none. `costs` must be finite.
 
     A shock exceeds the noise and lasts for several points. It undoes at least half of the improvement so far, and it
-    ends near the earlier best level. Shorter rises can be hidden in the smoothed levels, so the medians are searched as
-    well. In a long series, medians of fewer values are also searched.
+    ends near the earlier best level. Shorter rises can be hidden in the smoothed levels, so the block medians are
+    searched as well. In a long series, medians of smaller blocks are also searched.
     """
     if len(costs) < thresholds.shock_points:
         return None
@@ -114,7 +114,7 @@ def find_shock(
 def _find_hump(
     steps: Sequence[int], costs: Sequence[float], course: Outline, levels: Sequence[float], thresholds: Thresholds
 ) -> Shock | None:
-    """Return the largest rise from which the levels recovered, or `None`."""
+    """Return the largest rise of the smoothed series that was followed by a recovery, or `None`."""
     settled = max(1, int(thresholds.spike_settling * len(levels)))
     lowest = levels[0]
     best: tuple[float, int, int] | None = None

@@ -58,7 +58,7 @@ class Backend(Protocol):
 
     @property
     def writes(self) -> int:
-        """Return the number of changes that this client has requested. A change may invalidate names listed before."""
+        """Return the number of changes that this client has requested. Listed names may be outdated after a change."""
         ...
 
     def get_secrets(self) -> tuple[str, ...]:

@@ -61,7 +61,7 @@ class SwanLabClient:
         return self._others if self._signed_in else self._local
 
     def now(self) -> int:
-        """Return the current time in Unix milliseconds. The demo's clock is stopped."""
+        """Return the current time in Unix milliseconds. In the demo, it never changes."""
         return int(time.time() * 1000) if self.stopped_clock is None else self.stopped_clock
 
     @property

@@ -51,7 +51,7 @@ def round_number(value: float, digits: int = 6) -> float:
 
 
 class RankedExperiment(Record):
-    """A row in a ranking, for one experiment or for all repeats of a setting. A row without `rank` is not ranked."""
+    """A row in a ranking, for one experiment or for all repeats of a setting. An unranked row has no `rank`."""
 
     rank: int | None = None
     end: str | None = Field(default=None, description="smallest or largest, if the direction is unknown")
@@ -363,7 +363,7 @@ class AggregatedGroup(Record):
 
 
 class AwaitedExperiment(Record):
-    """An experiment that met a condition."""
+    """An experiment that met one of the conditions of a wait."""
 
     condition: str
     name: str

@@ -207,7 +207,7 @@ Summary = dict[str, MetricSummary]
 
 
 class EnvironmentFact(Record):
-    """A fact about the requested environments. `values` by experiment replace `value` if the experiments differ."""
+    """A fact about the environments. If the experiments differ, `values` (by experiment) replaces `value`."""
 
     name: str = Field(description="Dotted; packages as package.<name>")
     value: Annotated[Any, PlainSerializer(to_json_value, when_used="json"), WithJsonSchema(_ANY)] = Field(

@@ -69,7 +69,7 @@ async def explore(
 ) -> TriedSettings:
     """Return which settings were tried and how they are associated with the metric.
 
-    Effects are computed from finished, unbroken experiments only. The coverage includes the values from all
+    Effects are computed only from finished experiments that did not break. The coverage includes the values from all
     experiments.
     """
     space = await asyncio.to_thread(build_space, [one.profile.get("config") for one in choice.experiments])
@@ -124,7 +124,8 @@ def _average(
 ) -> tuple[list[Mapping[str, Any]], list[float], list[Hashable]]:
     """Return the config, the mean result and the project of each distinct setting.
 
-    The configs use common names for renamed keys. The mean is taken over the repeats of the setting.
+    A key that was renamed during the project has the same name in all configs. The mean is taken over the repeats of
+    the setting.
     """
     values: dict[Hashable, tuple[int, list[float]]] = {}
     for setting in field.settings if field else ():

@@ -12,7 +12,7 @@ __all__ = ["PendingChange", "find_in_flight", "make_failure", "pending"]
 
 
 class PendingChange:
-    """The change that a request has in flight.
+    """The change that a request is making.
 
     `doubt` is the response to send if the server stops before the result of the change is known, or "" if no change is
     in flight.

@@ -109,7 +109,10 @@ async def find_similar_experiments(
 
 
 async def _find_own(client: SwanLabClient, ref: Scope, exp_cuid: str, username: str) -> Experiment:
-    """Return the experiment whose config is compared, with its id in the same form as the ids in `ref`."""
+    """Return the experiment whose config is compared.
+
+    If `ref` contains several projects, the id of the experiment is its full path.
+    """
     one = ref if isinstance(ref, ProjectRef) else None
     home = (one.project, one.workspace) if one else ("", username)
     wanted = await resolve_experiment(client, exp_cuid, *home)
@@ -161,7 +164,7 @@ async def _find(
 def _compare(
     sought: Mapping[str, Any], others: Sequence[Experiment], *, is_part: bool
 ) -> tuple[ConfigSpace, list[bool], list[float]]:
-    """Return the config space, and for each experiment whether it is a near-duplicate and how distant it is."""
+    """Return the config space, and for each experiment whether it is a near-duplicate and its distance."""
     space = build_space([sought, *(one.profile.get("config") for one in others)])
     places = range(1, len(others) + 1)
     near = [space.is_near_duplicate(0, place, only_first=is_part) for place in places]

@@ -42,7 +42,7 @@ class Order(NamedTuple):
 
 
 class Study:
-    """The experiments in a ranking, with their results, commands, commits and breakages."""
+    """The experiments in a ranking, with their results, commands, commits and reasons for being broken."""
 
     def __init__(
         self,
@@ -103,7 +103,7 @@ class Study:
         ]
 
     def _name_settings(self) -> Sequence[Hashable]:
-        """Return a key for each experiment that is equal for experiments with the same setting."""
+        """Return one key per experiment. Experiments with the same setting have the same key."""
         if self.by == "config":
             return identify_settings(self.configs)
         return [one.group if self.by == "group" else one.job for one in self.experiments]
@@ -114,7 +114,7 @@ class Study:
 
     @property
     def breakages(self) -> Mapping[int, Breakage | None]:
-        """The breakages of the experiments checked so far, by index. `None` means that an experiment is not broken."""
+        """Why each experiment checked so far is broken, by index. `None` means that it is not broken."""
         return self._health.breakages
 
     def make_field(self, mode: Literal["min", "max"], *, by_state: bool, by_length: bool = True) -> Field:
@@ -174,11 +174,11 @@ class Study:
         await gather(self.check_health(mode, by_state=by_state), *reads)
 
     async def check_places(self, places: Sequence[int]) -> None:
-        """Check whether the given experiments are broken, including their points."""
+        """Check whether the given experiments are broken, by their summaries and by all their points."""
         await self._health.check_closely(places)
 
     async def read_origins(self, field: Field, checked: Sequence[Standing] = ()) -> bool:
-        """Read the commands and commits of repeats, and return whether the order may have changed.
+        """Read the commands and commits of repeats, and return whether the order of the ranking may have changed.
 
         If there are many repeats, only the repeats in the `checked` rows are read.
         """

@@ -14,7 +14,8 @@ _ORDER = {"reward": 0, "quality": 0, "loss": 1, "error": 1, "speed": 2, "time": 
 def choose_targets(keys: Iterable[str], count: int) -> list[str]:
     """Choose at most `count` keys that measure the quality of the model, preferably on held-out data.
 
-    For the same data, rewards and qualities are preferred to losses. Keys with an unknown direction are skipped.
+    On the same data, rewards and quality metrics, such as accuracy, are preferred to losses. Keys with an
+    unknown direction are skipped.
     """
 
     def rate(key: str) -> tuple[bool, int, bool, bool]:

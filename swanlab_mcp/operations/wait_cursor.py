@@ -46,7 +46,7 @@ class Cursor(NamedTuple):
         return _name(experiment, condition) in self.reported
 
     def forget_ends(self, experiments: Sequence[Experiment], conditions: Sequence[Condition]) -> Cursor:
-        """Return the state without the reported ends of experiments that have resumed."""
+        """Return the state without the ends of resumed experiments, so that their next end is reported again."""
         ends = [one for one in conditions if one.kind in ("finished", "crashed")]
         again = {_name(one, end) for one in experiments if one.state == "RUNNING" for end in ends}
         return self._replace(reported=self.reported - again)
@@ -79,7 +79,7 @@ def start_cursor(listed: Sequence[Experiment]) -> Cursor:
 def write_cursor(cursor: Cursor, ref: ProjectRef) -> str:
     """Return the cursor as a string with a checksum.
 
-    The checksum detects cursors that were altered or belong to another project, because they would miss events.
+    The checksum detects cursors that were altered or belong to another project. Such cursors would miss events.
     """
     return f"{cursor}.{_digest(f'{ref.workspace}/{ref.project}/{cursor}', _CHECK)}"
 

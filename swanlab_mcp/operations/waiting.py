@@ -161,7 +161,7 @@ class _Wait:
         return _Poll(listed, watched, met[:_MOST_REPORTED], met[_MOST_REPORTED:])
 
     async def check_metrics(self, listed: Sequence[Experiment]) -> None:
-        """Raise NotFound if no experiment has a metric in the conditions but some metric has a similar name.
+        """Raise NotFound if a condition names an unknown metric and a known metric has a similar name.
 
         An unknown metric without similar names is accepted, because it may be logged later.
         """

@@ -1,4 +1,4 @@
-"""Publish groups of experiments as rows of statistics."""
+"""Build the reply for an aggregation: rows of statistics for groups of experiments."""
 
 from __future__ import annotations
 

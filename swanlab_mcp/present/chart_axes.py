@@ -38,7 +38,7 @@ class Scales(NamedTuple):
     log_y: bool
 
     def place(self, x: float) -> float:
-        """Return the position of `x` on the x axis, in days for times, or NaN if it cannot be drawn."""
+        """Return the position of `x` on the x axis (in days if the axis shows times), or NaN if it cannot be drawn."""
         return x / 86_400 if self.is_time else x if x > 0 or not self.log_x else math.nan
 
     def keep(self, ys: Sequence[float]) -> list[float]:
@@ -151,7 +151,7 @@ def _show_power(value: float, limits: Sequence[float]) -> str:
 
 
 def _show_minor(value: float, limits: Sequence[float]) -> str:
-    """Return a label for 2, 3 and 5 times a power of ten if the axis spans few powers of ten, otherwise ""."""
+    """Return a tick label for 2, 3 and 5 times a power of ten if the axis spans few powers of ten, otherwise ""."""
     is_shown = f"{value:e}"[0] in "235" and limits[1] < 50 * limits[0]
     return _show_power(value, limits) if is_shown else ""
 

@@ -1,4 +1,4 @@
-"""Write text around the axes of a chart: names and values on the right, and the legend of marks below."""
+"""Write text around the axes of a chart: names and values on the right, and the legend of the markers below."""
 
 # matplotlib's annotations leave the types of keyword arguments open
 # pyright: reportUnknownMemberType=false
@@ -24,7 +24,7 @@ __all__ = [
 ]  # fmt: skip
 
 WIDTH, HEIGHT, DPI = 1000, 560, 100
-BOTTOM = 24  # pixels for the legend of marks
+BOTTOM = 24  # pixels for the legend of the markers
 # Okabe and Ito's palette for all types of colour vision, without yellow, which is too faint on white; then darker and
 # lighter shades
 _BASE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -64,7 +64,7 @@ MARKS: Mapping[str, _Kind] = {
 class Entry(NamedTuple):
     """A curve's entry in the strip of names.
 
-    `detail` contains the values at the curve's marks, and `end` is the last point of the curve.
+    `detail` contains the values at the curve's markers, and `end` is the last point of the curve.
     """
 
     name: str
@@ -131,7 +131,7 @@ def find_strip(writer: Writer, entries: Sequence[Entry], *, is_direct: bool, lea
 def add_entries(
     writer: Writer, axes: Axes, entries: Sequence[Entry], left: float, high: float, *, has_connectors: bool
 ) -> None:
-    """Write the names below the height `high`, sorted by last value.
+    """Write the names of the curves from the height `high` downwards, sorted by last value.
 
     If `has_connectors` is true, lines connect the names to the curves that end at the right edge of the axes.
     """

@@ -47,7 +47,7 @@ class InteractiveCurve(NamedTuple):
 def describe_chart(
     curves: Sequence[InteractiveCurve], clean: Callable[[str], str], options: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return at least one curve as JSON of at most 500 KB.
+    """Return the chart of at least one curve as JSON of at most 500 KB.
 
     `clean` masks and shortens recorded strings, and `options` contains additional fields of the chart. Times are in
     Unix milliseconds, and the times of points are relative to `origin`. Long curves are thinned out while preserving

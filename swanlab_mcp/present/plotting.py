@@ -1,4 +1,4 @@
-"""Publish a plot: draw the picture and describe the curves."""
+"""Build the reply for a plot: draw the picture and describe the curves."""
 
 from __future__ import annotations
 
@@ -61,13 +61,13 @@ def publish(answer: ApiResponse[Any]) -> ApiResponse[list[PlottedCurve]]:
 
 
 def arrange(plot: Plot) -> tuple[NameAxis, list[Panel]]:
-    """Return a function that names the x axis, and the panels of a plot."""
+    """Return two values: a function that names the x axis, and the panels of the plot."""
     members, _ = _read_lines(plot)
     return _arrange_panels(_arrange_lines(members, plot), members, plot, [])
 
 
 def _plot(members: list[Line], plot: Plot) -> tuple[list[Line], list[Picture], list[str]]:
-    """Return the lines, the pictures and the notes. Without matplotlib, there is no picture."""
+    """Return the lines, the pictures and the notes. Without matplotlib, sparklines replace the picture."""
     notes = _check_log_axis(members, plot)
     lines = _arrange_lines(members, plot)
     try:
@@ -154,7 +154,7 @@ def _check_log_axis(lines: Sequence[Line], plot: Plot) -> list[str]:
 
 
 def _compare_sizes(lines: Sequence[Line], key: str) -> str:
-    """Return a note if one curve of the metric is so much larger than another that the other looks flat."""
+    """Return a note if one curve of a metric is so much larger than another that the smaller one looks flat."""
     own = [line for line in lines if line.key == key and line.row.min]
     calm = [own[place] for place in list_calm([line.points.values for line in own], describe_key(key).worse_side)]
     # ignore extreme points and exploding curves, because they lie outside the plot
@@ -174,7 +174,7 @@ def _compare_sizes(lines: Sequence[Line], key: str) -> str:
 def _arrange_panels(
     lines: Sequence[Line], members: Sequence[Line], plot: Plot, notes: list[str]
 ) -> tuple[NameAxis, list[Panel]]:
-    """Return a function that names the x axis, and the panels.
+    """Return two values: a function that names the x axis, and the panels.
 
     `members` contains one line per experiment and metric. `lines` contains the lines to draw, which may be groups.
     """
@@ -185,7 +185,7 @@ def _arrange_panels(
     if lost:
         notes.append(_describe_lost(lost, plot.x_axis))
     layouts = divide_lines(lines)
-    # the first experiment of a group stands for the group
+    # the first experiment of a group represents the group
     runs = list(dict.fromkeys(line.experiment.ref for line in lines))
     count = len({line.key for line in lines})
     names = name_lines(lines) if len(layouts) == 1 and min(len(runs), count) == 1 else name_runs(lines)
@@ -289,9 +289,9 @@ def _to_curve(line: Line, places: Mapping[int, Place], label: str, plot: Plot, s
 
 
 def _count_members(lines: Sequence[Line]) -> dict[ExperimentRef, str]:
-    """Return the number of experiments in each group as a label.
+    """Return a label with the number of experiments in each group.
 
-    If some means contain fewer experiments, the largest and smallest number are given.
+    If some means include fewer experiments, the label contains the largest and the smallest number.
     """
     counts: dict[ExperimentRef, list[int]] = {}
     for line in lines:
@@ -323,7 +323,7 @@ def _thin(steps: Sequence[int], values: Sequence[float], xs: Mapping[int, float]
 
 
 def _mark(row: PlottedCurve, steps: Sequence[int], values: Sequence[float], xs: Mapping[int, float]) -> list[Mark]:
-    """Return the marks of a curve. `values` are the values that are drawn, which may be smoothed."""
+    """Return the markers on a curve. `values` are the drawn values, which may be smoothed."""
     marks: list[Mark] = []
     finite = [place for place, value in enumerate(values) if math.isfinite(value)]
     if row.best and finite:

@@ -1,4 +1,4 @@
-"""Publish similar experiments: their differences, how they ended, and which settings are unknown."""
+"""Build the reply for similar experiments: their differences, how they ended, and which settings are unknown."""
 
 from __future__ import annotations
 

@@ -94,7 +94,7 @@ def fit(
         return kept, _to_json(kept)
 
     def take(rows: Iterable[Any]) -> list[Any]:
-        """Return the first rows up to the row that exceeds the budget, because no more rows can be shown."""
+        """Return the rows up to the first one that exceeds the budget, because later rows cannot be shown."""
         taken: list[Any] = []
         left = budget
         for row in rows:
@@ -143,7 +143,10 @@ def fit(
 
 
 def render(payload: Mapping[str, Any]) -> str:
-    """Render a neutralised payload as text: the page, a table or `name: value` lines, and the notes."""
+    """Render a payload as text: the page, a table or `name: value` lines, and the notes.
+
+    All strings in the payload must already be neutralised (see `core.untrusted`).
+    """
     lines: list[str] = []
     page: Mapping[str, Any] = payload.get("page") or {}
     data = payload.get("data")
@@ -285,7 +288,7 @@ def _describe_apart(name: str, number: int) -> str:
 
 
 def _render_table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Render a header and one line per row. Columns with equal values are listed once before the header."""
+    """Render a header and one line per row. Columns with a single value are listed before the header."""
     # an empty object in a record carries no information, but deeper empty objects are recorded values
     flat = [_flatten({name: item for name, item in row.items() if item != {}}) for row in rows]
     names = list_columns(flat)
@@ -339,7 +342,7 @@ def _is_table(value: Any) -> TypeGuard[list[dict[str, Any]]]:
 def _flatten(value: Mapping[str, Any], prefix: str = "", depth: int = 1) -> dict[str, Any]:
     """Return nested values by dotted key. A key with a dot is quoted if a nested key has the same spelling.
 
-    In recorded configs, such keys are always quoted, because a list may show only one of the two.
+    In recorded configs, keys with a dot are always quoted, because the reply may not show the nested key.
     """
     flat: dict[str, Any] = {}
     dotted = [key for key in value if "." in key]

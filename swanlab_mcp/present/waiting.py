@@ -1,4 +1,4 @@
-"""Publish the result of a wait: one row per condition that was met."""
+"""Build the reply for a wait: one row per condition that was met."""
 
 from __future__ import annotations
 

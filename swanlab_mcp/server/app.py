@@ -132,7 +132,7 @@ def create_server(settings: Settings, *, log_level: LogLevel = "WARNING", is_sta
 
 
 class _Server(MCPServer[App]):
-    """The SDK's server, extended with our tool table. An unknown prompt is reported as the caller's error."""
+    """The SDK's server, extended with our tool table. An unknown prompt name is reported as an invalid request."""
 
     entries: Sequence[ToolEntry] = ()
 

@@ -90,7 +90,7 @@ class Connections:
     async def send(self, request: httpx.Request) -> AsyncGenerator[httpx.Response, None]:
         """Send a request on the first free transport, and close the response when the `with` block exits.
 
-        Raises BrokenConnection, including for a body that ends too early.
+        Raises BrokenConnection, also if the body ends too early.
         """
         shared = _get_shared()
         async with self._slots, shared.slots:
@@ -156,7 +156,10 @@ class Connections:
 
 
 class _Shared:
-    """The request limit and the idle connections that all accounts share. The longest idle connection comes first."""
+    """The request limit and the idle connections that all accounts share.
+
+    The connection that has been idle longest comes first.
+    """
 
     def __init__(self) -> None:
         self.slots = asyncio.Semaphore(_AT_ONCE_IN_ALL)

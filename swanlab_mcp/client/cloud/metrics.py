@@ -142,7 +142,7 @@ class MetricQueries:
         return ApiResponse(data=LoggedKeys(*(await self._references.ask(ref, ask) or [()])))
 
     async def _list_keys(self, reference: dict[str, Any], kind: str) -> list[str]:
-        """Return the keys of one kind. Fall back to the legacy list of columns if the current format is unsupported."""
+        """Return the scalar or media keys, from the legacy list of columns if the current format is unsupported."""
         refused: SwanLabError | None = None
         if not self._legacy_series:
             try:
@@ -213,7 +213,7 @@ class MetricQueries:
         return await progress.follow("experiments", *map(read, refs))
 
     async def _read_whole(self, reference: dict[str, Any], keys: Sequence[str]) -> dict[str, Points]:
-        """Read every point. Retry once if a table ends before the last step in the summary, then raise an error."""
+        """Read every point. Retry once if points at the end are missing, then raise an error."""
         answers: list[Any] = await gather(
             self._read_part(reference, keys, exact=True), self._summaries.find_last_steps(reference, keys)
         )
@@ -299,7 +299,7 @@ class MetricQueries:
     async def read_media(
         self, ref: ExperimentRef, items: Sequence[MediaItem], *, limit: int
     ) -> ApiResponse[list[MediaFile]]:
-        """Download media files, with one request for the URLs. Files of a clone have the ids of its root experiment.
+        """Download media files, with one request for the URLs. Files of a clone are stored under its root experiment.
 
         A missing file has neither content nor size, and a note mentions it.
         """

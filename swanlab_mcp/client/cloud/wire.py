@@ -152,14 +152,15 @@ def read_experiment(item: Any) -> Experiment:
 def _is_early_sdk(metadata: Any) -> bool:
     """Return whether the metadata was recorded by an SDK before 0.8.
 
-    Lists contain no metadata, so this returns False for them. Early SDKs rarely store {} in a config.
+    Lists of experiments omit the metadata, so the result is False for them. This is almost always harmless, because
+    early SDKs rarely store {} in a config.
     """
     about: Any = metadata.get("swanlab") if is_object(metadata) else None
     return is_object(about) and _EARLY_SDK.match(str(about.get("version"))) is not None
 
 
 def read_reference(item: Any, project_id: str) -> dict[str, Any]:
-    """Return the reference that metric queries require. It contains ids, the creation time, and a clone's root.
+    """Return the reference that metric queries require, with ids, the creation time and, for a clone, its root.
 
     `item` is an Experiment, or SwanLab's JSON for an experiment.
     """
@@ -285,7 +286,7 @@ def read_keys(answer: Any) -> tuple[list[str], str]:
 
 
 def read_columns(items: Sequence[dict[str, Any]]) -> dict[str, bool]:
-    """Return the keys that an old server lists, each with whether it is a scalar."""
+    """Return the keys that an old server lists, and for each key whether it is a scalar."""
     return {require(item, "key", say("a metric key")): item.get("type") in _SCALAR_TYPES for item in items}
 
 

@@ -49,7 +49,7 @@ _Stamps = tuple[Hashable, ...]
 
 
 class _Kept(NamedTuple):
-    """A cached result, valid while the files have these stamps. `size` is in bytes."""
+    """A cached result, valid while the sizes and times of the files equal `stamps`. `size` is in bytes."""
 
     stamps: _Stamps
     answer: ApiResponse[Any]
@@ -223,7 +223,7 @@ class OfflineClient:
         return (await self._ask(ref, lambda one, work: (one.describe_failed_rank(work), []))).data
 
     async def find_copies(self, run_ids: Collection[str], *, with_steps: bool) -> dict[str, list[LocalCopy]]:
-        """Return the facts about local experiments by recorded id. Several experiments may share an id."""
+        """Describe the local experiments with these recorded ids, by id. Several experiments may share an id."""
 
         def describe(*, work: Work) -> dict[str, list[LocalCopy]]:
             return {
@@ -323,7 +323,7 @@ class OfflineClient:
         return (await find_and_answer(partial(self._catalogue.find_experiments, refs), answer))[1]
 
     def _read_stamps(self, refs: Sequence[ExperimentRef], *, work: Work) -> list[_Stamps | SwanLabError]:
-        """Return the stamps of each experiment's files, or the exception if the experiment cannot be found."""
+        """Return the sizes and times of each experiment's files, or the exception if the experiment cannot be found."""
 
         def read(ref: ExperimentRef) -> _Stamps | SwanLabError:
             try:

@@ -88,7 +88,10 @@ def _read_series(payloads: Sequence[bytes], *, is_legacy: bool) -> dict[str, Ser
 
 
 def _find_address(payloads: Sequence[bytes]) -> str:
-    """Return the URL that the SDK printed before `init` returned, or "". Lines printed by the script come later."""
+    """Return the URL that the SDK printed during `init`, or "".
+
+    Later lines are ignored, because the script printed them.
+    """
     lines: list[str] = []
     for payload in payloads:
         record = _decode(payload, is_legacy=True)

@@ -19,7 +19,7 @@ _PROC = Path("/proc")
 
 
 class Process:
-    """The state of a process on this machine. `began` is its start in Unix seconds, or `None` if unknown."""
+    """The state of a process on this machine. `began` is its start time in Unix seconds, or `None` if unknown."""
 
     def __init__(self, *, exists: bool, began: float | None = None) -> None:
         self.exists = exists
@@ -40,9 +40,9 @@ def look_up_process(pid: int) -> Process | None:
 
 
 def _read_start(pid: int) -> float | None:
-    """Return the start of a process in Unix seconds, or `None` if it is unknown.
+    """Return the start time of a process in Unix seconds, or `None` if it is unknown.
 
-    According to proc(5), field 22 in stat is the start in clock ticks after btime.
+    According to proc(5), field 22 in stat is the start time in clock ticks after btime.
     """
     try:
         fields = (_PROC / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()

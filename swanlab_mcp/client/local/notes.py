@@ -66,7 +66,7 @@ def note_open(name: str, run: RunBase) -> list[str]:
 
 
 def note_ranks(name: str, ranks: Sequence[RunBase]) -> list[str]:
-    """Return notes about the number of ranks that failed or have no recorded end, and the names of their folders."""
+    """Return notes about ranks that failed or have no recorded end, with their number and their folders."""
     notes: list[str] = []
     for state in ("CRASHED", "ABORTED", "UNKNOWN") if len(ranks) > 1 else ():
         failed = [run for run in ranks if run.state == state]
@@ -96,7 +96,7 @@ def note_ranks(name: str, ranks: Sequence[RunBase]) -> list[str]:
 
 
 def note_earlier(name: str, sessions: Sequence[Sequence[RunBase]]) -> list[str]:
-    """Return a note about failed ranks in earlier starts, because these ranks no longer determine the state."""
+    """Return a note about ranks that failed in earlier starts, which do not affect the experiment's state."""
     failed = [run for session in sessions for run in session if run.state in ("CRASHED", "ABORTED")]
     if not failed:
         return []

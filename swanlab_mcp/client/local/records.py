@@ -186,7 +186,7 @@ def decode_protobuf(payload: bytes) -> Record | None:
 
 
 def read_record_number(payload: bytes) -> int:
-    """Return the 1-based number of a record, or 0 if it is missing. Internal records of the SDK have negative ones."""
+    """Return the 1-based number of a record, or 0 if it has none. The SDK's internal records have negative numbers."""
     try:
         return _signed(_read_varint(payload, 1)[0]) if payload.startswith(b"\x08") else 0
     except (IndexError, _Malformed):

@@ -1,7 +1,7 @@
 """List and read the files that `swanlab.save` stored in files/, as copies or as links to the user's own files.
 
 A link is listed with its target. The target is read only if it is inside the run folder, the project folder or a folder
-that the user allows, and not in a hidden folder inside one of these. The project folder is the parent of a log folder
+that the user allows. Hidden folders inside these folders are excluded. The project folder is the parent of a log folder
 named `swanlog`.
 """
 

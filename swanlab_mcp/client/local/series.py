@@ -179,7 +179,7 @@ class Series:
         self.times = times + self.times[start:]
 
     def release(self) -> None:
-        """Keep only the tally, including for points that are added later."""
+        """Drop the points, and from now on keep only the tally."""
         self.is_kept = False
         self.settle()
 

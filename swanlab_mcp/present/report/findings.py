@@ -34,12 +34,12 @@ def describe_findings(evidence: Evidence) -> Section:
 
 
 def name_events(events: Sequence[Mapping[str, Any]]) -> str:
-    """Return the kinds of the events as text, without duplicates."""
+    """Return the names of the event types as text, without duplicates."""
     return say(", ").join(name_code("kind", kind) for kind in dict.fromkeys(event["kind"] for event in events))
 
 
 def list_failed(evidence: Evidence) -> list[Mapping[str, Any]]:
-    """Return the diagnoses of experiments that crashed, were aborted, have no recorded end or have a problem."""
+    """Return the diagnoses of experiments that have a problem, crashed, were aborted or have no recorded end."""
     return [
         one
         for one in evidence.diagnoses.values()
@@ -133,7 +133,7 @@ def _describe_luck(evidence: Evidence, ranked: Sequence[Mapping[str, Any]]) -> l
 
 
 def _describe_collapse(evidence: Evidence, ranked: Sequence[Mapping[str, Any]]) -> str:
-    """Return a warning if a run of the best setting did not keep its best value, otherwise ""."""
+    """Return a warning if a run of the best setting ended worse than its best value, otherwise ""."""
     metric, first = evidence.targets[0], ranked[0]
     sign = 1 if describe_key(metric).direction == "min" else -1
     for cuid in first.get("cuids") or [first["cuid"]]:
