@@ -97,7 +97,7 @@ def read_curve(
 
 
 def choose_keys(logged: Sequence[str]) -> tuple[list[str], int]:
-    """Return the keys to read, deciding keys first, and the number of meaningful keys that are left out."""
+    """Return the keys to read, those that decide the verdict first, and the number of omitted meaningful keys."""
     kinds = {key: describe_key(key) for key in logged}
     best = _choose_of_families(kinds, _find_sides(logged))
 

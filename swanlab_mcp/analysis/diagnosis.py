@@ -170,7 +170,7 @@ class _Trends:
         return found
 
     def list_too_few(self, curves: Sequence[Curve]) -> list[tuple[str, int]]:
-        """Return (key, number of points) for the deciding and held-out metrics with too few points for a verdict."""
+        """Return (key, number of points) for metrics that should decide the verdict but have too few points."""
         deciding = {curve.key: curve for curve in self._roles.deciding}
         single = [
             curve

@@ -38,7 +38,7 @@ class Breakage(NamedTuple):
 
 
 class Reason(NamedTuple):
-    """The reason why a result is not ranked, with the steps, state or breakage as evidence."""
+    """The reason why a result is not ranked, with the run's steps, its state or how it broke as evidence."""
 
     kind: ReasonKind
     step: int | None = None

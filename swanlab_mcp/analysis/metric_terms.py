@@ -222,7 +222,7 @@ def read_words(key: str) -> KeyWords:
 
 
 def _split_prefix(catalogue: Catalogue, words: Sequence[str]) -> list[str]:
-    """Split words in which a split or a statistic precedes a known term, such as testacc and avgloss."""
+    """Separate a split or statistic from the known term that follows it, as in testacc and avgloss."""
     found: list[str] = []
     for word in words:
         is_known = word in catalogue.terms or word in catalogue.splits or word in catalogue.statistics

@@ -28,7 +28,7 @@ class Miss(NamedTuple):
 
 
 def explain_miss(candidates: Sequence[Candidate], filters: Sequence[Filter]) -> Miss | None:
-    """Return the clause that leaves no match, or `None` if there are no candidates or no filters."""
+    """Return the clause that explains why no candidate matches, or `None` if there are no candidates or no filters."""
     clauses = list_clauses(filters)
     if not candidates or not clauses:
         return None

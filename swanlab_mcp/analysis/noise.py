@@ -54,7 +54,7 @@ class Sample(NamedTuple):
 
 
 class Scatter(NamedTuple):
-    """The variance between single runs of each setting, as used in tests, with its degrees of freedom.
+    """The run-to-run variance of each setting, as used in significance tests, with its degrees of freedom.
 
     `deviation` is the standard deviation pooled over all settings that have repeats, with `freedom` degrees of freedom.
     `groups` is the number of these settings.
@@ -109,7 +109,7 @@ def compute_variance(values: Sequence[float]) -> float:
 def measure_scatter(
     groups: Sequence[Sequence[float]], blocked: int = 0, thresholds: Thresholds = DEFAULTS
 ) -> Scatter | None:
-    """Return the scatter of the repeats, or `None` if no setting has two repeats.
+    """Return the variance between repeats of the same setting, or `None` if no setting has two repeats.
 
     Each setting uses the larger of two variances. The first is its own variance, raised slightly because a few repeats
     may agree by chance. The second is the pooled variance, raised if the settings differ in variance. Settings that are
@@ -294,9 +294,9 @@ def _find_alike(samples: Sequence[Sample], first: int) -> list[int]:
 
 
 def _measure_blocked(samples: Sequence[Sample], thresholds: Thresholds) -> Scatter | None:
-    """Return the scatter that remains after removing the effects of the shared seeds or folds.
+    """Return the noise that remains after removing the effects of the shared seeds or folds.
 
-    Return `None` if the remaining scatter has too few degrees of freedom.
+    Return `None` if the estimate has too few degrees of freedom.
     """
     by_label = [dict(zip(sample.labels, sample.values, strict=True)) for sample in samples]
     common = {label: compute_mean([values[label] for values in by_label]) for label in by_label[0]}

@@ -17,8 +17,8 @@ class Selection(NamedTuple):
     """The part of a series to select. `None` means no limit.
 
     The limits on steps (`start` to `end`) and times (`since` to `until`, in Unix milliseconds) are inclusive and apply
-    first. `last_minutes` may replace the limits on times. Of the points that remain, `head` keeps the first points,
-    `tail` the last points, and `around` the points nearest to a step.
+    first. `last_minutes` can be set instead of the limits on times. Of the points that remain, `head` keeps the first
+    points, `tail` the last points, and `around` the points nearest to a step.
     """
 
     start: int | None = None
@@ -74,8 +74,8 @@ def reduce_points(points: Points, count: int) -> Points:
     """Reduce a series to at most `count` points, preserving its outline and its NaN and infinite points.
 
     `count` must be at least 4. The first, last, smallest and largest points are always included. All NaN and infinite
-    points are included if they fit. Otherwise, only the ends of each stretch of such points are included, or a sample
-    of these ends. The remaining points are the smallest and largest values in parts of equal width.
+    points are included if they fit. Otherwise, only the first and last of consecutive such points are included, or a
+    sample of them. The remaining points are the smallest and largest values in sections of equal width.
     """
     size = len(points.steps)
     if size <= count:

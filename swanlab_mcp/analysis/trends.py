@@ -39,7 +39,7 @@ class Worsening(NamedTuple):
     """A lasting worsening of a series after its best point.
 
     `onset_step` is the step at which the series rises above its noise for good, and `final` is its last level. `lost`
-    is the rise as a share of the earlier improvement. If `lost` is above 1, the series ends worse than it started.
+    is the rise as a fraction of the earlier improvement. If `lost` is above 1, the series ends worse than it started.
     `rule` names the evidence.
     """
 
@@ -54,8 +54,8 @@ class Worsening(NamedTuple):
 class Plateau(NamedTuple):
     """A plateau at the end of a series.
 
-    The series hardly improved after `step`. `level` is its level there, and `share` is the share of the series that
-    follows.
+    The series hardly improved after `step`. `level` is its level there, and `share` is the fraction of the series after
+    `step`.
     """
 
     step: int
@@ -98,8 +98,8 @@ def find_worsening(
 ) -> Worsening | None:
     """Return the lasting worsening after the best level of a series, or `None`. `costs` must be finite.
 
-    The rise from the best level to the last level must be at least a certain share of the earlier improvement. It must
-    also exceed the noise of the levels and the residuals of a rising fit, or be a significant trend.
+    The rise from the best level to the last level must be at least a certain fraction of the earlier improvement. It
+    must also exceed the noise of the levels and the residuals of a rising fit, or be a significant trend.
     """
     if len(costs) < thresholds.few_points or min(costs) == max(costs):
         return None
@@ -229,7 +229,7 @@ def _find_few_worsening(
 
 
 def _count_orders(values: Sequence[float]) -> int:
-    """Count the permutations with at most as many falling pairs as the values (exact Mann-Kendall test)."""
+    """Count the permutations with no more falling pairs than the given values, for an exact Mann-Kendall test."""
     size = len(values)
     falls = sum(later <= value for place, value in enumerate(values) for later in values[place + 1 :])
     counts = [1]
@@ -262,7 +262,7 @@ def _find_evidence(
 
 
 def _measure_rise(course: Outline) -> int:
-    """Return the number of levels over which the series rises from its best level to its last level.
+    """Return the length of the rise from the best level to the last level, in smoothed values.
 
     The first and last tenth of the rise are excluded.
     """
@@ -274,7 +274,7 @@ def _measure_rise(course: Outline) -> int:
 
 
 def _stays_above(course: Outline, doubt: float, thresholds: Thresholds) -> bool:
-    """Return whether a series never returns to its best level after a calm fall to that level."""
+    """Return whether a series never returns to its best level after a fall to that level with little noise."""
     half = thresholds.smoothing // 2
     until = [-value for value in course.medians[: course.lowest + 1]]
     rest = course.levels[course.lowest + half + 1 :]

@@ -81,9 +81,9 @@ def _are_neighbours(low: float, high: float) -> bool:
 
 
 def find_uncombined(rows: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> list[Uncombined]:
-    """Return pairs of values that never occur together although at least one setting is expected to have both.
+    """Return pairs of values that never occur together although their frequencies predict at least one such setting.
 
-    The pairs with the most expected settings come first.
+    The pairs with the largest predicted number come first.
     """
     columns: dict[str, tuple[Counter[str], Mapping[str, Any]]] = {}
     for key in keys[:_MOST_KEYS]:

@@ -36,7 +36,7 @@ def run(settings: Settings, _arguments: argparse.Namespace) -> int:
 async def _check(settings: Settings) -> list[bool | None]:
     """Test each data source and print the results, but never the key.
 
-    Return a list that says for each data source whether it works, with None for a source that did not respond.
+    Return one value per data source: True if it works, False if it fails, and None if it did not respond.
     """
     show(f"swanlab-mcp-server {__version__}")
     for problem in settings.problems:

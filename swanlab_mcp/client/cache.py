@@ -47,9 +47,10 @@ _CHANGEABLE = [name for name in Experiment.model_fields if name not in _FIXED]
 
 
 class _Sighting(NamedTuple):
-    """The latest known state of an experiment. `requested` numbers the request that returned it.
+    """The latest known state of an experiment.
 
-    `ended` is the end of the experiment in Unix seconds, or `None` if the experiment may still be running.
+    `requested` is the sequence number of the request that returned this state. `ended` is the end of the experiment in
+    Unix seconds, or `None` if the experiment may still be running.
     """
 
     name: str
@@ -191,7 +192,7 @@ class AnswerCache:
         return Start(self._changes, self._clock(), LIST_LIFETIME, self._requested)
 
     def begin_all(self, ref: ProjectRef, cuids: Iterable[str]) -> dict[str, Start]:
-        """Record the cache's state for several experiments before a request is sent, by cuid."""
+        """Record the cache's state for each experiment before a request is sent, and return the states by cuid."""
         self._requested += 1
         now, seen = self._clock(), self._get_sightings(ref)
         return {cuid: self._start(seen.get(cuid), now) for cuid in cuids}

@@ -19,7 +19,10 @@ _usual = gc.get_threshold()
 
 @contextmanager
 def limit_postponement() -> Generator[None]:
-    """Run a call in a `with` block that ends the call's postponement. Full collections resume after the last one."""
+    """Run one call in a `with` block, so that full collections are postponed at most until the end of the call.
+
+    If several calls have postponed them, they resume when the last of these calls ends.
+    """
     holder = object()
     token = _holder.set(holder)
     try:

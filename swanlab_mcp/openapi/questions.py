@@ -141,7 +141,10 @@ class Questions(Caller):
         baseline: str = "",
         username: str = "",
     ) -> ApiResponse[Comparison]:
-        """Compare the configs, environments and results of 2 to 50 experiments. `baseline` adds decisions."""
+        """Compare the configs, environments and results of 2 to 50 experiments.
+
+        If `baseline` is given, also decide which settings to keep.
+        """
         return self._question(
             comparison.compare_experiments,
             project=project,
@@ -211,7 +214,10 @@ class Questions(Caller):
     def whats_new(
         self, project: Names = "", since: str = "24h", *, metrics: Names = (), username: str = ""
     ) -> ApiResponse[RecordList[NewsItem]]:
-        """List new, finished, crashed, stalled or failing experiments, and new records, since a time, newest first."""
+        """List what happened since a time, newest first.
+
+        The events are new, finished, crashed, stalled or failing experiments, and new records.
+        """
         return self._question_list(
             news.whats_new, project=project, since=since, metrics=metrics, username=username, page=0
         )
@@ -256,7 +262,7 @@ class Questions(Caller):
         start: int | str | None = None,
         end: int | str | None = None,
     ) -> ApiResponse[RecordList[PlottedCurve]]:
-        """Draw up to 20 curves. The response contains the PNG in `pictures` and the figures per curve in `data`."""
+        """Draw up to 20 curves. The response contains the PNG in `pictures` and each curve's values in `data`."""
         return self._question_list(
             plotting.plot_metrics,
             project=project,

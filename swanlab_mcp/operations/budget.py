@@ -47,7 +47,7 @@ def count_points(rows: int, *, has_axis: bool) -> int | None:
 
 
 def count_showable(page: int) -> int | None:
-    """Return a number of records, in full pages of size `page`, that is more than any reply can hold.
+    """Return a number of records that is larger than any reply can hold. It is a multiple of the page size `page`.
 
     Returns `None` if there is no limit.
     """

@@ -84,8 +84,8 @@ class Differing(NamedTuple):
 class Compared(NamedTuple):
     """The result of a comparison: the experiments, their metrics, and the differences between them.
 
-    Each association comes with its confounded settings, and `apart` is the number of experiments that associations
-    exclude. With a baseline, `decided` contains a decision per setting. `broken` lists the experiments with NaN or
+    Each association comes with its confounded settings. `apart` is the number of experiments that are excluded from the
+    associations. With a baseline, `decided` contains a decision per setting. `broken` lists the experiments with NaN or
     infinity in a shown metric or a training loss, and those with a diverged training loss.
     """
 
@@ -385,7 +385,7 @@ def _find_facts(facts: Sequence[Mapping[str, Any]]) -> Differing:
 def _find_associations(
     configs: Sequence[Mapping[str, Any]], compared: Sequence[ComparedMetric], apart: Sequence[Reason | None]
 ) -> list[tuple[Association, list[str]]]:
-    """Return the settings associated with the first metric, or an empty list if fewer than 5 results count."""
+    """Return the settings associated with the first metric, or an empty list if fewer than 5 results are usable."""
     places = [place for place, reason in enumerate(apart) if not reason]
     if len(places) < DEFAULTS.associated:
         return []

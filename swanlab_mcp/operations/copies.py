@@ -40,7 +40,7 @@ async def note_copy(
 
     If `only_differences` is true, the note is also omitted if both copies agree or cannot be compared. The check first
     reads folder names. It only sends requests (one or two) and reads a file (at most 32 MB) if there are two copies.
-    Errors on the other side are ignored, except that the note reports a cloud that does not respond.
+    Errors on the other side are ignored, but the note says if the cloud does not respond.
     """
     if not client.may_have_copies:
         return ""

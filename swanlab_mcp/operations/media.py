@@ -163,7 +163,7 @@ def _check_steps(items: Sequence[MediaItem], parts: Sequence[MediaPart], steps: 
 async def _show(
     client: SwanLabClient, ref: ExperimentRef, items: Sequence[MediaItem], text_start: int
 ) -> tuple[list[_Shown], list[str]]:
-    """Return the row for each item, and notes from reading the files.
+    """Return one row per item, and the notes about reading the files.
 
     The items are grouped by size limit, and each group is read with a single request.
     """

@@ -29,7 +29,7 @@ class _Question(NamedTuple):
 async def add_answers(
     client: SwanLabClient, ref: Scope, candidates: Sequence[Candidate], filters: Sequence[Filter]
 ) -> tuple[list[Candidate], list[str]]:
-    """Return the candidates with SwanLab's answers to the conditions on unsent fields, and notes.
+    """Add SwanLab's answers to the conditions on fields that it never sends. Return the candidates, and notes.
 
     A candidate without an answer is dropped, and a note names it if it meets all other conditions. Raises
     InvalidArgument if these fields cannot be used in any of the projects, and UnexpectedResponse if SwanLab's answers

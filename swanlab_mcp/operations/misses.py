@@ -19,7 +19,7 @@ _TEXT = 60
 
 
 def note_miss(candidates: Sequence[Candidate], filters: Sequence[Filter]) -> list[str]:
-    """Return a note about the condition that excludes all experiments, with the closest value if there is one.
+    """Return a list with a note about the condition that excludes all experiments, and the closest value, if any.
 
     The list is empty if no single condition explains the result.
     """

@@ -189,7 +189,7 @@ def _is_number(value: object) -> TypeGuard[int | float]:
 
 
 def _shade(experiments: Sequence[PlottedExperiment], colour: str, notes: list[str]) -> list[PlottedExperiment]:
-    """Add the number that determines its colour to each experiment. Raises NotFound if no experiment has one."""
+    """Add to each experiment the number that determines its colour. Raises NotFound if no experiment has a number."""
     shaded = [*experiments]
     if not colour.startswith(METRIC):
         values = find_config_values([one.found for one in experiments], colour)

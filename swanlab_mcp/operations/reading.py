@@ -104,9 +104,9 @@ async def read_projects(
 
 
 def note_failures(failed: dict[ProjectRef, SwanLabError], total: int) -> list[str]:
-    """Return a note that lists the projects that could not be read and the reasons.
+    """Return a list with a note that names the projects that could not be read, and the reasons.
 
-    The list is empty without failures.
+    The list is empty if there are no failures.
     """
     if not failed:
         return []

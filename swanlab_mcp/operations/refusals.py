@@ -1,4 +1,4 @@
-"""Convert the refusals of the `analysis` package to error messages."""
+"""Convert the `Refusal` exceptions of the `analysis` package to error messages."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _EXAMPLE = 60
 
 @contextmanager
 def word_refusals() -> Generator[None, None, None]:
-    """Convert refusals to InvalidArgument errors that describe the problem and suggest valid arguments."""
+    """Convert `Refusal` exceptions to InvalidArgument errors that describe the problem and suggest valid arguments."""
     try:
         yield
     except Refusal as refusal:

@@ -82,9 +82,9 @@ async def list_located(client: SwanLabClient, project: Sequence[str], username: 
 
 
 def note_skipped(count: int, located: Sequence[Located]) -> list[str]:
-    """Return a note that names the projects after the first `count`, which are not read.
+    """Return a list with a note that names the projects after the first `count`, which are not read.
 
-    The list is empty if there are none.
+    The list is empty if there are at most `count` projects.
     """
     skipped = [quote(one.ref) for one in located[count:]]
     if not skipped:

@@ -57,9 +57,10 @@ NameAxis = Callable[[], str]
 
 
 class Chart(NamedTuple):
-    """A chart as a PNG, with the numbers of curves whose labels no font can display.
+    """A chart as a PNG.
 
-    `hidden` is the number of points outside the plot, which would squash the other points.
+    `numbered` contains the numbers that replace labels which no font can display. `hidden` is the number of extreme
+    points that are left out of the plot, because they would squash the other points.
     """
 
     png: bytes
@@ -160,7 +161,7 @@ def _number(panels: Sequence[Panel]) -> list[Panel]:
 
 
 def _list_entries(panels: Sequence[Panel], scales: Scales, missing: set[str]) -> tuple[list[Entry], list[int]]:
-    """Return one entry per label, and the numbers of the curves whose labels no font can display."""
+    """Return one entry per label, and the numbers that replace labels which no font can display."""
     entries: dict[Any, Entry] = {}
     numbered: list[int] = []
     for panel in panels:
@@ -282,7 +283,7 @@ def _draw_panel(
 
 
 def _choose(missing: set[str], *names: str) -> str:
-    """Return the first name that the font can display, or the last name if there is none."""
+    """Return the first name that the font can display, or the last name if it cannot display any of them."""
     return next((name for name in names if not missing.intersection(shorten(name))), names[-1])
 
 

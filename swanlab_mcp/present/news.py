@@ -96,7 +96,10 @@ def _word_detail(one: Happening) -> str:
 
 
 def _word_verdict(verdict: Verdict, state: str) -> str:
-    """Return the most severe event or a form of "healthy", or "" if there is not enough data for a verdict."""
+    """Return the most severe event, or a text such as "healthy so far".
+
+    Returns "" if there is not enough data for a verdict.
+    """
     grave = list_grave(verdict.judgement.events)
     if grave:
         more = [say("{count} more", count=len(grave) - 1)] if len(grave) > 1 else []

@@ -270,7 +270,7 @@ def _escape(name: str) -> str:
 
 
 def _read_mark(folder: Path, form: _Form) -> Mapping[str, Any]:
-    """Return what an earlier export recorded about the series in a folder, or an empty mapping if it is not valid."""
+    """Return what an earlier export recorded about the series in a folder, or {} if the record is invalid."""
     try:
         known = json.loads((folder / _MARK).read_text(encoding="utf-8"))
         content = _hash(folder / f"series.{form.suffix}")
@@ -295,7 +295,7 @@ def _digest(summary: Summary) -> list[Any]:
 
 
 def _name(experiment: Experiment) -> str:
-    """Return the id of an experiment as partition readers decode it from the folder name."""
+    """Return the id of an experiment as readers of a partitioned data set decode it from the folder name."""
     return unquote(_escape(experiment.cuid))
 
 

@@ -21,7 +21,7 @@ __all__ = ["arrange_points", "describe_points", "divide_points", "name_value"]
 
 
 def describe_points(lines: Sequence[Line]) -> list[Line]:
-    """Return the lines with rows that only describe the point that is drawn."""
+    """Return the lines with their rows reduced to the values of the drawn points."""
     return [line._replace(row=_describe_point(line)) for line in lines]
 
 
@@ -39,10 +39,10 @@ def _is_shaded(line: Line) -> bool:
 
 
 def divide_points(lines: Sequence[Line], plot: Plot) -> dict[str, list[tuple[str, list[Line]]]]:
-    """Return for each key the groups of points, as pairs of a name and lines.
+    """Return the groups of points for each key, as (name, lines) pairs.
 
-    Without groups, a single group contains all experiments. If a number determines the colours, experiments without
-    that number form the last group.
+    If the experiments are not grouped, a single group contains all of them. If a number determines the colours, the
+    last group contains the experiments without that number.
     """
     keys = dict.fromkeys(line.key for line in lines)
     if plot.colour:
@@ -72,7 +72,7 @@ def name_result(key: str, *, is_best: bool) -> str:
 
 
 def name_value(field: str) -> str:
-    """Return the axis name of a config key or a metric. For a metric, it says whether best or last values are shown."""
+    """Return the axis name of a config key or a metric. For a metric, add whether best or last values are shown."""
     if not field.startswith(METRIC):
         return field
     key = field.removeprefix(METRIC)

@@ -89,7 +89,7 @@ class CloudClient(MetricQueries):
         return ApiResponse(data=read_project(await self._transport.get("project", ref.workspace, ref.project)))
 
     async def list_workspaces(self) -> ApiResponse[list[Workspace]]:
-        """Merge the legacy list and the current list by username, and always include the personal workspace."""
+        """Merge SwanLab's legacy and current workspace lists by username, and always include the personal workspace."""
         session = await self._transport.sign_in()
         answers = await gather(
             self._try_list("group", ""),
@@ -154,7 +154,11 @@ class CloudClient(MetricQueries):
         return ApiResponse(data=await self._list_summarised(ref, keys, further))
 
     async def list_members(self, ref: ProjectRef, condition: Filter) -> Members | None:
-        """Query the condition, its opposite and a condition that no experiment can meet, and compare the responses."""
+        """Find the experiments that meet the condition by comparing SwanLab's responses to three queries.
+
+        The queries are the condition, its opposite, and a condition that no experiment can meet. The last query returns
+        only the pinned experiments, which SwanLab adds to every response.
+        """
         first, second = write_opposites(condition)
 
         async def ask(*filters: dict[str, Any]) -> set[str]:
@@ -365,7 +369,7 @@ class CloudClient(MetricQueries):
         return await self._lists.read(("self_hosted", path), {}, read, offset, limit, what)
 
     async def _require_root(self) -> ServerInfo:
-        """Return the licence. Raises NotFound if SwanLab is not self-hosted, PermissionDenied without a root key."""
+        """Return the licence. Raises NotFound if SwanLab is not self-hosted, or PermissionDenied without a root key."""
         try:
             about = get_object(await self._transport.get("self_hosted", "info"))
         except SwanLabError as error:

@@ -126,7 +126,7 @@ class Storage:
 
 
 def _require_end(headers: Mapping[str, str]) -> None:
-    """Raise UnexpectedResponse if a download that is cut short would look complete."""
+    """Raise UnexpectedResponse if the headers make it impossible to detect that a download was cut short."""
     is_gzip = headers.get("content-encoding", "").strip().lower() == "gzip"
     if not (is_gzip or "content-length" in headers or "transfer-encoding" in headers):
         raise UnexpectedResponse(say("SwanLab's storage sent a download without a length."))

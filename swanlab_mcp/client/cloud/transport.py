@@ -227,7 +227,7 @@ class Transport:
 
 @contextmanager
 def _doubt() -> Generator[None, None, None]:
-    """Add a hint to errors from a write that its outcome is unknown."""
+    """If a write fails, add the hint that its outcome is unknown to the error."""
     try:
         yield
     except (ServerUnavailable, UnexpectedResponse) as error:

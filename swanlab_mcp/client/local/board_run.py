@@ -42,7 +42,7 @@ _MOMENT = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)?")
 
 
 class _Read(NamedTuple):
-    """A metric and its files when they were last read, with the number of readable and unreadable records."""
+    """The state of a metric's files when they were last read, with the numbers of readable and unreadable records."""
 
     tag: Tag
     files: tuple[Entry, ...]
@@ -141,7 +141,7 @@ class BoardRun(RunBase):
         return max((one.last_time for one in self._read_tags.values()), default=self._latest)
 
     def _read_latest(self, folders: Collection[tuple[str, tuple[Entry, ...]]]) -> int:
-        """Return the time of the last record in the newest file. File times are no use, because a copy has new ones."""
+        """Return the time of the last record in the newest file. File times are ignored: copying changes them."""
         newest = max(
             ((one.changed, len(one.name), one.name, folder) for folder, files in folders if folder for one in files),
             default=None,

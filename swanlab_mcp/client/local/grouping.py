@@ -103,7 +103,7 @@ def is_named(run: RunBase, name: str) -> bool:
 
 
 def drop_copies(runs: Sequence[RunBase]) -> list[RunBase]:
-    """Return the runs without those that are copies of another run.
+    """Return the runs that are not copies of another run.
 
     A copy has the same recorded id. If it was made while the run was active, it has the same folder name as the
     original, and contains only the start of the record.
@@ -233,7 +233,7 @@ def _read_command(run: RunBase) -> Any:
 
 
 def _compare_metrics(parts: Sequence[RunBase], run: RunBase, *, is_rank: bool) -> str:
-    """Return "" if the run continues the metrics of `parts`, otherwise the reason: "metrics" or "steps"."""
+    """Return "" if the run continues the metrics of `parts`, otherwise "metrics" or "steps" as the reason."""
     before, after = [_read_extremes(part) for part in parts], _read_extremes(run)
     counts: Counter[str] = Counter()
     first: dict[str, int] = {}

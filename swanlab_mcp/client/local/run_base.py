@@ -56,9 +56,10 @@ class Damage(NamedTuple):
 class RunBase(ABC):
     """A run folder, identified by `file`. Each subclass reads one file format.
 
-    `outline()` reads only a small part of the files, and `refresh()` reads all new data. Both only read, and open only
-    plain files with known names inside the folder. `problem` is the reason why the record cannot be read, or "".
-    `kept` is the number of points in memory. Methods with `work` raise Stopped.
+    `outline()` reads only a small part of the files, and `refresh()` reads all new data. Neither method writes
+    anything, and both open only regular files with known names inside the folder. `problem` is the reason why the
+    record cannot be read, or "". `kept` is the number of points in memory. Methods with a `work` argument raise Stopped
+    if the caller no longer waits.
     """
 
     is_legacy = False
@@ -89,7 +90,7 @@ class RunBase(ABC):
 
     @property
     def label(self) -> str:
-        """Return the run id in the folder name. For a rank, the host and process follow the id."""
+        """Return the run id in the folder name. For a rank of a distributed run, the host and process are appended."""
         return self._named[2] if self._named else self.folder.name
 
     @property
@@ -151,7 +152,7 @@ class RunBase(ABC):
 
     @property
     def written_at(self) -> float:
-        """Return the time at which the record was last written in Unix seconds, or 0 if it has not been checked."""
+        """Return when the record was last written, in Unix seconds, or 0 if the file has not been checked."""
         return self._stamp[1] / 1e9 if self._stamp else 0
 
     def take_moment(self) -> float:
@@ -218,7 +219,7 @@ class RunBase(ABC):
             return {key: self.series[key].to_points() for key in keys if key in self.series}
 
     def read_tallies(self, keys: Collection[str] | None = None, work: Work | None = None) -> dict[str, Tally]:
-        """Return the tally of each key that was logged. If `keys` is `None`, return all tallies."""
+        """Return the summary statistics of the logged keys in `keys`, or of all logged keys if `keys` is `None`."""
         with self.lock:
             self._refresh((), work or Work())
             return {key: series.tally() for key, series in self.series.items() if keys is None or key in keys}
@@ -256,7 +257,7 @@ class RunBase(ABC):
     ) -> tuple[bytes | None, int]:
         """Return the content and size of a media item. The content is `None` if the item exceeds `limit` bytes.
 
-        Raises OSError or ValueError if the item cannot be read, and Stopped.
+        Raises OSError or ValueError if the item cannot be read, and Stopped if the caller no longer waits.
         """
         if key not in self.media:
             return read_saved(self.files, self._list_saved()[key], limit)
@@ -303,7 +304,7 @@ class RunBase(ABC):
 
     @abstractmethod
     def _forget_wanted(self) -> None:
-        """Forget which keys must stay in memory, after their points were released."""
+        """Forget which keys must stay in memory, because their points have just been released."""
 
 
 def explain(error: Exception) -> str:

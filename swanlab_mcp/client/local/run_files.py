@@ -77,7 +77,7 @@ class RunFiles:
         return read_inside(self.root, *self._parts, *parts, limit=limit)
 
     def sample(self, *parts: str, size: int | None = None) -> tuple[int, bytes]:
-        """Return the size of a file, and a hash of its start and end. If `size` is given, ignore all bytes after it."""
+        """Return the size of a file, and a hash of its start and end. If `size` is given, ignore all later bytes."""
         with self.open(*parts) as opened:
             whole = opened.seek(0, os.SEEK_END)
             size = whole if size is None else min(size, whole)
@@ -111,7 +111,7 @@ class RunFiles:
         return restore_none(fields) if self.stores_none_as_empty else fields
 
     def read_profile(self) -> dict[str, Any]:
-        """Return the config, metadata, requirements and conda environment, as far as their files exist."""
+        """Return the config, metadata, requirements and conda environment, omitting those without a file."""
         profile: dict[str, Any] = {}
         if config := self.read_config():
             profile["config"] = config

@@ -30,7 +30,7 @@ _VALUES = 12
 
 
 def describe_evidence(evidence: Evidence) -> list[Section]:
-    """Return the sections, without those that are empty."""
+    """Return the sections that are not empty."""
     sections = [
         _describe_ranking(evidence),
         _describe_curves(evidence),
@@ -135,7 +135,7 @@ def _list_curves(group: Group, key: str) -> list[Any]:
 
 
 def _find_best(evidence: Evidence, group: Group, key: str) -> tuple[int, float] | None:
-    """Return the step and value of the best point, or `None` if the setting has several curves or no known best."""
+    """Return the step and value of the best point, or `None` if it is unknown or the setting has several curves."""
     found = evidence.summaries.get(group.cuids[0], {}).get(key)
     direction = describe_key(key).direction
     if len(_list_curves(group, key)) > 1 or found is None or not direction:
