@@ -154,10 +154,9 @@ class CloudClient(MetricQueries):
         return ApiResponse(data=await self._list_summarised(ref, keys, further))
 
     async def list_members(self, ref: ProjectRef, condition: Filter) -> Members | None:
-        """Find the experiments that meet the condition by comparing SwanLab's responses to three queries.
+        """Find matching experiments by querying the condition, its opposite and an impossible condition.
 
-        The queries are the condition, its opposite, and a condition that no experiment can meet. The last query returns
-        only the pinned experiments, which SwanLab adds to every response.
+        SwanLab adds the pinned experiments to every response, so the last query returns only those.
         """
         first, second = write_opposites(condition)
 
