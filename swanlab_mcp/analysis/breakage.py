@@ -34,7 +34,7 @@ def choose_training_losses(keys: Sequence[str]) -> list[str]:
 
     The result contains up to 3 losses that should fall and up to 3 other losses, shortest names first, followed by at
     most one gradient norm and one reward. The other losses and the norm are only checked for NaN and infinite values.
-    If a reward is logged, a loss may rise even while the policy improves. If no loss is logged, return an empty list.
+    The reward is included because a loss may rise while a policy improves. If no loss is logged, the result is empty.
     """
     kinds = {key: describe_key(key) for key in sorted(keys, key=len)}
     losses = [
@@ -63,9 +63,9 @@ def choose_for_points(losses: Sequence[str]) -> list[str]:
 # cached, because a ranking checks thousands of runs with the same keys
 @lru_cache(64)
 def _leave_out_rewards(*keys: str) -> tuple[str, ...]:
-    """Return the keys to check for NaN, without rewards after the first key.
+    """Return the keys to check for NaN. A reward is only checked if it is the first key.
 
-    Rewards are NaN until the first episode ends.
+    Other rewards are skipped because they are NaN until the first episode ends.
     """
     return keys[:1] + tuple(key for key in keys[1:] if describe_key(key).role != "reward")
 
@@ -104,10 +104,10 @@ def find_reported_breakage(keys: Sequence[str], summary: Summary) -> Breakage | 
 def find_doubtful(
     keys: Sequence[str], summaries: Sequence[Summary], losses: Sequence[str], thresholds: Thresholds = DEFAULTS
 ) -> list[int]:
-    """Return the indices of the summaries that show a breakage or leave doubt about one.
+    """Return the indices of the summaries that show or suggest a breakage.
 
-    There is doubt if a mean is not finite or if a loss ends far above its minimum. The points must then be read. Both
-    cases are checked in a single pass, because a ranking may contain thousands of runs.
+    A summary suggests a breakage if a mean is not finite or if a loss ends far above its minimum. The points must then
+    be read. Both cases are checked in a single pass, because a ranking may contain thousands of runs.
     """
     # noise, which is at most a fifth of a divergence, may have pushed the last value below the final level
     share = thresholds.broken_share * (1 - 3 / thresholds.broken_scatter)

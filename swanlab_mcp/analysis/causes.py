@@ -111,8 +111,8 @@ _CAUSES: tuple[tuple[str, Memory, Trouble], ...] = (
 class ErrorText(NamedTuple):
     """An error line with the innermost frames of its traceback, ending with the frame that raised the error.
 
-    If the log continues after the error, the error was probably handled. `later` is then the number of lines that
-    follow it, and otherwise 0.
+    If the log continues after the error, the error was probably handled, and `later` is the number of lines that follow
+    it. Otherwise, `later` is 0.
     """
 
     line: str

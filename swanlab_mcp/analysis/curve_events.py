@@ -45,7 +45,7 @@ def find_non_finites(curves: Sequence[Curve]) -> list[Event]:
 def find_shapes(roles: Roles, *, holds: bool = False) -> list[Event]:
     """Return events for spikes, shocks and plateaus.
 
-    If `holds` is true, held-out metrics improve without getting worse, so shocks in training metrics are harmless.
+    `holds` means that a held-out metric improved and none got worse. Shocks in training metrics are then harmless.
     """
     found: list[Event] = []
     deciding = {curve.key for curve in roles.deciding}

@@ -224,7 +224,7 @@ def associate(
     """Return the association between each key and the results, strongest first.
 
     The strength for a numeric key is Spearman's rank correlation. For other keys, experiments with equal values form
-    groups. The strength is then the square root of the share of rank variance between the groups, adjusted for the
+    groups. The strength is then the square root of the fraction of rank variance between the groups, adjusted for the
     number of groups. Groups are also used for a numeric key if they show a stronger association.
 
     An association does not imply a causal effect. The effects of keys that vary together cannot be separated (see
@@ -288,7 +288,7 @@ def _measure_strength(configs: Sequence[Mapping[str, Any]], key: str, other: str
 
 
 def _measure_groups(ranks: Sequence[float], groups: Sequence[Sequence[int]]) -> float:
-    """Return the square root of the share of rank variance between groups (epsilon squared).
+    """Return the square root of the fraction of rank variance between groups (epsilon squared).
 
     If every group contains a single value, return 0.
     """

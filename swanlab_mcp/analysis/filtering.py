@@ -72,9 +72,9 @@ _ORDERED: dict[str, Callable[[Any, Any], bool]] = {
 class Candidate(NamedTuple):
     """An experiment with its flattened config and the last values of the requested metrics.
 
-    `now` is the current time in Unix seconds (0 if unknown), up to which a running experiment lasts. `machine` is empty
-    unless it was read. `answers` contains SwanLab's answers to conditions on fields that it never sends (see
-    `name_answer`).
+    `now` is the current time in Unix seconds (0 if unknown), which determines the duration of a running experiment.
+    `machine` is empty unless it was read. `answers` contains SwanLab's answers to conditions on fields that it never
+    sends (see `name_answer`).
     """
 
     experiment: Experiment
@@ -346,7 +346,7 @@ def _to_list(value: Any) -> list[Any]:
 
 
 def _list_parts(value: Any) -> list[Any]:
-    """Return the elements of a list followed by the list itself, or a list with only the value if it is not a list."""
+    """Return the elements of a list and then the list itself. For any other value, return a list of that value."""
     return [*cast("list[Any]", value), value] if isinstance(value, list) else [value]
 
 

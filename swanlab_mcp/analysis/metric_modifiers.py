@@ -22,7 +22,7 @@ _OPPOSITE: dict[Role, Role] = {"loss": "quality", "error": "quality", "quality":
 
 
 def find_change(catalogue: Catalogue, read: KeyWords, matches: Sequence[Match], deciding: Match) -> Match | None:
-    """Return the match for a change word at the start of the deciding part, as in delta_loss, or `None`."""
+    """Return the match for a change word that starts the deciding part of a key, as in delta_loss, or `None`."""
     for match in matches:
         if read.words[match.start] in catalogue.lists["changes"] and match.term.rule == "difference":
             is_first = match.start == 0 or read.parts[match.start - 1] != read.parts[match.start]
@@ -32,7 +32,7 @@ def find_change(catalogue: Catalogue, read: KeyWords, matches: Sequence[Match], 
 
 
 def flip(catalogue: Catalogue, read: KeyWords, deciding: Match) -> tuple[Term, str]:
-    """Return the deciding term, reversing its direction if the key negates it, and the words that decided.
+    """Return the deciding term and the words that decided. If the key negates the term, reverse its direction.
 
     A term is negated by a preceding word such as neg or not. An error is also negated if the key says that it is
     avoided, as in collision_free_rate. If the key leaves open which values are better, the direction is removed.
@@ -61,7 +61,7 @@ def _is_open(catalogue: Catalogue, before: Sequence[str], result: Match) -> bool
 
 
 def find_remedy(catalogue: Catalogue, read: KeyWords, deciding: Match) -> frozenset[str]:
-    """Return the word which says that the preceding error or loss is avoided, such as `free` in collision_free_rate.
+    """Return the word that says that the preceding error or loss is avoided, such as `free` in collision_free_rate.
 
     The result is a set, which is empty if there is no such word.
     """

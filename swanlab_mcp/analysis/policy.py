@@ -18,12 +18,12 @@ _CUT = {"clip", "clipped", "truncated"}
 
 
 def find_falls(course: Outline, thresholds: Thresholds = DEFAULTS) -> list[int]:
-    """Return the indices of the levels where a curve loses a large part of its gain, by more than noise can explain."""
+    """Return the indices of the levels at which a curve loses much of its gain, by more than noise can explain."""
     gained = max(course.first, course.levels[0]) - course.best
     if gained <= 0:
         return []
     least = max(thresholds.unstable_share * gained, thresholds.worse_sigmas * course.scatter)
-    # the scatter already covers independent noise
+    # the limit `least` already covers independent noise
     steps = exclude_short_noise(measure_steps(course.medians))
     drifts = [compute_drift(steps, length, thresholds.smoothing - 1) for length in range(len(course.levels))]
     limits = [max(least, thresholds.sure_drift * drift) for drift in drifts]

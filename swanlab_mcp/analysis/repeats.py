@@ -190,9 +190,9 @@ def _split(runs: Sequence[Run], places: list[int], reader: _NameReader, seeds: S
 
 
 def _merge(runs: Sequence[Run], places: Sequence[int], labels: Sequence[str | None]) -> list[list[int]]:
-    """Group the runs, whose indices are `places`, that count as a single repeat.
+    """Return the indices in `places`, grouped so that each group counts as a single repeat.
 
-    These are clones of the same experiment, runs with the same seed, and runs with identical curves.
+    A group contains clones of the same experiment, runs with the same seed, or runs with identical curves.
     """
     marks = ([run.root for run in runs], labels, [run.series for run in runs])
     repeated = [some for some in marks if len({*some}) < len(places)]

@@ -34,9 +34,10 @@ _NAMED = 4
 
 @dataclass(frozen=True, eq=False)
 class Field:
-    """The experiments in a ranking, with their results and the reasons why they are not ranked, in the same order.
+    """The experiments in a ranking. `configs`, `results` and `reasons` are in the same order.
 
-    `settings` groups the ranked experiments.
+    `reasons` contains the reason why an experiment is not ranked, or `None` if it is ranked. `settings` groups the
+    ranked experiments.
     """
 
     configs: Sequence[Mapping[str, Any]]
@@ -51,7 +52,7 @@ class Field:
 
     @property
     def sign(self) -> int:
-        """The factor that makes the best value the smallest value."""
+        """The factor, 1 or -1, by which values are multiplied so that the best value is the smallest."""
         return 1 if self.mode == "min" else -1
 
     def get_value(self, place: int) -> float:
@@ -60,7 +61,7 @@ class Field:
 
     @cached_property
     def scatter(self) -> Scatter | None:
-        """The scatter between the repeats of the ranked experiments, or `None` if there are no repeats."""
+        """The variance between the repeats of each ranked setting, or `None` if there are no repeats."""
         return measure_scatter([self.get_values(setting) for setting in self.settings])
 
     def get_values(self, setting: Setting) -> list[float]:
@@ -88,7 +89,7 @@ class Standing(NamedTuple):
 
 
 def rank_each(field: Field, stretch: slice) -> tuple[list[Standing], int]:
-    """Return the rows of a ranking of experiments that lie in the slice `stretch`, and the total number of rows."""
+    """Rank the experiments. Return the rows in the slice `stretch`, and the total number of rows."""
     order = order_results(field.results, field.reasons, field.mode)
     count = len(field.ranked)
     in_order = [field.get_value(place) for place in order]

@@ -33,7 +33,7 @@ class Assistant:
     """An assistant and the way it stores its list of MCP servers.
 
     `table` is the key of the server list in the file. `files` maps each value of `sys.platform` to the path of the file
-    below the home folder, and the key "" applies to all other platforms. `form` is the format of the file, and `shape`
+    in the home folder, and the key "" applies to all other platforms. `form` is the format of the file, and `shape`
     selects the fields of an entry.
     """
 

@@ -76,9 +76,9 @@ def run(settings: Settings, arguments: argparse.Namespace) -> int:
 
 
 async def _export_first(ways: Sequence[Callable[[], Awaitable[Exported]]]) -> Exported:
-    """Try each way to interpret the name, as an experiment or as a project, until one of them is found.
+    """Try each interpretation of the name, as an experiment or as a project, until one of them succeeds.
 
-    If none is found, raise NotFound from the first way.
+    If none succeeds, raise the NotFound error of the first interpretation.
     """
     try:
         return await ways[0]()

@@ -1,4 +1,4 @@
-"""Events that metrics and traces are built from, so that the client depends on neither."""
+"""Events that the client emits. Metrics and traces are built from them, so the client depends on neither."""
 
 from __future__ import annotations
 

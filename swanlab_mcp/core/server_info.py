@@ -1,4 +1,4 @@
-"""The record that summarizes a self-hosted SwanLab for its administrator."""
+"""The record that summarizes a self-hosted SwanLab server for its administrator."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ServerRows = Literal["users", "projects", "workspaces"]
 
 
 class ServerInfo(Record):
-    """The plan, seats and usage of a self-hosted SwanLab."""
+    """The plan, seats and usage of a self-hosted SwanLab server."""
 
     plan: Text = Field("", description="free or commercial")
     expired: bool = False

@@ -130,7 +130,7 @@ async def _read(
 ) -> tuple[list[T], Sequence[SwanLabError]]:
     """Call `question` for all items concurrently.
 
-    Returns the combined results and the errors, without not-found errors.
+    Returns the combined results, and all errors except not-found errors.
     """
 
     async def ask(item: Item) -> list[T] | SwanLabError:

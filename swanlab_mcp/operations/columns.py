@@ -38,7 +38,7 @@ async def choose_list_columns(
 ) -> tuple[list[Experiment], list[str]]:
     """Return the experiments reduced to the columns to show, and notes about omitted and unknown columns.
 
-    `fields` contains config keys, `metric.<key>` for last values, and other filter fields; "config" selects every
+    `fields` contains config keys, `metric.<key>` for last values, and other filter fields. "config" selects every
     config key. Without fields, the config keys that differ between these experiments are shown. `used` contains the
     fields in the filters and the sort order, which are always shown.
     """

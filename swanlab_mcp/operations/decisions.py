@@ -17,7 +17,7 @@ __all__ = ["Decided", "decide_settings"]
 class Decided(NamedTuple):
     """The decision about each compared setting, in ranking order, and the baseline's row in the ranking.
 
-    `baseline` is `None` if the better direction of the metric is unknown.
+    `baseline` is `None` if it is unknown whether lower or higher is better.
     """
 
     ranking: Ranking

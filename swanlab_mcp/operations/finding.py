@@ -122,9 +122,9 @@ async def choose_experiments(
 ) -> Choice:
     """Return the experiments that match all filters, sorted, with their summaries of the metrics `keys`.
 
-    `further` selects additional keys for the summaries. SwanLab applies the filters that it supports. If its list is
-    empty or lacks a field, all experiments are read before an error is raised. Raises InvalidArgument or NotFound for
-    an invalid filter.
+    `further` selects additional keys for the summaries. SwanLab applies the filters that it supports. If no
+    experiment matches or a field is unknown, all experiments are read to check the filters. Raises InvalidArgument or
+    NotFound for an invalid filter.
     """
     now = client.now() / 1000
     sort = normalise_field(sort)
@@ -233,7 +233,7 @@ async def _summarise(
     keys: Sequence[str],
     further: FurtherKeys | None,
 ) -> tuple[Mapping[str, Summary], Sequence[str], Sequence[str]]:
-    """Return the summaries of the keys and the `further` keys, all keys that were found, and notes."""
+    """Return the summaries of `keys` and of the keys that `further` selects, a list of all these keys, and notes."""
     if further is None:
         reported = await read_summaries(client, ref, experiments, keys)
         return reported.data or {}, keys, reported.notes

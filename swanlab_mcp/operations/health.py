@@ -106,13 +106,13 @@ class HealthReader:
     def _is_open(self, place: int, *, with_step: bool) -> bool:
         """Return whether an experiment still has to be checked.
 
-        If `with_step` is true, a broken experiment is still open until the step at which it broke is known.
+        If `with_step` is true, this includes broken experiments until the step at which they broke is known.
         """
         known = self.breakages[place]
         return not known or (with_step and known.step is None)
 
     async def _find_losses(self, ranked: Sequence[int]) -> list[str]:
-        """Return the training losses in the leading experiments of each project that are not known yet."""
+        """Return additional training losses that the leading experiments of each project logged."""
         logged = await list_keys_by_project(self._client, self._ref, self._get(ranked))
         found = dict.fromkeys(key for keys in logged for key in choose_training_losses(keys))
         return [key for key in found if key not in self._losses]
@@ -194,7 +194,8 @@ async def find_broken(
 ) -> list[Breakage | None]:
     """Return how each experiment broke, or `None` if it did not.
 
-    Every summary is checked. The points are only read if the summary is suspicious or does not show the step.
+    Every summary is checked. The points are only read if the summary is suspicious, or if it shows a breakage without
+    its step.
     """
     keys = list(dict.fromkeys([*metrics, *losses]))
     checked = list(dict.fromkeys([keys[0], *losses]))

@@ -196,7 +196,7 @@ def _read_bound(bound: int | str | None) -> _Bound:
 async def _choose(
     client: SwanLabClient, ref: ExperimentRef, label: Callable[[ExperimentRef], str], keys: Sequence[str]
 ) -> _Wanted:
-    """Return the keys to read from an experiment. Logged keys are only listed if `keys` contains a pattern."""
+    """Return the keys to read from an experiment. The logged keys are fetched only if `keys` contains a pattern."""
     if not has_pattern(keys):
         return _Wanted(ref, list(dict.fromkeys(keys)))
     try:

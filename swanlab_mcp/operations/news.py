@@ -64,7 +64,7 @@ class Happening:
 class News:
     """The events on one page (`rows`) and on all pages (`whole`). All times are in Unix milliseconds.
 
-    `now` is this server's time, which periods such as "24h" are subtracted from. `lacks` lists for each new experiment
+    `now` is this server's time, from which periods such as "24h" are subtracted. `lacks` lists for each new experiment
     the missing information that will make later analyses harder. `is_one_project` is true if the caller named a single
     project.
     """
@@ -161,7 +161,7 @@ def _check_curves(verdict: Verdict, state: str) -> list[Lack]:
 
 
 async def _read_verdicts(client: SwanLabClient, rows: Sequence[Happening]) -> dict[ExperimentRef, Verdict]:
-    """Read the verdicts of the first few experiments, without experiments whose curves cannot be read."""
+    """Read the verdicts of the first few experiments. Experiments with unreadable curves are omitted."""
 
     async def read(row: Happening) -> Verdict | None:
         ref = _refer(row)
@@ -209,7 +209,7 @@ def _find_latest(choice: Choice) -> int:
 
 
 class _Watched(NamedTuple):
-    """The requested metrics that were found, those that a project lacks, and the keys that were logged instead."""
+    """The requested metrics that were found, those that are missing in a project, and the keys to suggest instead."""
 
     found: set[str]
     absent: set[str]
@@ -256,7 +256,8 @@ async def _list_projects(
 def _may_have_changed(ref: ProjectRef, listed: Project, moment: int) -> bool:
     """Return whether a project may have changed since `moment`.
 
-    The project's update time is not reliable for stalls or for experiments that are running on disk.
+    The update time of a project is ignored for runs on disk, and while an experiment is running, because a stall does
+    not change it.
     """
     is_dated = ref.workspace != LOCAL and listed.updatedAt and not listed.count.get("runningExps")
     return not is_dated or read_moment(listed.updatedAt) >= moment

@@ -49,8 +49,8 @@ _ROUNDS = 5
 class Part(NamedTuple):
     """Consecutive rows in a ranking.
 
-    If the better direction is unknown, the ranking has two parts, and `end` says whether a part contains the smallest
-    or the largest values.
+    If it is unknown whether lower or higher is better, the ranking has two parts. `end` then says whether a part
+    contains the smallest or the largest values.
     """
 
     end: Literal["", "min", "max"]

@@ -21,7 +21,7 @@ class Curve(NamedTuple):
     """A labelled curve.
 
     `raw` contains the values before smoothing, and `band` contains x values with their lower and upper bounds. `number`
-    identifies the curve in the reply; if it is 0, the position of the curve is used. Curves from the same run have the
+    identifies the curve in the reply. If it is 0, the position of the curve is used. Curves from the same run have the
     same `colour`, and `dash` distinguishes the metrics. If `dots` is true, the points are not connected, and `shades`
     contains the numbers that determine their colours. Values that are not finite become gaps. `counts` contains the
     number of experiments in each mean.

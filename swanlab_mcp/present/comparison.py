@@ -1,4 +1,4 @@
-"""Publish a comparison: the differences, and notes about omitted values."""
+"""Build the reply for a comparison: the differences, and notes about omitted values."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def _list_cautions(found: Compared) -> list[str]:
 
 
 def _explain_few(found: Compared) -> str:
-    """Return the reason why no associations are shown, or "" if too few were compared."""
+    """Return a note if too few experiments remain for associations because others were excluded, otherwise ""."""
     total, fewest = len(found.experiments), DEFAULTS.associated
     if not total - found.apart < fewest <= total:
         return ""

@@ -1,4 +1,4 @@
-"""Publish a diagnosis: the verdict, the events, their causes and the crash."""
+"""Build the reply for a diagnosis: the verdict, the events, their causes and the crash."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def publish(answer: ApiResponse[DiagnosedExperiment]) -> ApiResponse[Diagnosis]:
 
 
 def _order(events: Sequence[Event]) -> list[Event]:
-    """Return the events, the most severe ones first if there are too many to show. Each part is in step order."""
+    """Return the most severe events, as many as are shown, and then the others. Both groups are in step order."""
     gravest = sorted(events, key=lambda event: SEVERITIES.index(event.severity))[:_EVENTS]
     return [
         *(event for event in events if event in gravest),
@@ -170,7 +170,7 @@ def _word_health(found: DiagnosedExperiment) -> str:
 
 
 def _word_few(found: DiagnosedExperiment) -> list[str]:
-    """Return a note about metrics with too few points for a verdict. The list is empty unless the run is healthy."""
+    """Return a list with a note about metrics that have too few points, or [] unless the run is healthy."""
     few = found.judgement.too_few
     if not few or found.judgement.health != "healthy":
         return []

@@ -1,4 +1,4 @@
-"""Publish the settings that are associated with the result, and the values that are untried."""
+"""Build the reply about tried settings: their association with the result, and the untried values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Publish a forecast: the interval, the advice and the reason for it."""
+"""Build the reply for a forecast: the interval, the advice and the reason for it."""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ def describe_line(number: int, one: PlottedExperiment, key: str, part: Points) -
 
 
 def choose_value(line: Line) -> float:
-    """Return the best value of a line, or the last value if the better direction of its metric is unknown."""
+    """Return the best value of a line, or the last value if it is unknown whether lower or higher is better."""
     best = line.row[line.row.best] if line.row.best else line.row.last
     return best.value if best else math.nan
 
@@ -181,7 +181,7 @@ def group_lines(lines: Sequence[Line], plot: Plot) -> list[Line]:
 def measure_group(line: Line, places: Mapping[int, Place], spread: Spread) -> Band:
     """Return the mean and the band of a group along the x axis.
 
-    `places` maps the number of each member to its x values by step.
+    `places` maps the row number of each member to the member's x values by step.
     """
     curves: list[tuple[list[float], list[float]]] = []
     for member in line.members:

@@ -1,4 +1,4 @@
-"""Publish a ranking: the rows with their verdicts, and notes that explain the comparison."""
+"""Build the reply for a ranking: the rows with their verdicts, and notes that explain the comparison."""
 
 from __future__ import annotations
 
@@ -177,7 +177,7 @@ def _name_verdict(judged: Judgement, ranking: Ranking, field: Field) -> str:
 
 
 def explain_judgement(judged: Judgement, name: str, *, is_split: bool) -> str:
-    """Explain a verdict, and say how many more seeds could detect a difference of this size if none is shown."""
+    """Explain a verdict. If no difference was detected, say how many more seeds could detect one of this size."""
     if judged.verdict == "different":
         return say("one seed, compared with the noise of the noisiest setting") if judged.rule == "borrowed" else ""
     reasons = {

@@ -1,4 +1,4 @@
-"""The shared server's audit log, which contains one JSON line per call and another line per change."""
+"""The shared server's audit log, with one JSON line per call and an additional line per change."""
 
 from __future__ import annotations
 

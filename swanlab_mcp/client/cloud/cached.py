@@ -22,7 +22,10 @@ Method = TypeVar("Method", bound=Callable[..., Coroutine[Any, Any, Any]])
 
 
 def _kept(fetch: Method) -> Method:
-    """Cache the responses of a method by its name and arguments. The first argument, if any, must be a reference."""
+    """Cache the responses of a method by its name and arguments.
+
+    The first argument, if any, must be a reference to a workspace, project or experiment.
+    """
     _, *parameters = inspect.signature(fetch).parameters.values()
 
     @wraps(fetch)
@@ -207,13 +210,13 @@ def _name_list(ref: ProjectRef, offset: int = 0, limit: int | None = None) -> Ha
 
 
 def _name_summaries(ref: ProjectRef, keys: Sequence[str]) -> str:
-    """Return the start of the names of summaries, which end in the id of the experiment."""
+    """Return the prefix of the cache keys of summaries. Each cache key ends in the id of the experiment."""
     # strings, because thousands of tuples are slow to hash
     return repr(("summaries", ref.workspace, ref.project, *keys))
 
 
 def _take_apart(ref: ProjectRef, narrowed: Narrowed) -> Iterable[Part]:
-    """Split a combined response into the parts that separate requests for the list and the summaries would cache."""
+    """Split a combined response into parts, as if the list and the summaries had been requested separately."""
     experiments = list(narrowed.experiments)
     listed = ApiResponse(data=experiments, page=Page(returned=len(experiments), total=len(experiments)))
     for summaries, keys in ((narrowed.first, ()), (narrowed.summaries, narrowed.keys)):

@@ -23,7 +23,7 @@ async def resolve_destination(host: str, port: int, own_host: str) -> list[str]:
 
     A malicious server or a forged response must not make this process send requests into its private network.
     Private, link-local and loopback addresses are therefore accepted only if the API host resolves to them as well.
-    Raises UnexpectedResponse for any other such address.
+    Otherwise, UnexpectedResponse is raised.
     """
     if host == own_host:
         return []
@@ -48,7 +48,7 @@ async def resolve_destination(host: str, port: int, own_host: str) -> list[str]:
 
 
 async def _resolve(host: str, port: int) -> list[str]:
-    """Return the addresses of a host name, or [] if it cannot be resolved. Connecting to it then fails by itself."""
+    """Return the addresses of a host name, or [] if it cannot be resolved. The connection then fails anyway."""
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):

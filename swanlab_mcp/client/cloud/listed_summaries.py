@@ -21,7 +21,7 @@ SUMMARIES_AT_ONCE = 300
 
 
 class ListedSummaries:
-    """Collects in `found` the summaries of the metrics in `keys`, by cuid.
+    """Collects summaries of the metrics in `keys` for listed experiments. `found` maps each cuid to its summary.
 
     `further` selects additional keys from the keys that the first few experiments logged. `first` contains the full
     summaries of these experiments.
@@ -61,7 +61,7 @@ class ListedSummaries:
             await own.advance(len(batch))
 
     async def finish(self) -> None:
-        """Fetch the chosen keys that are still missing, and drop the likely keys that were not chosen.
+        """Fetch the chosen keys that are still missing, and drop keys that were fetched in advance but not chosen.
 
         Remember the ids of all listed experiments, so that later requests about them need no lookup.
         """

@@ -25,13 +25,13 @@ class Stopped(Exception):
 
 
 class Overdue(Exception):
-    """Raised when one part of the work exceeds its share of the time."""
+    """Raised when a part of the work exceeds its time limit."""
 
 
 class Work:
     """The progress of long work, in which `done` of `total` units are finished. `what` is the unit: bytes or runs.
 
-    A part of other work reports its progress to `whole` as well, and raises Overdue after `seconds`.
+    If `whole` is given, this is a part of that work and adds to its progress. A part can be limited to `seconds`.
     """
 
     def __init__(self, whole: Work | None = None, seconds: float = math.inf) -> None:

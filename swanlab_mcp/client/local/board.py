@@ -216,7 +216,7 @@ def _restrict(connection: sqlite3.Connection) -> None:
 
 
 def _select(connection: sqlite3.Connection, table: str) -> Iterator[dict[str, Any]]:
-    """Yield the rows of a table with those known columns that exist. Old SDK versions lack some of the columns."""
+    """Yield the rows of a table, with all known columns that exist. Old SDK versions lack some of the columns."""
     there = {column[0] for column in connection.execute(f"SELECT * FROM {table} LIMIT 0").description}  # noqa: S608 our own names
     columns = [column for column in _COLUMNS[table] if column in there]
     cut = ", ".join(column if column in _NUMBERS else f"substr({column}, 1, {_LONGEST_TEXT})" for column in columns)

@@ -290,7 +290,7 @@ def _sort_by_project(runs: Sequence[RunBase]) -> dict[str, dict[str, list[RunBas
 
 
 def _find_by_rank(groups: Sequence[Group], name: str) -> list[Group]:
-    """Return the experiment that has a rank with this name, if it is the only one. Otherwise, return an empty list.
+    """Return a list with the only experiment that has a rank with this name, or [] if there are none or several.
 
     This is needed because an experiment is listed under the name of its latest rank.
     """

@@ -73,7 +73,10 @@ class LocalExperiment:
 
     @property
     def _deciding(self) -> RunBase:
-        """Return the folder that determines the state: in the latest start, the first rank with the worst end."""
+        """Return the folder that determines the state.
+
+        In the latest start, this is the rank with the worst end. Among equally bad ends, the earliest counts.
+        """
         if len(self._ranks) == 1:
             return self._ranks[0]
         return min(self._ranks, key=lambda run: (_SEVERITY[run.ending.state], run.ending.finished_at))
@@ -145,7 +148,10 @@ class LocalExperiment:
         return experiment, notes
 
     def describe_copy(self, work: Work, *, with_step: bool) -> LocalCopy:
-        """Return the facts that are cheap to read. If `with_step` is true, include the last step if it is cheap too."""
+        """Return facts about the experiment without reading entire files.
+
+        If `with_step` is true, the last step is included unless too much data would have to be read.
+        """
         latest = self._latest
         last_step: int | None = None
         if with_step and sum(run.unread for run in self.runs) <= _QUICK:

@@ -232,7 +232,7 @@ class FragmentReader:
         return found
 
     def _settle_tail(self, data: bytes, position: int, payloads: list[bytes]) -> int:
-        """Read the data of pending headers at the end of the file, and return the position up to which it is final."""
+        """Read the data of pending headers at the end of the file, and return the position where that data ends."""
         tokens = _split_hole(data[position:], 0, self._pending, [_TOKENS], partly=True) or []
         last = max((index for index, token in enumerate(tokens) if token.header and not token.is_header), default=-1)
         for token in tokens[: last + 1]:

@@ -54,7 +54,7 @@ class Run(RunBase):
     """A run folder with a record file: `run-<id>.swanlab` from SDK 0.8 and later, or `backup.swanlab` before that.
 
     `outline()` reads only the start and end of the file. At most two million points are kept in memory, in addition to
-    the points of the wanted keys.
+    the points of the requested keys.
     """
 
     def __init__(self, file: Path, root: Path | None = None) -> None:
@@ -152,7 +152,7 @@ class Run(RunBase):
         return not self.problem and stamp in (self._read_stamp, self._outline_stamp)
 
     def outline(self) -> None:
-        """Read the project, name, times and end from the start and end of the file, unless they are already known.
+        """Read the project, name, times and final state from both ends of the file, unless they are already known.
 
         If they are known and another thread is reading the file, return without waiting for it.
         """
@@ -373,7 +373,7 @@ class Run(RunBase):
                 work.advance(len(chunk))
 
     def _decode_if(self, payload: bytes, kind: type[Log | Media]) -> Record | None:
-        """Decode a payload if it may be of this kind, otherwise return `None`. Media must be in a legacy file."""
+        """Decode a payload if it may be of this kind, otherwise return `None`. Supports media only in legacy files."""
         mark = f'"{kind.__name__}"'.encode() if self.is_legacy else _LOG_TAG
         if mark not in payload:
             return None

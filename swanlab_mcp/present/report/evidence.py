@@ -49,7 +49,7 @@ class Source(NamedTuple):
     show_secrets: bool
 
     def read(self, answer: ApiResponse[Any], notes: list[str]) -> Any:
-        """Return the data of an answer in published form, and add the answer's notes to `notes`."""
+        """Return the data of an answer as JSON with secrets masked, and add the answer's notes to `notes`."""
         payload = self.clean(present(answer).model_dump(mode="json", exclude_none=True))
         notes += payload.get("notes", ())
         return payload.get("data")
@@ -159,7 +159,8 @@ def _list_members(row: Mapping[str, Any]) -> list[str]:
 def _list_unlike(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Return the first row of each experiment.
 
-    If the better direction is unknown, an experiment can be among both the smallest and the largest values.
+    If it is unknown whether lower or higher is better, an experiment can be among both the smallest and the largest
+    values.
     """
     return list({row["cuid"]: row for row in reversed(rows)}.values())[::-1]
 
