@@ -73,10 +73,7 @@ class LocalExperiment:
 
     @property
     def _deciding(self) -> RunBase:
-        """Return the folder that determines the state.
-
-        In the latest start, this is the rank with the worst end. Among equally bad ends, the earliest counts.
-        """
+        """Return the folder that determines the state: the rank with the worst end, or the first of these to end."""
         if len(self._ranks) == 1:
             return self._ranks[0]
         return min(self._ranks, key=lambda run: (_SEVERITY[run.ending.state], run.ending.finished_at))
@@ -148,10 +145,7 @@ class LocalExperiment:
         return experiment, notes
 
     def describe_copy(self, work: Work, *, with_step: bool) -> LocalCopy:
-        """Return facts about the experiment without reading entire files.
-
-        If `with_step` is true, the last step is included unless too much data would have to be read.
-        """
+        """Return facts about the experiment. Include the last step only if `with_step` is true and it is quick to read."""
         latest = self._latest
         last_step: int | None = None
         if with_step and sum(run.unread for run in self.runs) <= _QUICK:
