@@ -145,7 +145,7 @@ class LocalExperiment:
         return experiment, notes
 
     def describe_copy(self, work: Work, *, with_step: bool) -> LocalCopy:
-        """Return facts about the experiment. Include the last step only if `with_step` is true and it is quick to read."""
+        """Return facts about the experiment. If `with_step` is true, include the last step if it is quick to read."""
         latest = self._latest
         last_step: int | None = None
         if with_step and sum(run.unread for run in self.runs) <= _QUICK:
