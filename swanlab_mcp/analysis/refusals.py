@@ -19,7 +19,7 @@ __all__ = [
 
 
 class Refusal(Exception):
-    """Base class for requests that contradict themselves or the recorded data."""
+    """Base class of errors for requests that contradict themselves or the recorded data."""
 
 
 @dataclass(eq=False)

@@ -28,7 +28,7 @@ class SwanLabClient:
     """The backends for an account. The workspace `local` is on this machine; all other workspaces are in the cloud.
 
     If there is no API key, `signed_in` is false, and the default backend is this machine if it has log folders. If
-    `stopped_clock` is set, it replaces the current time and is in Unix milliseconds.
+    `stopped_clock` (in Unix milliseconds) is set, it replaces the current time.
     """
 
     def __init__(

@@ -261,7 +261,7 @@ class Media(Record):
 
 
 class MediaItem(NamedTuple):
-    """A recorded media file. `path` identifies the file to its client and must never be opened directly."""
+    """A recorded media file. `path` identifies the file within its backend and must never be opened directly."""
 
     key: str
     step: int

@@ -240,8 +240,8 @@ def names_project(text: str) -> bool:
 def find_near_names(name: str, names: Iterable[str], count: int = 3) -> list[str]:
     """Return the `names` most similar to `name`, best match first.
 
-    The best matches differ only in case. Names with the same words come next, followed by names with a similar
-    spelling, and names that contain `name` or are contained in it.
+    The best matches differ only in case. Names with the same words come next. Names with a similar spelling
+    follow, and then names that contain `name` or are contained in it.
     """
     known = list(dict.fromkeys(names))
     folded = {candidate: candidate.casefold() for candidate in known}

@@ -157,7 +157,7 @@ async def ask_about_experiment(
     *args: P.args,
     **kwargs: P.kwargs,
 ) -> tuple[ExperimentRef, ApiResponse[T]]:
-    """Call `question` with the reference. If the id is unknown, look the experiment up by name and call it again.
+    """Call `question` with the reference. If the id is unknown, look the experiment up by name and repeat the call.
 
     Returns the reference that worked and the answer. Raises NotFound with similar names if there is no such experiment,
     and InvalidArgument if the name is ambiguous.

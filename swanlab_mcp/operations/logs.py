@@ -255,7 +255,7 @@ async def _match_pattern(pattern: str, messages: Sequence[str]) -> set[int]:
     """Return the indices of the messages that match the pattern.
 
     The search runs in a separate process with limits on time and memory. Raises InvalidArgument if the pattern is
-    invalid or exceeds these limits.
+    invalid or the search exceeds these limits.
     """
     request = json.dumps({"pattern": pattern, "lines": messages}).encode()
     done = None

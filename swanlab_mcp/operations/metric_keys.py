@@ -112,7 +112,7 @@ def _matches(key: str, search: str) -> bool:
 
 
 def _group(rows: Iterable[MetricKey]) -> list[MetricKey]:
-    """Group the keys of each type by their text up to the first slash, and return one row per group."""
+    """Group the keys of each type by their prefix up to the first slash, and return one row per group."""
     groups: dict[tuple[str, str], list[MetricKey]] = {}
     for row in rows:
         head, slash, _ = row.key.partition("/")

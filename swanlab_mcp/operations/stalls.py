@@ -42,7 +42,7 @@ class StallWatch:
         self.unclear: list[Experiment] = []
 
     async def find(self, running: Sequence[Experiment]) -> list[Met]:
-        """Return the stalls among the running experiments.
+        """Return the running experiments that have stalled.
 
         Afterwards, `unclear` contains the experiments with too few points to detect a stall.
         """

@@ -89,7 +89,7 @@ class Writer:
         return self.renderer.get_text_width_height_descent(text, font, ismath=False)[0]
 
     def fit(self, text: str, size: float, width: float) -> str:
-        """Shorten the middle of a string until it fits into `width`. Returns "" if no font can display the string."""
+        """Shorten a string in the middle until it fits into `width`. Returns "" if no font can display the string."""
         text = shorten(text)
         if self.missing.intersection(text):
             return ""

@@ -1,6 +1,6 @@
 """Render answers as compact text for an assistant.
 
-A payload is the JSON form of an ApiResponse, with `code`, `errmsg`, `data`, and if present `page` and `notes`.
+A payload is the JSON form of an ApiResponse, with `code`, `errmsg`, `data` and, if present, `page` and `notes`.
 """
 
 from __future__ import annotations

@@ -173,7 +173,8 @@ class Place(NamedTuple):
 def place_download(address: str, api_host: str) -> Place:
     """Parse the URL of a download. A URL without a scheme or host is relative to the API host.
 
-    Raises UnexpectedResponse if the URL is invalid. Plain HTTP is allowed only on the API host, if it also uses HTTP.
+    Raises UnexpectedResponse if the URL is invalid. Plain HTTP is allowed only for the API host, and only if the
+    API itself uses it.
     """
     own = httpx.URL(api_host)
     if _HOST_AND_PORT.match(address):
@@ -347,7 +348,7 @@ def reload_certificates() -> None:
 
 
 def _check_file(variable: Variable) -> None:
-    """Raise ServerUnavailable if the path in the variable is unusable."""
+    """Raise ServerUnavailable if the path in the environment variable is unusable."""
     wants_folder, may_be_new = variable.name == "SSL_CERT_DIR", variable.name == "SSLKEYLOGFILE"
     paths = variable.value.split(os.pathsep) if wants_folder else [variable.value]
     problems = [_find_problem(Path(path), variable.name, may_be_new=may_be_new) for path in paths if path]

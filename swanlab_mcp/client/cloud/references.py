@@ -66,7 +66,7 @@ class References:
                 self._lengths[ref] = count
 
     def get_length(self, ref: ProjectRef) -> int:
-        """Return the recent number of experiments in a project, or 0 if it is unknown."""
+        """Return the last known number of experiments in a project, or 0 if it is unknown."""
         return self._lengths.get(ref, 0)
 
     async def ask(self, ref: ExperimentRef, question: Callable[[dict[str, Any]], Awaitable[T]]) -> T:

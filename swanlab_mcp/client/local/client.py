@@ -219,7 +219,7 @@ class OfflineClient:
         return await self._ask(ref, lambda one, work: one.read_media(items, limit, work))
 
     async def find_failed_rank(self, ref: ExperimentRef) -> FailedRank | None:
-        """Return the failed rank that determines an experiment's state, or `None` if no rank of several failed."""
+        """Return the failed rank that determines a multi-rank experiment's state, or `None` if there is none."""
         return (await self._ask(ref, lambda one, work: (one.describe_failed_rank(work), []))).data
 
     async def find_copies(self, run_ids: Collection[str], *, with_steps: bool) -> dict[str, list[LocalCopy]]:

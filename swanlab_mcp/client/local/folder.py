@@ -55,7 +55,8 @@ def refuse(*parts: str) -> Refused:
 def open_inside(root: Path, *parts: str) -> BinaryIO:
     """Open `root/parts…` without buffering. Only `root` itself may be a link.
 
-    Raises OSError if the file cannot be opened, and Refused for a link, a pipe, a device or a path out of `root`.
+    Raises OSError if the file cannot be opened, and Refused for a link, a pipe, a device or a path
+    that leads out of `root`.
     """
     refused = refuse(*parts)
     if not parts or not all(map(is_plain_name, parts)):

@@ -96,7 +96,7 @@ def note_ranks(name: str, ranks: Sequence[RunBase]) -> list[str]:
 
 
 def note_earlier(name: str, sessions: Sequence[Sequence[RunBase]]) -> list[str]:
-    """Return a note about ranks that failed in earlier starts, which do not affect the experiment's state."""
+    """Return a note about ranks that failed in earlier starts. They do not affect the experiment's state."""
     failed = [run for session in sessions for run in session if run.state in ("CRASHED", "ABORTED")]
     if not failed:
         return []

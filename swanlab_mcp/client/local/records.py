@@ -126,7 +126,7 @@ def _read_varint(data: bytes, position: int) -> tuple[int, int]:
 
 
 def _read_fields(data: Any) -> Iterator[tuple[int, Any]]:
-    """Yield the number and value of each field. The value of a varint is an int, any other is bytes.
+    """Yield the number and value of each field. The value of a varint is an int; all other values are bytes.
 
     Raises _Malformed for invalid data.
     """
