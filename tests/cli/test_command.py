@@ -137,7 +137,7 @@ def test_choice_suggested_by_newer_pythons_is_in_chinese(capsys: pytest.CaptureF
         Parser(prog="swan").error(
             "argument tool: invalid choice: 'chek', maybe you meant 'check'? (choose from call, check)"
         )
-    expected = "swan: 错误：参数 tool：取值 'chek' 无效（是不是 'check'？可选：call, check）\n"
+    expected = "swan: 错误：参数 tool：取值 'chek' 无效（是指 'check' 吗？可选：call, check）\n"
     assert capsys.readouterr().err.endswith(expected)
 
 

@@ -175,9 +175,9 @@ async def test_invalid_values_are_described_in_english(settings: Settings) -> No
         (Fault(path="/project/", status=403), "“GET /project/kites-test3”返回了 403"),
         (
             Fault(path="/project/", status=429, headers={"retry-after": "60"}),
-            "返回了 429。请等 60 秒再问。",
+            "返回了 429。请等 60 秒再试。",
         ),
-        (Fault(path="/project/", status=429), "请等一分钟再问。"),
+        (Fault(path="/project/", status=429), "请等一分钟再试。"),
         (Fault(path="/project/", status=503), "SwanLab 自身出了问题，请稍后再试。（SwanLab 追踪号 trace-"),
         (Fault(path="/project/", status=302), "不会跟随重定向"),
         (Fault(path="/project/", status=400), "请检查调用的参数。"),

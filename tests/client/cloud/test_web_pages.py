@@ -58,7 +58,7 @@ async def test_chinese_error_names_the_address(settings: Settings, state: State)
     state.faults = [Fault.html("/runs")]
     async with session(replace(settings, language="zh")) as client:
         answer = await client.call_tool("list_project_exps", {"project": "small"})
-    assert f"作答的是网页：{settings.api_host}/api/project/kites-test3/small/runs" in text_of(answer)
+    assert f"响应是一个网页：{settings.api_host}/api/project/kites-test3/small/runs" in text_of(answer)
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 200])
