@@ -71,7 +71,7 @@ class OpenApi(Questions):
     def get_server_info(self, rows: str = "") -> ApiResponse[Any]:
         """Get the plan, seats and usage of a self-hosted server, and its numbers of users, projects and workspaces.
 
-        If `rows` is "users", "projects" or "workspaces", return a list of those instead. Requires a root key.
+        If `rows` is "users", "projects" or "workspaces", return that list instead. The API key must be a root key.
         """
         if not rows:
             return self._ask(administration.get_server_info)
@@ -113,8 +113,8 @@ class OpenApi(Questions):
     ) -> ApiResponse[RecordDict]:
         """Get the last `step` and `value` of every metric, and its `min` and `max` as dicts with step and value.
 
-        `keys` selects metrics and may contain wildcards. Not every SwanLab server provides `avg`, `median` and
-        `stdDev`.
+        `keys` selects metrics and may contain wildcards. Each metric also has `avg`, `median` and `stdDev` if the
+        SwanLab server provides them.
         """
         answer = self._ask(
             summaries.get_exp_summary,

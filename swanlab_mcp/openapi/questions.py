@@ -262,7 +262,7 @@ class Questions(Caller):
         start: int | str | None = None,
         end: int | str | None = None,
     ) -> ApiResponse[RecordList[PlottedCurve]]:
-        """Draw up to 20 curves. The response contains the PNG in `pictures` and each curve's values in `data`."""
+        """Draw up to 20 curves. The response contains the PNG in `pictures` and statistics for each curve in `data`."""
         return self._question_list(
             plotting.plot_metrics,
             project=project,
