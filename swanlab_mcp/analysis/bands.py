@@ -79,10 +79,10 @@ def choose_limits(values: Sequence[float], kept: Sequence[float] = ()) -> tuple[
 def list_calm(curves: Sequence[Sequence[float]], worse: int = 0) -> list[int]:
     """Return the indices of the curves that do not explode.
 
-    A curve explodes if its range is more than UNLIKE times as large as the typical range, although at least half of its
-    finite values lie within the range of the other curves. `worse` is 1 if large values are bad, -1 if small values are
-    bad, and 0 if the direction is unknown. If the direction is known, curves that explode in the bad direction are
-    excluded even if they are the majority.
+    A curve explodes if its range is more than UNLIKE times the typical range, but at least half of its finite values
+    are within the range of the other curves. `worse` is 1 if large values are bad, -1 if small values are bad, and 0 if
+    the direction is unknown. If the direction is known, curves that explode in the bad direction are excluded even if
+    they are the majority.
     """
     finite = [[value for value in curve if math.isfinite(value)] for curve in curves]
     limits = [choose_limits(curve, curve[-1:]) for curve in finite]

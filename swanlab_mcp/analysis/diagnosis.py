@@ -210,7 +210,7 @@ class _Trends:
         """Return events if training improved but no held-out metric did.
 
         A held-out metric that is constant, or a quality metric that never differs from 0 by more than noise, is a
-        problem. For other metrics the event is a warning, and it also requires that the training loss halved.
+        problem. For other metrics the event is a warning, and it also requires that the training loss has halved.
         """
         roles = self._roles
         held_out = [curve for curve in roles.held_out if len(curve.costs) >= DEFAULTS.few_points]

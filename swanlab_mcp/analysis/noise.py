@@ -33,9 +33,9 @@ __all__ = [
 Verdict = Literal["different", "not shown", "unknown"]
 # how a comparison was made, or why it was not possible
 Rule = Literal[
-    "pooled",  # uses the scatter of all repeated settings, or the setting's own scatter if it is larger
+    "pooled",  # uses the variance pooled over all repeated settings, or the setting's own variance if it is larger
     "paired",  # like pooled, but after removing the effects of the seeds or folds that all settings share
-    "borrowed",  # one side has a single seed, so it uses the largest scatter of the repeated settings
+    "borrowed",  # one side has a single seed, so it uses the largest variance of the repeated settings
     "one seed each",
     "no repeats",
     "one pair of repeats",

@@ -29,10 +29,15 @@ __all__ = [
 ]
 
 
-# the evidence: a rise larger than the noise ("scatter"), a large rise that was too quick for noise ("quick"), no return
-# to the best level after a calm fall ("stays"), a high last quarter with a significant trend ("trend"), the order of a
-# few points ("order"), or an end that is worse than the start ("start")
-WorseningRule = Literal["scatter", "quick", "stays", "trend", "order", "start"]
+# the evidence for a worsening
+WorseningRule = Literal[
+    "scatter",  # a rise that is larger than the noise
+    "quick",  # a large rise that is too quick for noise
+    "stays",  # no return to the best level, which was reached with little noise
+    "trend",  # a high last quarter, with a significant trend
+    "order",  # the order of a few points
+    "start",  # an end that is worse than the start
+]
 
 
 class Worsening(NamedTuple):
@@ -123,7 +128,7 @@ def find_worsening(
     rule = _find_evidence(course, rise, doubt, left, thresholds)
     if rule is None:
         return None
-    # an explosion rises above the noise long before it reaches a visible share of its final height
+    # an explosion rises above the noise long before it reaches a visible fraction of its final height
     sigmas = thresholds.onset_sigmas if rise <= drop else thresholds.learned_sigmas
     limit = best + max(thresholds.onset_share * min(rise, drop), min(rise / 2, sigmas * course.scatter))
     # find the onset in the rising fit, because the fit contains no noise
@@ -244,11 +249,11 @@ def _count_orders(values: Sequence[float]) -> int:
 def _find_evidence(
     course: Outline, rise: float, doubt: float, left: float, thresholds: Thresholds
 ) -> WorseningRule | None:
-    """Return the rule which shows that the rise to the last level is more than autocorrelated noise, or `None`."""
+    """Return the rule by which the rise to the last level exceeds autocorrelated noise, or `None`."""
     steps = measure_steps(course.medians)
     is_sure = _rises_surely(course.medians, course.lowest, doubt, thresholds)
     stands_out = rise > doubt * max(thresholds.worse_sigmas * course.scatter, thresholds.worse_scatter * left)
-    # a significant order of the levels already rules out independent noise
+    # if the order of the levels is significant, it already rules out independent noise
     lasting = exclude_short_noise(steps) if is_sure else steps
     if rise <= doubt * thresholds.worse_drift * compute_drift(lasting, len(course.medians) - course.lowest):
         # if the rise was quick, noise had only that short time to drift

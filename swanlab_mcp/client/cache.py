@@ -61,7 +61,7 @@ class _Sighting(NamedTuple):
 
 @dataclass
 class _Project:
-    """The known experiments in a project by id and slug. `is_whole` is true if the list is complete."""
+    """The known experiments in a project, indexed by id and by slug. `is_whole` is true if the list is complete."""
 
     sightings: dict[str, _Sighting] = field(default_factory=dict[str, _Sighting])
     is_whole: bool = False

@@ -149,7 +149,7 @@ def hide_password(address: str) -> str:
 
 
 def choose_host(name: str, wanted: str, problems: list[str]) -> Account:
-    """Return an account with the hosts given by `wanted`, the value of the setting `name`.
+    """Return an account for the hosts in `wanted`, which is the value of the setting `name`.
 
     If the path in `wanted` is ignored, append a warning to `problems`.
     """

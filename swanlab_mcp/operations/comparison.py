@@ -220,7 +220,7 @@ async def _choose(
 async def _decide(
     client: SwanLabClient, chosen: Chosen, baseline: str, metrics: Sequence[str]
 ) -> tuple[Decided | None, Chosen]:
-    """Return the decisions and the experiments, including the baseline's best experiment."""
+    """Return the decisions and the experiments. Add the baseline's best experiment if none of its repeats is chosen."""
     groups = _group(chosen)
     if len(groups) > 1:
         raise InvalidArgument(

@@ -174,7 +174,7 @@ def _group(experiments: Sequence[PlottedExperiment], group_by: str) -> list[Plot
 def _choose_colour(experiments: Sequence[PlottedExperiment], group_by: str) -> str:
     """Return the metric or numeric config key that determines the colour of the points.
 
-    Returns "" if the points have no colour scale, because groups or nothing determine their colour.
+    Returns "" if there is no colour scale, because groups determine the colours or all points have the same colour.
     """
     if group_by.startswith(METRIC):
         return group_by

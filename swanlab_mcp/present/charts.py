@@ -207,7 +207,7 @@ def _add_axes(
     *,
     is_last: bool,
 ) -> Axes:
-    """Add axes in a cell of the grid, left of the strip of names and above the legend of marks.
+    """Add axes in a cell of the grid, left of the column of curve names and above the legend of the marks.
 
     `ends` contains the height of the title and the height of the legend.
     """
@@ -288,7 +288,7 @@ def _choose(missing: set[str], *names: str) -> str:
 
 
 def _name_metric(panel: Panel, missing: set[str]) -> Panel:
-    """Return the panel, with a generic title and y label if the font cannot display the metric."""
+    """Return the panel, with a generic title and y label if the font cannot display the metric's name."""
     if not missing.intersection(shorten(panel.plain_title or panel.title)):
         return panel
     with speak("en"):

@@ -29,7 +29,7 @@ def note_lacks(lacks: Sequence[Lack]) -> str:
 def note_lacks_of_many(lacks: Sequence[Sequence[Lack]]) -> str:
     """Return a line about the missing information in several experiments, or "" if nothing is missing.
 
-    Each item is listed with the number of experiments that lack it.
+    For each missing item, the line includes the number of experiments that lack it.
     """
     counts: Counter[LackKind] = Counter(one.kind for found in lacks for one in found)
     if not counts:

@@ -1,4 +1,4 @@
-"""Validate JSON-RPC messages, repair common mistakes by clients, and create error responses for invalid messages."""
+"""Validate JSON-RPC messages, repair common client mistakes, and create error responses for invalid messages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Estimate whether a reply is small enough to write without a thread."""
+"""Estimate whether a reply is small enough to be serialised without a worker thread."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def is_small(answer: ApiResponse[Any]) -> bool:
 
 
 def _list_parts(value: Any) -> Collection[Any] | None:
-    """Return the values in a container that can be part of a reply. Return `None` if there may be too many of them."""
+    """Return the values in a container that are included in replies, or `None` if there may be too many of them."""
     if isinstance(value, BaseModel):
         return vars(value).values()
     if isinstance(value, dict):

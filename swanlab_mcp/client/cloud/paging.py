@@ -122,7 +122,7 @@ class _Reading(Generic[T]):
         return [row for number in sorted(self._pages) for row in self._pages[number]]
 
     def _find_last(self, total: int) -> int:
-        """Return the number of the last page to read, but at least the first requested page."""
+        """Return the number of the last page to read, which is never before the first requested page."""
         return max(self._first, _count_pages(total if self._stop is None else min(total, self._stop), self._size))
 
     async def _read_first(self, early: int) -> None:

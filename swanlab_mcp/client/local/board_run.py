@@ -158,7 +158,7 @@ class BoardRun(RunBase):
         self._wanted = ()
 
     def _list_files(self, part: str) -> list[tuple[str, tuple[Entry, ...]]]:
-        """Return the metric folders in logs/, each with its files, or console/ as a single folder named ""."""
+        """Return each metric folder in logs/ with its files, or the files in console/ with "" as the folder name."""
         entries = self.files.list(part)
         if part == "console":
             return [

@@ -29,7 +29,7 @@ class Found(NamedTuple):
 
 
 class Discovery(NamedTuple):
-    """The runs by the path of their record file or run folder, and notes about skipped folders."""
+    """The runs that were found, by the path of their record file or run folder, and notes about skipped folders."""
 
     runs: dict[Path, Found]
     notes: list[str]

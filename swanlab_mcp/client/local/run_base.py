@@ -172,7 +172,7 @@ class RunBase(ABC):
 
     @property
     def stamp(self) -> STAMP | None:
-        """Return the size, time and inode of the record, as of the last check."""
+        """Return the size, modification time and inode of the record, as of the last check."""
         return self._stamp
 
     @property
@@ -198,10 +198,10 @@ class RunBase(ABC):
 
     @abstractmethod
     def outline(self) -> None:
-        """Read the project, name, times and end from a small part of the files, unless they are known."""
+        """Read the project, name, times and final state from a small part of the files, unless already known."""
 
     def read_extremes(self) -> Extremes:
-        """Return the metrics at the start and end of the record. Raises OSError."""
+        """Return the metrics at the start and end of the record. Raises OSError if it cannot be read."""
         return Extremes({}, {})
 
     def assess_damage(self) -> Damage:
@@ -213,7 +213,7 @@ class RunBase(ABC):
             self._refresh(wanted, work or Work())
 
     def read_points(self, keys: Collection[str], work: Work | None = None) -> dict[str, Points]:
-        """Return a copy of the points of each key that was logged."""
+        """Return a copy of the points of each logged key in `keys`."""
         with self.lock:
             self._refresh(keys, work or Work())
             return {key: self.series[key].to_points() for key in keys if key in self.series}
@@ -242,7 +242,7 @@ class RunBase(ABC):
             return LoggedKeys(list(self.series), [*self.media, *saved])
 
     def list_media(self, key: str) -> dict[int, tuple[MediaEntry, ...]]:
-        """Return the media of a key by step. Each saved file has a separate key with a single item."""
+        """Return the media of a key by step. Each file that `swanlab.save` stored has its own key and a single item."""
         with self.lock:
             if key in self.media or not key.startswith(PREFIX):
                 return dict(self.media.get(key, {}))
@@ -300,7 +300,7 @@ class RunBase(ABC):
 
     @abstractmethod
     def _read_text(self, key: str, step: int, place: int, work: Work) -> str:
-        """Return a media text that was not recorded as a file."""
+        """Return the text of a media item that was not recorded as a file."""
 
     @abstractmethod
     def _forget_wanted(self) -> None:

@@ -58,7 +58,7 @@ class RunFiles:
         return open_inside(self.root, *self._parts, *parts)
 
     def stamp(self, *parts: str) -> STAMP:
-        """Return the size, time and inode of a file. Its parent folders are checked only when the file is opened."""
+        """Return the size, modification time and inode of a file. Its parent folders are only checked by `open`."""
         # use strings as paths for speed, because every call checks every run
         about = os.lstat("/".join((self._path, *parts)))
         if not stat.S_ISREG(about.st_mode):
