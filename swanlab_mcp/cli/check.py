@@ -146,8 +146,8 @@ def _explain_folder(folder: Path) -> list[str]:
         return [say("This is the folder of a single run: use its parent folder, {folder}.", folder=folder.parent)]
     return [
         say_plural(
-            "Its {count} entry is not a run: runs are folders named run-…, at most 3 levels below.",
-            "None of its {count} entries is a run: runs are folders named run-…, at most 3 levels below.",
+            "Its {count} entry is not a run: runs are folders named run-…, at most 3 levels below it.",
+            "None of its {count} entries is a run: runs are folders named run-…, at most 3 levels below it.",
             len(entries),
         )
     ]

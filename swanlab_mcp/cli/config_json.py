@@ -25,7 +25,7 @@ def edit(text: str, table: str, name: str, make: Any) -> tuple[str, Any, dict[st
     unit = found[1] if (found := re.search(r"^([ \t]+)\S", text, re.MULTILINE)) else "  "
     servers = None if whole is None else whole.get(table, {})
     if whole is None or not isinstance(servers, dict):
-        raise NotEditable(say("it has no servers under {table!r}", table=table))
+        raise NotEditable(say("it has no server list under {table!r}", table=table))
     known = cast("dict[str, Any]", servers).get(name)
     new = cast("dict[str, Any]", make(known))
     if known == new:

@@ -28,7 +28,7 @@ def edit(text: str, table: str, name: str, make: Any) -> tuple[str, Any, dict[st
     before: dict[str, Any] = document.unwrap()
     servers: Any = document.get(table, {})
     if not isinstance(servers, Mapping):
-        raise NotEditable(say("it has no servers under {table!r}", table=table))
+        raise NotEditable(say("it has no server list under {table!r}", table=table))
     known = before.get(table, {}).get(name)
     new = cast("dict[str, Any]", make(known))
     if new == known:

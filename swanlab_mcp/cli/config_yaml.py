@@ -24,7 +24,7 @@ def edit(text: str, table: str, name: str, make: Any) -> tuple[str, Any, dict[st
     before = _load(text)
     servers = before.get(table)
     if not isinstance(servers, (dict, type(None))):
-        raise NotEditable(say("it has no servers under {table!r}", table=table))
+        raise NotEditable(say("it has no server list under {table!r}", table=table))
     known = cast("dict[str, Any]", servers or {}).get(name)
     new = cast("dict[str, Any]", make(known))
     if new == known:
@@ -41,7 +41,7 @@ def edit(text: str, table: str, name: str, make: Any) -> tuple[str, Any, dict[st
         gap = "" if not text or text.endswith("\n") else "\n"
         edited = f"{text}{gap}{table}:\n{write_block(name, new, '  ')}"
     else:
-        raise NotEditable(say("it has no servers under {table!r}", table=table))
+        raise NotEditable(say("it has no server list under {table!r}", table=table))
     if _load(edited) != {**before, table: {**(servers or {}), name: new}}:
         raise NotEditable(say("it could not be edited without changing other parts"))
     return edited, known, new

@@ -156,7 +156,7 @@ def _find_http_problem(settings: Settings, arguments: argparse.Namespace) -> str
     if arguments.key_map and not is_loopback(arguments.http_host) and not settings.proxy_secret:
         problem = say(
             "To listen on {address} with --key-map, set SWANLAB_MCP_PROXY_SECRET: the proxy sends it in "
-            "X-Proxy-Secret, so that no other machine can name a person.",
+            "X-Proxy-Secret, so that no other machine can impersonate a person.",
             address=arguments.http_host,
         )
     if arguments.key_map and settings.proxy_secret and len(settings.proxy_secret) < _SHORTEST_SECRET:

@@ -119,8 +119,8 @@ def find_other_host(environ: Mapping[str, str], account: Account) -> str:
             if normalise_host(value) in (account.api_host, account.web_host):
                 continue
         return say(
-            "{name}={value} does not set the API host, so the server sends no requests to {host} either: set "
-            "SWANLAB_API_HOST, or unset {name}.",
+            "{name}={value} suggests another host, so no requests are sent to {host}: set SWANLAB_API_HOST, "
+            "or unset {name}.",
             name=name,
             value=shorten(value),
             host=account.api_host,

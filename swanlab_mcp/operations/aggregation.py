@@ -183,7 +183,7 @@ def _check_groups(fields: Sequence[str]) -> None:
         if field.startswith("metric."):
             raise InvalidArgument(
                 say("Experiments cannot be grouped by the metric {field}.", field=quote(field)),
-                hint=say("Pass it in metrics, or filter by it."),
+                hint=say("Pass the metric in metrics, or filter by it."),
             )
 
 

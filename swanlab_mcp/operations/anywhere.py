@@ -56,7 +56,7 @@ async def find_anywhere(client: SwanLabClient, name: str, workspace: WorkspaceRe
     if found:
         raise InvalidArgument(
             say("{count} experiments are named {name!r}.", count=len(found), name=shorten(name)),
-            hint=say("Pass one of their paths: {paths}.", paths=", ".join(quote(one.path) for one in found[:_NAMED])),
+            hint=say("Pass one of these paths: {paths}.", paths=", ".join(quote(one.path) for one in found[:_NAMED])),
         )
     skipped = len(projects) - len(searched)
     raise NotFound(
@@ -72,7 +72,7 @@ async def find_anywhere(client: SwanLabClient, name: str, workspace: WorkspaceRe
             skipped,
         )
         if skipped
-        else say("To find parts of names, use find_experiments with project=* and the operator contains."),
+        else say("To search for part of a name, use find_experiments with project=* and the operator contains."),
     )
 
 

@@ -40,7 +40,7 @@ def find_baseline(
     for places in (by_id, by_name):
         if places and not any(place in numbers for place in places):
             raise InvalidArgument(
-                say("The baseline {name} is not ranked, so the others are not compared with it.", name=quote(text)),
+                say("The baseline {name} is not ranked, so no experiment can be compared with it.", name=quote(text)),
                 hint=say("rank_experiments with unfinished=true also ranks running and interrupted experiments."),
             )
     for found in (

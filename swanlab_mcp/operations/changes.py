@@ -266,7 +266,7 @@ async def _require_role(client: SwanLabClient, username: str) -> None:
                     role=workspace.role,
                     username=shorten(username),
                 ),
-                hint=say("Only its owner and members may create and delete; ask one of them."),
+                hint=say("Only its owner and members may create projects and delete data; ask one of them."),
             )
 
 
@@ -303,7 +303,7 @@ async def _write(write: Callable[[], Awaitable[object]], is_done: Callable[[], A
                 # the check has shown that no change was made
                 raise _reword(error, message, say("SwanLab has an internal error; try again later.")) from error
             return say(
-                "SwanLab's response was lost or an error ({error}), but a follow-up check confirmed: {what}.",
+                "SwanLab returned no response or an error ({error}), but a follow-up check confirmed: {what}.",
                 error=error.message,
                 what=what,
             )

@@ -78,8 +78,8 @@ def leave_out_projects(ref: Scope, choice: Choice, metric: str) -> Choice:
     names = ", ".join(quote(ref.experiment(one).parent) for one in lacking[:_NAMED])
     names += ", …" if len(lacking) > _NAMED else ""
     note = say_plural(
-        "{count} project without the metric {key} is left out: {names}.",
-        "{count} projects without the metric {key} are left out: {names}.",
+        "{count} project without the metric {key} is omitted: {names}.",
+        "{count} projects without the metric {key} are omitted: {names}.",
         len(lacking),
         key=quote(metric),
         names=names,

@@ -225,7 +225,7 @@ async def _decide(
     if len(groups) > 1:
         raise InvalidArgument(
             say(
-                "A baseline only decides within one project, but the experiments are from {count} projects.",
+                "A baseline applies to only one project, but the experiments are from {count} projects.",
                 count=len(groups),
             ),
             hint=say("Compare the experiments in one project at a time, or omit the baseline."),

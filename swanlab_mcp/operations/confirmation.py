@@ -105,7 +105,7 @@ class Confirmations:
 
 
 def _advise() -> str:
-    return say("Call it again without confirmation, show the user what it would do, and use the new token.")
+    return say("Call the tool again without confirmation, show the user what it would do, and use the new token.")
 
 
 def _decode(token: str) -> bytes:

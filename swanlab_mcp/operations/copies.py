@@ -261,10 +261,10 @@ def _compare_state(copy: LocalCopy, experiment: Experiment) -> str:
     state = experiment.state
     if copy.state == "UNKNOWN":
         if state in _ENDED and copy.is_fresh:
-            return say("The cloud says {state}, but the process still writes to the disk.", state=state)
+            return say("The cloud reports {state}, but the process is still writing to the disk.", state=state)
         if state in _ENDED:
-            return say("The cloud says {state}; the files on disk have no recorded end.", state=state)
+            return say("The cloud reports {state}; the files on disk have no recorded end.", state=state)
         return ""
     if state == copy.state:
         return ""
-    return say("The cloud says {state}, the disk {disk}.", state=state, disk=copy.state)
+    return say("The cloud reports {state}, the disk {disk}.", state=state, disk=copy.state)

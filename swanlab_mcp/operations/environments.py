@@ -87,8 +87,8 @@ async def get_environment(
         same = len(facts) - len(differing)
         notes.append(
             say_plural(
-                "{count} fact is the same in all {total} experiments and omitted.",
-                "{count} facts are the same in all {total} experiments and omitted.",
+                "{count} fact is the same in all {total} experiments and is omitted.",
+                "{count} facts are the same in all {total} experiments and are omitted.",
                 same,
                 total=len(found),
             )

@@ -337,8 +337,10 @@ def _note_filters(filters: Sequence[Filter], narrowed: Narrowed, count: int) -> 
     theirs = ", ".join(dict.fromkeys(shorten(one.field) for one in narrowed.applied))
     return [
         say_plural(
-            "{count} experiment matches the filters: SwanLab applied those on {fields}; this server applied all.",
-            "{count} experiments match the filters: SwanLab applied those on {fields}; this server applied all.",
+            "{count} experiment matches the filters. SwanLab applied those on {fields}, and this server "
+            "applied all of them.",
+            "{count} experiments match the filters. SwanLab applied those on {fields}, and this server "
+            "applied all of them.",
             count,
             fields=theirs,
         )

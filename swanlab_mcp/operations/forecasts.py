@@ -151,7 +151,7 @@ def _check_length(shown: Points, metric: str, step: int) -> None:
                 step=step,
                 needed=_FEWEST_POINTS,
             ),
-            hint=say("Wait until more is logged, or pass a larger as_of_step."),
+            hint=say("Wait until more points are logged, or pass a larger as_of_step."),
         )
 
 

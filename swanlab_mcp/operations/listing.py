@@ -47,7 +47,7 @@ def describe_page(answer: ApiResponse[list[T]], page: int, size: int, order: str
     if offset and offset >= total:
         notes.append(
             say(
-                "Page {page} does not exist: the total is {total}, so the last page of {size} is {last}.",
+                "Page {page} does not exist: the total is {total}, so with {size} per page, the last page is {last}.",
                 page=page,
                 total=total,
                 size=size,

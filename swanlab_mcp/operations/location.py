@@ -114,7 +114,7 @@ async def resolve_own_experiment(client: SwanLabClient, exp_cuid: str, project: 
                 theirs=quote(theirs),
                 ours=quote(ours.strip("/")),
             ),
-            hint=say("Leave project and username empty, or make them match."),
+            hint=say("Omit project and username, or make them match exp_cuid."),
         )
     return ExperimentRef(await _resolve(client, named), named.project, named.experiment)
 
@@ -230,12 +230,12 @@ def _match_name(experiments: Sequence[Experiment], ref: ExperimentRef) -> Experi
     candidates += say(" and {count} more", count=len(found) - _NAMED) if len(found) > _NAMED else ""
     raise InvalidArgument(
         say(
-            "{count} experiments of {project} are named {name!r}.",
+            "{count} experiments in {project} are named {name!r}.",
             count=len(found),
             project=quote(ref.parent),
             name=shorten(wanted),
         ),
-        hint=say("Pass one of their ids: {candidates}.", candidates=candidates),
+        hint=say("Pass one of these ids: {candidates}.", candidates=candidates),
     )
 
 

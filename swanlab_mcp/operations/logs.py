@@ -172,7 +172,7 @@ def _show_traceback(part: LogPart, count: int) -> tuple[list[LogLine], list[str]
     if begin is None:
         return [], [say("Lines {first} to {last} contain no traceback.", **stretch)]
     rows = _fit(_fold(map(_clean_line, part.lines[begin : begin + count])), keep_last=False)
-    reported = say("Starts at the first traceback in the lines {first} to {last}.", **stretch)
+    reported = say("Starts at the first traceback in lines {first} to {last}.", **stretch)
     return rows, [reported, *_describe_next(part, _find_stop(rows))]
 
 
@@ -199,8 +199,8 @@ def _show_found(
             return rows, []
         return rows, [
             say_plural(
-                "Only the last {count} line is shown; start={start} returns the first.",
-                "Only the last {count} lines are shown; start={start} returns the first.",
+                "Only the last {count} match is shown; start={start} returns the first.",
+                "Only the last {count} matches are shown; start={start} returns the first.",
                 shown,
                 start=part.start,
             )

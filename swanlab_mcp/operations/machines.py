@@ -45,7 +45,8 @@ async def add_machines(
     if len(wanted) > MOST_MACHINES:
         raise InvalidArgument(
             say(
-                "{names} take a request for each of the {count} experiments, and at most {most} are read at once.",
+                "Reading {names} takes a request for each of the {count} experiments, and at most {most} can "
+                "be read at once.",
                 names=", ".join(MACHINE_FIELDS),
                 count=len(wanted),
                 most=MOST_MACHINES,

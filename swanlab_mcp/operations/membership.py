@@ -50,7 +50,7 @@ async def add_answers(
     fields = ", ".join(dict.fromkeys(one.field for one in conditions.values()))
     if not any(found):
         raise InvalidArgument(
-            say("Neither runs on disk nor this SwanLab server can be filtered by {fields}.", fields=fields),
+            say("Runs on disk and on this SwanLab server cannot be filtered by {fields}.", fields=fields),
             hint=say("Omit this condition."),
         )
     known = {(one.project, name_answer(one.condition)): members for one, members in zip(questions, found, strict=True)}

@@ -59,9 +59,9 @@ def _word(refusal: Refusal) -> InvalidArgument:
             )
         case UnsentField(field):
             instead = (
-                say("Filters on it need <, <=, > or >= and a time in whole seconds.")
+                say("Filters on this field need <, <=, > or >= and a time in whole seconds.")
                 if field == "updated"
-                else say("Filters on it need = or != and true or false.")
+                else say("Filters on this field need = or != and true or false.")
             )
             return InvalidArgument(
                 say("SwanLab does not report the experiment field {field!r}.", field=field), hint=instead

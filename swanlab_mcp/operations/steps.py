@@ -12,7 +12,7 @@ _LONGEST = 40
 
 
 def describe_steps(steps: Sequence[int]) -> str:
-    """Describe sorted steps as ranges with a fixed interval, such as "0, 50-600 by 50".
+    """Describe sorted steps as ranges with a fixed interval, such as "0, 50-600 every 50".
 
     If there are many ranges, those in the middle are omitted.
     """
@@ -26,7 +26,7 @@ def describe_steps(steps: Sequence[int]) -> str:
                 end += 1
             if end - place >= 2:
                 span = f"{steps[place]}-{steps[end]}"
-                runs.append(say("{span} by {distance}", span=span, distance=distance) if distance > 1 else span)
+                runs.append(say("{span} every {distance}", span=span, distance=distance) if distance > 1 else span)
                 place = end + 1
                 continue
         runs.append(str(steps[place]))

@@ -57,13 +57,15 @@ _CAUSES: Mapping[str, Callable[[], str]] = {
     "never_computed": lambda: say("it could never be computed: a missing class, an empty split or a broken metric"),
     "exploded": lambda: say("training exploded: learning rate too high or no gradient clipping"),
     "gradient_exploded": lambda: say("the gradient exploded"),
-    "single_bad_value": lambda: say("a single bad value: a batch, a division, a logarithm of 0, or half precision"),
+    "single_bad_value": lambda: say(
+        "a single bad value: a bad batch, division by 0, logarithm of 0, or half precision"
+    ),
     "bad_values": lambda: say(
-        "bad values without earlier growth: a batch, a division, a logarithm of 0, or half precision"
+        "bad values without earlier growth: a bad batch, division by 0, logarithm of 0, or half precision"
     ),
     "rate_too_high": lambda: say("learning rate too high: the first updates made it worse, and it never recovered"),
     "no_signal": lambda: say(
-        "inputs or labels carry no signal, or nothing is trained (frozen, dead units, learning rate)"
+        "inputs or labels carry no signal, or nothing is trained (frozen weights, dead units, learning rate)"
     ),
     "flat": lambda: say("cause unclear: learning rate, data, or a loss that does not have to fall"),
     "reward_never_found": lambda: say("cause unclear: exploration, learning rate, or a reward that is too rare"),
@@ -77,7 +79,7 @@ _CAUSES: Mapping[str, Callable[[], str]] = {
         "the SDK recorded a crash without an error; the script may have been interrupted, or reported the crash itself"
     ),
     "silence": lambda: say(
-        "its data stop without an error, and SwanLab marks a run as CRASHED after 30 minutes of silence: it "
+        "its data ends without an error; SwanLab marks a run as CRASHED after 30 minutes of silence, so it "
         "was killed, lost its connection, or is still training"
     ),
 }
@@ -98,8 +100,8 @@ def _describe_evidence(one: Evidence) -> str:
 _EVIDENCE: Mapping[str, Callable[[Evidence], str]] = {
     "error_line": lambda one: say("error line: {line}", line=shorten(one.facts["line"], _ERROR)),
     "lines_follow": lambda one: say_plural(
-        "{count} log line follows it, so it may have been handled",
-        "{count} log lines follow it, so it may have been handled",
+        "{count} log line follows the error, so it may have been handled",
+        "{count} log lines follow the error, so it may have been handled",
         one.facts["count"],
     ),
     "gpu_memory": lambda one: say("GPU memory {detail}", detail=describe_event(one.facts["event"])),

@@ -135,9 +135,10 @@ def _list_cautions(found: Compared) -> list[str]:
     if found.apart:
         notes.append(
             say_plural(
-                "The associations exclude {count} experiment that is broken, unfinished, short or has no finite value.",
-                "The associations exclude {count} experiments that are broken, unfinished, short or have no "
-                "finite value.",
+                "The associations exclude {count} experiment that is broken, unfinished, too short or "
+                "without a finite value.",
+                "The associations exclude {count} experiments that are broken, unfinished, too short or "
+                "without a finite value.",
                 found.apart,
             )
         )
@@ -150,10 +151,10 @@ def _explain_few(found: Compared) -> str:
     if not total - found.apart < fewest <= total:
         return ""
     return say_plural(
-        "No associations: {count} experiment is broken, unfinished, short or has no finite value, so fewer "
-        "than {fewest} are left.",
-        "No associations: {count} experiments are broken, unfinished, short or have no finite value, so "
+        "No associations: {count} experiment is broken, unfinished, too short or without a finite value, so "
         "fewer than {fewest} are left.",
+        "No associations: {count} experiments are broken, unfinished, too short or without a finite value, "
+        "so fewer than {fewest} are left.",
         found.apart,
         fewest=fewest,
     )

@@ -53,7 +53,7 @@ def note_decisions(found: Decided | None, shown: int) -> list[str]:
     metric = quote(found.ranking.metric)
     if found.baseline is None:
         return [
-            say("It is unknown whether a smaller or larger {metric} is better, so nothing is decided.", metric=metric)
+            say("It is unknown whether a smaller or larger {metric} is better, so no decision is made.", metric=metric)
         ]
     setting = found.baseline.setting
     notes = [

@@ -155,7 +155,7 @@ def _word_health(found: DiagnosedExperiment) -> str:
     if not judgement.is_measured:
         return say("cannot tell: none of the logged metrics is known to improve as a model learns")
     if judgement.doubtful:
-        return say("cannot tell: the changes in {key} may be slow noise", key=quote(judgement.doubtful[0]))
+        return say("cannot tell: the changes in {key} may be autocorrelated noise", key=quote(judgement.doubtful[0]))
     sizes = {curve.key: len(curve.costs) for curve in found.curves}
     longest = max((sizes[key] for key in judgement.judged), default=0)
     if not longest:
@@ -166,7 +166,7 @@ def _word_health(found: DiagnosedExperiment) -> str:
         longest,
         needed=DEFAULTS.fewest_points,
     )
-    return text + say("; they are improving so far") if judgement.improves else text
+    return text + say("; the values are improving so far") if judgement.improves else text
 
 
 def _word_few(found: DiagnosedExperiment) -> list[str]:

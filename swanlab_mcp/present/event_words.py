@@ -108,7 +108,7 @@ def _describe_worsening(event: Event) -> str:
     if not facts["falls"] and abs(change) < 10:
         text += f" ({change:+.0%})"
     if event.kind == "worsening":
-        return text + say("; it may be overfitting or divergence, because no matching training metric was logged")
+        return text + say("; no matching training metric was logged, so it may be overfitting or divergence")
     if event.kind == "overfitting":
         end = {"key": shorten(facts["pair"]), "value": facts["pair_last"]}
         return text + (
@@ -172,7 +172,7 @@ _DETAILS: Mapping[str, Callable[[Event], str]] = {
     "length_explosion": lambda event: say("grew from {early:.4g} to {late:.4g}", **event.facts),
     "all_clipped": lambda event: say("{late:.0%} of the answers are truncated at the end", **event.facts),
     "shock": lambda event: say(
-        "from {before:.4g} to {value:.4g} at step {peak}, back at step {end}",
+        "from {before:.4g} to {value:.4g} at step {peak}, recovered at step {end}",
         before=event.facts["before"],
         value=event.facts["peak"],
         peak=event.peak,
@@ -183,7 +183,7 @@ _DETAILS: Mapping[str, Callable[[Event], str]] = {
         "almost no improvement in the last {share:.0%} of the points", share=event.facts["share"]
     ),
     "not_judged": lambda event: (
-        say("not judged, because its changes may be slow noise")
+        say("not judged, because its changes may be autocorrelated noise")
         if event.rule == "slow_noise"
         else say_plural("only {count} point: not judged", "only {count} points: not judged", event.facts["count"])
     ),
@@ -195,7 +195,7 @@ _DETAILS: Mapping[str, Callable[[Event], str]] = {
         last=event.facts["last"],
         usual=event.facts["usual"],
     ),
-    "resumed": lambda _: say("was recorded before the preceding steps, which were then logged again"),
+    "resumed": lambda _: say("was recorded before the preceding steps, which were logged again later"),
     "stalled": _describe_stall,
     "gpu_idle": lambda event: say("median load {load:.3g} % over {count} samples", **event.facts),
     "gpu_memory_full": _describe_full,
@@ -206,7 +206,7 @@ _DETAILS: Mapping[str, Callable[[Event], str]] = {
 _LOSS_RULES: Mapping[str, Callable[[float], str]] = {
     "worse_scatter": lambda share: say(
         "worse by more than {share:.0%} of the earlier gain, {sigmas:g} sigmas, {scatter:g}x its scatter and "
-        "{drift:g}x the drift of slow noise",
+        "{drift:g}x its noise drift",
         share=share,
         sigmas=DEFAULTS.worse_sigmas,
         scatter=DEFAULTS.worse_scatter,
@@ -214,7 +214,7 @@ _LOSS_RULES: Mapping[str, Callable[[float], str]] = {
     ),
     "worse_quick": lambda share: say(
         "worse by more than {share:.0%} of the earlier gain, {sigmas:g} sigmas, {scatter:g}x its scatter and "
-        "{drift:g}x the drift of slow noise during its rise",
+        "{drift:g}x its noise drift during the rise",
         share=share,
         sigmas=DEFAULTS.worse_sigmas,
         scatter=DEFAULTS.worse_scatter,
@@ -222,15 +222,15 @@ _LOSS_RULES: Mapping[str, Callable[[float], str]] = {
     ),
     "worse_stays": lambda share: say(
         "worse by more than {share:.0%} of the earlier gain, {sigmas:g} sigmas, {scatter:g}x the earlier "
-        "scatter and {drift:g}x the drift of slow noise, and never recovers",
+        "scatter and {drift:g}x its noise drift, and never recovers",
         share=share,
         sigmas=DEFAULTS.stays_sigmas,
         scatter=DEFAULTS.stays_scatter,
         drift=DEFAULTS.worse_drift,
     ),
     "worse_trend": lambda share: say(
-        "worse by more than {share:.0%} of the earlier gain and {drift:g}x the drift of slow noise, "
-        "{above:.0%} of the last quarter worse than the best window, and a trend (z > {trend:g})",
+        "worse by more than {share:.0%} of the earlier gain and {drift:g}x its noise drift, {above:.0%} of "
+        "the last quarter worse than the best window, and a trend (z > {trend:g})",
         share=share,
         above=DEFAULTS.worse_order,
         trend=DEFAULTS.worse_trend,
@@ -241,29 +241,29 @@ _LOSS_RULES: Mapping[str, Callable[[float], str]] = {
 _RULES: Mapping[str, Callable[[], str]] = {
     "non_finite": lambda: say("any NaN or infinite value"),
     "never_learned": lambda: say(
-        "no level better than its start by more than {sigmas:g} sigmas, {drifts:g}x the drift of slow noise "
-        "and (for a loss) {share:.1%}; no improving trend",
+        "no level better than its start by more than {sigmas:g} sigmas, {drifts:g}x its noise drift and (for "
+        "a loss) {share:.1%}; no improving trend",
         share=DEFAULTS.flat_share,
         sigmas=DEFAULTS.learned_sigmas,
         drifts=DEFAULTS.learned_drift,
     ),
     "stuck": lambda: say(
-        "constant for {count} points or more, or a quality within {sigmas:g} sigmas of 0",
+        "constant for {count} points or more, or a quality metric within {sigmas:g} sigmas of 0",
         count=DEFAULTS.flat_points,
         sigmas=DEFAULTS.zero_sigmas,
     ),
     "worse_order": lambda: say(
         "few points: keeps getting worse after the best (Mann-Kendall, p <= {significance:.0%}) by more than "
-        "{drift:g}x the drift of slow noise",
+        "{drift:g}x its noise drift",
         significance=DEFAULTS.few_significance,
         drift=DEFAULTS.few_drift,
     ),
     "worse_start": lambda: say(
-        "never better than its start beyond noise, and a worsening trend (z > {trend:g})", trend=DEFAULTS.learned_trend
+        "never better than its start by more than noise, and a worsening trend (z > {trend:g})",
+        trend=DEFAULTS.learned_trend,
     ),
     "unstable": lambda: say(
-        "at least {count} falls by more than {share:.0%} of the gain, {sigmas:g} sigmas and {drift:g}x the "
-        "drift of slow noise",
+        "at least {count} falls by more than {share:.0%} of the gain, {sigmas:g} sigmas and {drift:g}x its noise drift",
         count=DEFAULTS.unstable_falls,
         share=DEFAULTS.unstable_share,
         sigmas=DEFAULTS.worse_sigmas,
@@ -286,7 +286,7 @@ _RULES: Mapping[str, Callable[[], str]] = {
         "fewer than {needed} points, and their order is not enough evidence", needed=DEFAULTS.fewest_points
     ),
     "slow_noise": lambda: say(
-        "gain below {drift:g} times the drift of its noise, and no falling or rising trend",
+        "gain below {drift:g}x its noise drift, and no falling or rising trend",
         drift=DEFAULTS.learned_drift,
     ),
     "jump": lambda: say(
@@ -295,7 +295,7 @@ _RULES: Mapping[str, Callable[[], str]] = {
         count=DEFAULTS.restarts,
     ),
     "gap": lambda: say(
-        "longer than {factor:g}x the usual interval and {outstanding:g}x the interval of rank {rank} by length",
+        "longer than {factor:g}x the usual interval and {outstanding:g}x the {rank}th longest",
         factor=DEFAULTS.gap_factor,
         outstanding=DEFAULTS.gap_outstanding,
         rank=DEFAULTS.gap_rank,

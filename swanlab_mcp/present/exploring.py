@@ -83,7 +83,10 @@ def _list_notes(found: TriedSettings) -> list[str]:
         notes.append(say("No metric with a known direction was logged; pass metric to relate settings to results."))
     if any(one.verdict in ("real", "cannot tell apart") for one in found.effects):
         notes.append(
-            say('"real" means beyond chance (error rate 5 % for all keys together). It does not prove an effect.')
+            say(
+                '"real" means unlikely to be chance (error rate 5 % for all keys together). '
+                "It does not prove an effect."
+            )
         )
     if found.metric and any(one.verdict == "cannot tell" for one in found.effects):
         notes.append(say('"cannot tell" means too few settings, or values that do not repeat.'))

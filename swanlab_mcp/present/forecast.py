@@ -64,7 +64,7 @@ def _give_reason(found: ForecastExperiment) -> str:
     if not ahead.cohort:
         return say(
             "Fewer than {needed} finished experiments reach step {until}, so the forecast only extrapolates "
-            "its own curve.",
+            "the experiment's own curve.",
             needed=FEWEST,
             until=found.until_step,
         )
@@ -73,7 +73,7 @@ def _give_reason(found: ForecastExperiment) -> str:
     best = f"{round_number(found.best, 5):g}"
     if found.advice == "kill":
         return say(
-            "Even the better end of the interval misses the best tenth of the cohort, whose best value is {best}.",
+            "Even the better end of the interval is outside the best tenth of the cohort, whose best value is {best}.",
             best=best,
         )
     return say(

@@ -23,7 +23,7 @@ def note_lacks(lacks: Sequence[Lack]) -> str:
         say("{lack} ({names})", lack=_name(one.kind), names=_join(one.names)) if one.names else _name(one.kind)
         for one in lacks
     ]
-    return say("Later questions will be hard to answer: {lacks}.", lacks=say("; ").join(parts))
+    return say("Problems for later analysis: {lacks}.", lacks=say("; ").join(parts))
 
 
 def note_lacks_of_many(lacks: Sequence[Sequence[Lack]]) -> str:
@@ -38,7 +38,7 @@ def note_lacks_of_many(lacks: Sequence[Sequence[Lack]]) -> str:
         say("{lack} in {count} of {total}", lack=_name(kind), count=count, total=len(lacks))
         for kind, count in counts.most_common()
     ]
-    return say("Later questions about new experiments will be hard to answer: {lacks}.", lacks=say("; ").join(parts))
+    return say("Problems for later analysis of new experiments: {lacks}.", lacks=say("; ").join(parts))
 
 
 def _name(kind: LackKind) -> str:

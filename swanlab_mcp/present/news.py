@@ -128,4 +128,4 @@ def _word_record(record: Record) -> str:
     )
     if record.within_noise:
         text += say("; within the noise between repeats")
-    return text + say("; single training batches") if record.is_batch else text
+    return text + say("; values of single training batches") if record.is_batch else text

@@ -139,7 +139,7 @@ def _prepare(root: Path, form: _Form) -> None:
         raise _refuse(root, error) from error
     if is_foreign or (known is not None and known != {"format": form.name, "version": 1}):
         raise InvalidArgument(
-            say("The folder {path} does not contain an export as {name}.", path=root, name=form.name),
+            say("The folder {path} does not contain a {name} export.", path=root, name=form.name),
             hint=say("Name another folder with -o."),
         )
     with open_new(about, is_text=True, is_forced=True) as file:

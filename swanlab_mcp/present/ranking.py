@@ -74,7 +74,7 @@ def name_reason(reason: Reason) -> str:
     """Return a short form of the reason why an experiment is not ranked."""
     names = {
         "missing": say("without the metric"),
-        "no extremes": say("SwanLab returned no extreme values; at=last has a value"),
+        "no extremes": say("SwanLab returned no minimum or maximum; at=last has a value"),
         "not there yet": say("step not reached yet"),
         "begins later": say("starts at a later step"),
         "not at that step": say("has no best step"),
@@ -239,14 +239,14 @@ def _note_reading(ranking: Ranking) -> list[str]:
     elif reached.is_batch:
         notes.append(
             say(
-                "The best value may be luck, because it may come from a single training batch. For smoothed "
-                "values, filter down to 100 experiments."
+                "The best value may be luck, because it may come from a single training batch. To use "
+                "smoothed values, filter to at most 100 experiments."
             )
         )
     if reached.decided_mode:
         notes.append(
             say(
-                "Values are from {metric} at the step where {key} was best.",
+                "Values: {metric} at the step where {key} was best.",
                 metric=quote(ranking.metric),
                 key=quote(reached.at),
             )
@@ -298,8 +298,8 @@ def _describe_test(ranking: Ranking, field: Field) -> str:
         return ""
     if not ranking.names:
         return say(
-            "within_noise: noise explains the difference from the first (studentised range, 95 % for all "
-            "{count} together).",
+            "within_noise: noise explains the difference from the first experiment (studentised range, 95 % "
+            "for all {count} together).",
             count=len(field.ranked),
         )
     rules = {row.judged.rule for part in ranking.parts for row in part.rows if row.judged}
@@ -373,14 +373,16 @@ def _note_health(ranking: Ranking) -> str:
         note = say("Checked for NaN and divergence: {keys}.", keys=keys)
     else:
         note = say_plural(
-            "Checked for NaN and divergence: {keys}; last values in {count} experiment, points in {points}.",
-            "Checked for NaN and divergence: {keys}; last values in {count} experiments, points in {points}.",
+            "Checked for NaN and divergence: {keys}; last values of {count} experiment, all points of {points}.",
+            "Checked for NaN and divergence: {keys}; last values of {count} experiments, all points of {points}.",
             health.summaries,
             keys=keys,
             points=health.points,
         )
     only = say("Checked for NaN only: {keys}.", keys=others) if others else ""
-    return join_sentences(note, only, say("With a reward, rising losses are not divergence.") if rewards else "")
+    return join_sentences(
+        note, only, say("With a reward metric, rising losses do not count as divergence.") if rewards else ""
+    )
 
 
 def _find_better_apart(field: Field) -> int | None:

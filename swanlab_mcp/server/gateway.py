@@ -292,7 +292,7 @@ class Gateway:
         if read_host(origin) not in self._hosts:
             raise Refused(
                 403,
-                say("Pages of this Origin may not send requests; the operator can allow a host with --allowed-host."),
+                say("Pages from this Origin may not send requests; the operator can allow a host with --allowed-host."),
             )
 
     async def _identify(self, exchange: _Exchange, stack: AsyncExitStack) -> Account | None:

@@ -86,7 +86,7 @@ def test_other_host_variable_is_reported_and_the_key_is_not_sent(
     monkeypatch.setenv("SWANLAB_API_KEY", "key-canary")
     monkeypatch.setenv(name, value)
     shown = check(capsys)
-    assert f"login: failed. {name}={value} does not set the API host, so the server sends no requests to " in shown
+    assert f"login: failed. {name}={value} suggests another host, so no requests are sent to " in shown
     assert f"set SWANLAB_API_HOST, or unset {name}." in shown
     assert "login: works" not in shown
     monkeypatch.setenv("SWANLAB_API_HOST", "https://swan.example.com")
@@ -103,7 +103,7 @@ async def test_first_answer_names_the_variable_of_an_ignored_host(monkeypatch: p
     async with session(load_settings()) as client:
         answer = await client.call_tool("list_workspaces", {})
     assert answer.is_error
-    assert "SWANLAB_WEB_HOST=https://swan.example.com does not set the API host" in text_of(answer)
+    assert "SWANLAB_WEB_HOST=https://swan.example.com suggests another host" in text_of(answer)
 
 
 @pytest.mark.parametrize("name", ["SWANLAB_BOARD_HOST", "SWANLAB_DASHBOARD_HOST"])

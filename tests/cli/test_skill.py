@@ -112,4 +112,4 @@ def test_snippet_runs_and_its_record_is_complete(tmp_path: Path, capsys: pytest.
     assert ended.value.code == 0
     reply = json.loads(capsys.readouterr().out)
     assert reply["data"]["verdict"] == "healthy"
-    assert not any("Later questions" in note for note in reply["notes"])
+    assert not any("later analysis" in note for note in reply["notes"])

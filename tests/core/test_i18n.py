@@ -87,8 +87,11 @@ NEVER_ONE = {
     "A shared server waits at most {seconds} seconds.",
     "Cut to the first {count} of {total} rows to stay within the output limit.",
     "Cut to the last {count} of {total} rows to stay within the output limit.",
-    "A baseline only decides within one project, but the experiments are from {count} projects.",
-    "Fewer than {needed} finished experiments reach step {until}, so the forecast only extrapolates its own curve.",
+    "A baseline applies to only one project, but the experiments are from {count} projects.",
+    (
+        "Fewer than {needed} finished experiments reach step {until}, so the forecast only extrapolates "
+        "the experiment's own curve."
+    ),
     "Incomplete: only the first {count} of {total} projects were read; skipped: {names}.",
     "Only the first {count} folders below {name!r} were searched; pass a folder that contains runs as --log-dir.",
     "Only the first {count} of {total} keys were checked; continue with {names} as keys.",
@@ -107,6 +110,7 @@ NEVER_ONE = {
     "The best {key} is {value}, the smallest of {count} values: smaller values are untried.",
     "The body is larger than {size} bytes.",
     "The confirmation is older than {minutes} minutes; no changes were made.",
+    "The first {shown} of {total} compared experiments are shown.",
     "The message is nested more than {depth} levels deep.",
     "The server is busy; try again in {seconds} seconds.",
     "Too many of your calls are running; try again in {seconds} seconds.",
@@ -125,9 +129,9 @@ NEVER_ONE = {
     "{count:.0f} days",
     "{count} experiments are named {name!r}.",
     "{count} experiments are too many to compare; at most {most} at once.",
-    "{count} experiments of {project} are named {name!r}.",
-    "{count} experiments of {project} have a folder {cuid!r}.",
-    "{count} experiments of {project} have the recorded id {cuid!r}.",
+    "{count} experiments in {project} are named {name!r}.",
+    "{count} experiments in {project} have a folder {cuid!r}.",
+    "{count} experiments in {project} have the recorded id {cuid!r}.",
     (
         "{count} runs have no recorded end: still running, or killed ({names}, …). "
         "get_experiment shows the evidence for a single run."
@@ -136,10 +140,11 @@ NEVER_ONE = {
     "{name} at step {step}: {total} characters in total; continue with text_start={end}.",
     "{name}: {folder!r}, one of its {count} folders, is skipped: {problem}.",
     "{name}: {count} of {total} ranks {state} ({folders}).",
+    "{shown} of {total} rows are shown.",
     "{text} (of {count} characters)",
-    "{names} take a request for each of the {count} experiments, and at most {most} are read at once.",
+    "Reading {names} takes a request for each of the {count} experiments, and at most {most} can be read at once.",
     "Incomplete: only the machines of {count} of {total} experiments were read; add filters.",
-    "constant for {count} points or more, or a quality within {sigmas:g} sigmas of 0",
+    "constant for {count} points or more, or a quality metric within {sigmas:g} sigmas of 0",
 }
 NUMBERS = {
     *("actual", "actual_length", "count", "depth", "levels", "minutes", "most", "needed", "number", "ranks", "seconds"),

@@ -75,7 +75,7 @@ LONG = {
     "compare_experiments": ({**THREE, "metrics": ["loss"]}, ["3 of 3 experiments"] * 2),
     "get_logs": (
         {"project": "small", "exp_cuid": "small0", "start": 0, "search": "line 4"},
-        ["4 of 4 parts of the log"],
+        ["4 of 4 log chunks"],
     ),
     "whats_new": ({"username": "kites-test3", "since": "2024-11-01"}, ["3 of 3 projects"] * 2),
 }

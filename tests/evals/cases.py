@@ -613,7 +613,7 @@ _LOOP = (
         "keep-or-kill",
         "lr-1 is at step 16. Is it worth running to the end, judged by val/loss?",
         [("forecast_experiment", _digits("lr-1", metric="val/loss", as_of_step=16))],
-        ["advice: kill", r"until_step: 40", "rank_now: 16/16", "cohort_size: 15", "misses the best tenth"],
+        ["advice: kill", r"until_step: 40", "rank_now: 16/16", "cohort_size: 15", "outside the best tenth"],
         most_tokens=500,
     ),
     Case(

@@ -163,7 +163,7 @@ async def test_ambiguous_name_lists_the_paths(across: Settings) -> None:
         ("compare_experiments", {"exp_cuids": ["alpha", SECOND]}),
     ):
         reply = await refuse(across, tool, **arguments)
-        assert f"2 experiments are named 'alpha'. Pass one of their paths: {FIRST}, {SECOND}." in reply
+        assert f"2 experiments are named 'alpha'. Pass one of these paths: {FIRST}, {SECOND}." in reply
     assert (await call(across, "get_experiment", exp_cuid="alpha", username="kites-test2"))["data"]["cuid"] == "run2"
     assert "No project was given" in await refuse(across, "compare_experiments")
 

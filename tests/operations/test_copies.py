@@ -75,7 +75,7 @@ async def test_missing_steps_in_the_cloud_are_reported(both: Settings, state: St
         note = await ask(both, tool, **arguments)
         assert note.startswith(expected), tool
         assert f"swanlab sync swanlog/run-20261123_080258-{RUN} --id {RUN}` uploads the rest." in note
-        assert note.endswith("The cloud says CRASHED, the disk FINISHED.")
+        assert note.endswith("The cloud reports CRASHED, the disk FINISHED.")
 
 
 @pytest.mark.parametrize(
@@ -168,10 +168,10 @@ async def test_crashed_cloud_run_that_still_writes_is_reported(both: Settings, s
     file.write_bytes(file.read_bytes()[:-200])
     age(both.log_dirs[0], 10)
     note = await ask(both, "get_experiment", exp_cuid=RUN)
-    assert note.endswith("The cloud says CRASHED, but the process still writes to the disk.")
+    assert note.endswith("The cloud reports CRASHED, but the process is still writing to the disk.")
     age(both.log_dirs[0], 7200)
     note = await ask(both, "get_experiment", exp_cuid=RUN)
-    assert note.endswith("The cloud says CRASHED; the files on disk have no recorded end.")
+    assert note.endswith("The cloud reports CRASHED; the files on disk have no recorded end.")
 
 
 async def test_run_on_disk_names_its_cloud_copy(both: Settings, state: State) -> None:

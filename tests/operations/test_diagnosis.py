@@ -310,7 +310,7 @@ async def test_negative_values_and_falling_qualities_are_described(settings: Set
         "train/acc does not get worse and ends at 0.9046"
     )
     assert reply["slow"]["causes"][0]["evidence"] == "val/acc gets worse, but training does not"
-    rule = "worse by more than 5% of the earlier gain, 5 sigmas, 7.5x its scatter and 1.6x the drift of slow noise"
+    rule = "worse by more than 5% of the earlier gain, 5 sigmas, 7.5x its scatter and 1.6x its noise drift"
     assert {reply[name]["events"][0]["rule"] for name in ("slow", "below")} == {rule}
     assert reply["reward"]["events"][0]["rule"].startswith("worse by more than 25% of the earlier gain")
     assert detail["fast"]["overfitting"].endswith("; train/acc still improves and ends at 0.9975")
@@ -344,17 +344,17 @@ async def test_rules_name_the_evidence_and_the_drift_of_slow_noise(settings: Set
         (grave,) = [one for one in reply["events"] if one["severity"] != "info"]
         rules[name] = grave["kind"], grave["rule"]
     assert rules["step"][0] == "worsening"
-    assert rules["step"][1].endswith("10x the earlier scatter and 1.6x the drift of slow noise, and never recovers")
+    assert rules["step"][1].endswith("10x the earlier scatter and 1.6x its noise drift, and never recovers")
     assert rules["few"][0] == "overfitting"
-    assert rules["few"][1].endswith("(Mann-Kendall, p <= 1%) by more than 2.5x the drift of slow noise")
+    assert rules["few"][1].endswith("(Mann-Kendall, p <= 1%) by more than 2.5x its noise drift")
     assert rules["flat"][0] == "never_learned"
-    assert "4 sigmas, 2x the drift of slow noise" in rules["flat"][1]
+    assert "4 sigmas, 2x its noise drift" in rules["flat"][1]
     assert rules["start"] == (
         "divergence",
-        "never better than its start beyond noise, and a worsening trend (z > 4)",
+        "never better than its start by more than noise, and a worsening trend (z > 4)",
     )
     assert rules["saw"][0] == "unstable"
-    assert rules["saw"][1].endswith("5 sigmas and 3.2x the drift of slow noise")
+    assert rules["saw"][1].endswith("5 sigmas and 3.2x its noise drift")
     # the step of the first fall
     assert 95 <= grave["step"] <= 110
 
@@ -423,7 +423,7 @@ async def test_cloud_crash_is_explained_by_its_log(settings: Settings, state: St
     silent = await diagnose(settings, project="study", exp_cuid="silent")
     assert silent["verdict"] == "crashed; healthy until then"
     assert silent["causes"][0]["cause"].startswith(
-        "its data stop without an error, and SwanLab marks a run as CRASHED after 30 minutes"
+        "its data ends without an error; SwanLab marks a run as CRASHED after 30 minutes"
     )
     assert "crash" not in silent
 
@@ -442,7 +442,7 @@ async def test_handled_error_is_weak_evidence(settings: Settings, state: State) 
     reply = await diagnose(settings, project="study", exp_cuid="handled")
     assert reply["verdict"].startswith("crashed; the last error is 300 lines before the end: torch.OutOfMemoryError")
     assert reply["causes"][0]["confidence"] == "low"
-    assert "300 log lines follow it, so it may have been handled" in reply["causes"][0]["evidence"]
+    assert "300 log lines follow the error, so it may have been handled" in reply["causes"][0]["evidence"]
     assert "similar" not in reply["crash"]
     assert "similar" not in (await diagnose(settings, project="study", exp_cuid="real"))["crash"]
     killed = await diagnose(settings, project="study", exp_cuid="killed")

@@ -172,7 +172,7 @@ async def test_several_environments_show_only_differences(settings: Settings, st
         {"name": "package.new", "values": {"two1": "1"}},
     ]
     assert "name | values.one1 | values.two1\ngit.commit | a69dddf | b7" in text_of(result)
-    assert "6 facts are the same in all 2 experiments and omitted." in result.structured_content["notes"]
+    assert "6 facts are the same in all 2 experiments and are omitted." in result.structured_content["notes"]
     assert "None of the 9 facts has 'zzz' in its name." in empty.structured_content["notes"]
     assert bare.structured_content["notes"] == ["No environment was recorded for bare1."]
 

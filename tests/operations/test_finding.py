@@ -207,7 +207,7 @@ async def test_server_side_filtering_gives_the_same_result(
     async with session(settings) as client:
         result = await client.call_tool("find_experiments", {"project": "many", "filters": conditions})
     count = "1 experiment matches" if len(expected) == 1 else f"{len(expected)} experiments match"
-    output = f"{count} the filters: SwanLab applied those on {narrowed}; this server applied all."
+    output = f"{count} the filters. SwanLab applied those on {narrowed}, and this server applied all of them."
     assert output in text_of(result)
     assert all(set(row["profile"]) == {"config"} for row in result.structured_content["data"])
 

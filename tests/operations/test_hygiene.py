@@ -29,9 +29,9 @@ async def diagnose(settings: Settings, cuid: str) -> str:
     async with session(settings) as client:
         result = await client.call_tool("diagnose_experiment", {"project": "hygiene", "exp_cuid": cuid})
     assert not result.is_error, text_of(result)
-    lines = [line for line in text_of(result).splitlines() if "Later questions" in line]
+    lines = [line for line in text_of(result).splitlines() if "Problems for later analysis" in line]
     assert len(lines) <= 1
-    return "".join(lines).removeprefix("note: Later questions will be hard to answer: ")
+    return "".join(lines).removeprefix("note: Problems for later analysis: ")
 
 
 @pytest.fixture
@@ -83,11 +83,11 @@ async def test_news_count_what_new_experiments_lack(settings: Settings, state: S
     since = (BEGINNING + timedelta(hours=1)).isoformat()
     async with session(settings) as client:
         arguments = {"project": "hygiene", "since": since}
-        assert "Later questions" not in text_of(await client.call_tool("whats_new", arguments))
+        assert "Problems for later analysis" not in text_of(await client.call_tool("whats_new", arguments))
     add(state, "old", config={}, created_at=BEGINNING)
     add(state, "seedless", config={"lr": 0.1})
     add(state, "alone", config={"lr": 0.1}, metrics={"train/loss": TRAIN})
     async with session(settings) as client:
         text = text_of(await client.call_tool("whats_new", arguments))
     expected = "no seed in the config in 2 of 3; no validation metric in 1 of 3."
-    assert f"Later questions about new experiments will be hard to answer: {expected}" in text
+    assert f"Problems for later analysis of new experiments: {expected}" in text

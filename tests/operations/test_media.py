@@ -88,7 +88,7 @@ async def test_last_image_is_shown_with_the_list_of_steps(settings: Settings, st
     assert result.structured_content is None
     assert "key | step | type | name | size | caption | picture\n" in words(result)
     assert f"samples/image | 400 | image | 400.png | {len(draw())} | epoch 400 | 1" in words(result)
-    assert "note: Steps with samples/image: 0-150 by 50, 400 (5)." in words(result)
+    assert "note: Steps with samples/image: 0-150 every 50, 400 (5)." in words(result)
     assert "presigned-canary" not in words(result)
     downloads = state.get_calls("^/storage/")
     assert len(downloads) == 1
@@ -209,7 +209,7 @@ async def test_missing_file_is_reported_and_the_others_are_shown(settings: Setti
 async def test_missing_step_of_a_key_is_reported(settings: Settings) -> None:
     result = await ask(settings, keys=["samples/image", "grid"], steps=[50, 0])
     assert "note: Steps with grid: 0 (1); none at step 50." in words(result)
-    assert "note: Steps with samples/image: 0-150 by 50, 400 (5).\n" in words(result)
+    assert "note: Steps with samples/image: 0-150 every 50, 400 (5).\n" in words(result)
 
 
 async def test_many_keys_are_truncated_with_a_note(settings: Settings, state: State) -> None:
@@ -398,7 +398,7 @@ def test_compact_step_ranges_describe_the_same_steps(steps: list[int]) -> None:
     for run in runs:
         if run == "…":
             return
-        span, _, by = run.partition(" by ")
+        span, _, by = run.partition(" every ")
         first, _, last = span.partition("-")
         found += range(int(first), int(last or first) + 1, int(by or 1))
     assert found == steps

@@ -27,7 +27,7 @@ async def test_steps_and_counts_need_no_download(settings: Settings, state: Stat
         result = await client.call_tool("get_media", given)
     output = text_of(result)
     assert output.startswith("0 of 5\nnote: Without contents, as requested.")
-    assert "Steps with samples: 0-100 by 50, 400 (4)." in output
+    assert "Steps with samples: 0-100 every 50, 400 (4)." in output
     assert "Steps with notes: 100 (1)." in output
     assert [one.type for one in result.content] == ["text"]
     # file URLs are never requested

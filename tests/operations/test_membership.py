@@ -101,7 +101,7 @@ async def test_servers_that_cannot_answer_are_reported(settings: Settings, state
     state.variants.lacking = ("/runs/shows$",)
     result = await find(settings, [where("pin", "=", True)])
     assert result.is_error
-    assert "nor this SwanLab server can be filtered by pin" in text_of(result)
+    assert "on this SwanLab server cannot be filtered by pin" in text_of(result)
     state.variants.lacking = ()
     result = await find(settings, [where("updated", ">", "7d")])
     assert "No experiment meets updated >" in text_of(result)
@@ -114,7 +114,7 @@ async def test_runs_on_disk_are_left_out_and_named(settings: Settings) -> None:
     both = replace(settings, log_dirs=(Path(swanlab_mcp.__file__).parent / "demo",))
     result = await find(both, [where("pin", "=", True)], "local/digits-mlp")
     assert result.is_error
-    assert "Neither runs on disk nor this SwanLab server can be filtered by pin" in text_of(result)
+    assert "Runs on disk and on this SwanLab server cannot be filtered by pin" in text_of(result)
     async with session(both) as client:
         arguments = {"project": ["marks", "local/digits-mlp"], "filters": [where("pin", "=", True)]}
         result = await client.call_tool("find_experiments", arguments)

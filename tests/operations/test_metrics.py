@@ -212,7 +212,7 @@ async def test_truncated_export_is_requested_again_and_then_an_error(
             assert (again.steps, repr(again.values)) == (whole.steps, repr(whole.values))
             assert len(state.get_calls("^/storage/")) == 2
             state.faults = [fault]
-            with pytest.raises(UnexpectedResponse, match="'long' lacks points: its summary ends at step 8997"):
+            with pytest.raises(UnexpectedResponse, match="'long' lacks points: the metric's summary ends at step 8997"):
                 await read_points(client, CURVES, ["long"], exact=True)
 
 

@@ -526,7 +526,7 @@ async def test_losses_may_rise_with_a_reward_but_never_become_nan(settings: Sett
         reply = await rank(settings, project="repeats", metric=metric)
         assert [row["name"] for row in reply["data"]] == ["run-0", "run-2", "run-1"]
         assert reply["data"][2]["apart"] == "broken: train/loss became NaN or infinite at step 41"
-        assert any("With a reward, rising losses are not divergence." in note for note in reply["notes"])
+        assert any("With a reward metric, rising losses do not count as divergence." in note for note in reply["notes"])
 
 
 async def test_policy_losses_that_become_nan_are_broken(settings: Settings, sweep: Sweep) -> None:
@@ -603,7 +603,7 @@ async def test_many_runs_check_all_summaries_and_few_series(settings: Settings, 
         sweep.add(f"run-{number:03d}", 0.9 - number / 1000, {"lr": number}, more={"train/loss": loss})
     reply = await sweep.rank(settings, by_seed=False, size=3)
     assert "Listed after the 128 ranked experiments: 2 broken." in reply["notes"]
-    note = "Checked for NaN and divergence: val/acc, train/loss; last values in 130 experiments, points in 4."
+    note = "Checked for NaN and divergence: val/acc, train/loss; last values of 130 experiments, all points of 4."
     assert note in reply["notes"]
     # the losses come with the ranked metric; no experiment is looked up
     assert [len(state.get_calls(path)) for path in ("/metrics/summaries$", "/metrics/scalar$")] == [3, 4]
@@ -644,7 +644,7 @@ async def test_losses_that_only_leading_runs_logged_are_checked(settings: Settin
         sweep.add(f"run-{number:03d}", 0.5 + number / 1000 + 0.2 * is_leading, {"lr": number}, more=more)
     reply = await sweep.rank(settings, by_seed=False, filters=[{"field": "name", "op": "!=", "value": "run-000"}])
     assert any(note.startswith("Listed after the 108 ranked experiments: 1 broken") for note in reply["notes"])
-    note = "Checked for NaN and divergence: val/acc, train/loss; last values in 109 experiments, points in 3."
+    note = "Checked for NaN and divergence: val/acc, train/loss; last values of 109 experiments, all points of 3."
     assert note in reply["notes"]
 
 
@@ -662,7 +662,7 @@ async def test_values_are_taken_at_the_best_step_of_another_metric(settings: Set
     reply = await rank(settings, project="repeats", metric="test/acc", at="val/acc")
     found = {row["name"]: (row["value"], row["step"]) for row in reply["data"]}
     assert found == {"a": (0.6, 10), "b": (0.2, 0)}
-    assert "Values are from test/acc at the step where val/acc was best." in reply["notes"]
+    assert "Values: test/acc at the step where val/acc was best." in reply["notes"]
 
 
 async def test_training_batches_are_ranked_by_smoothed_values(settings: Settings, sweep: Sweep) -> None:

@@ -102,7 +102,7 @@ async def test_ranking_of_all_projects_equals_a_sort_of_the_results(world: Setti
     )
     assert [row["cuid"] for row in reply["data"]] == [path for _, path in wanted[:20]]
     assert any(
-        note == "1 project without the metric val/acc is left out: kites-test2/sweep11." for note in reply["notes"]
+        note == "1 project without the metric val/acc is omitted: kites-test2/sweep11." for note in reply["notes"]
     )
     assert count_tokens(reply["text"]) < 8000
 

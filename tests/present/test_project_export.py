@@ -219,14 +219,14 @@ def test_unreadable_project_is_named(host: str, state: State, capsys: pytest.Cap
 def test_folder_of_another_format_is_refused(host: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(host, capsys, "kites-test3/first")[0] == 0
     code, reply = run(host, capsys, "kites-test3/first", "--format", "json")
-    assert (code, "does not contain an export as json" in reply) == (1, True)
+    assert (code, "does not contain a json export" in reply) == (1, True)
 
 
 def test_other_files_are_never_mixed_with_an_export(host: str, capsys: pytest.CaptureFixture[str]) -> None:
     Path("out").mkdir()
     Path("out/mine.txt").write_text("mine")
     code, reply = run(host, capsys, "kites-test3/first")
-    assert (code, "does not contain an export" in reply) == (1, True)
+    assert (code, "does not contain a csv export" in reply) == (1, True)
     assert [path.name for path in Path("out").iterdir()] == ["mine.txt"]
 
 

@@ -87,12 +87,12 @@ async def test_findings_come_before_their_evidence() -> None:
     text = " ".join(page.text.split())
     assert "19 experiments: 16 finished, 1 crashed, 1 no end recorded, 1 aborted." in text
     assert "Best by val/acc: hidden=[128, 64], mean 0.981481 over 3 repeats (standard deviation 0.00463)." in text
-    assert "Its lead over 10 other settings may be luck. Worse by more than noise explains: 4; within noise: 1;" in text
-    assert "The next is hidden=[64]: difference -0.0007407, 95 % interval -0.03392 to 0.03244." in text
+    assert "Its lead may be luck. The 10 other settings: 4 worse by more than noise explains, 1 within noise," in text
+    assert "The runner-up is hidden=[64]: difference -0.0007407, 95 % interval -0.03392 to 0.03244." in text
     assert "lr-100-wd-0.1: non_finite in val/loss from step 9" in text
     assert "Likely cause: a file or its folder does not exist" in text
     assert "11 of 480 possible combinations of the tried values were run." in text
-    assert "Untried changes of a single value in the best setting (9 in total), such as: hidden=[128]" in text
+    assert "Untried single-value changes to the best setting (9 in total), such as: hidden=[128]" in text
     sections = [one["id"] for one in page.find("section") if "id" in one]
     assert sections == ["findings", "ranking", "curves", "differences", "tried", "diagnoses", "hours", "notes"]
     assert [one["href"] for one in page.find("a") if one["href"] != "#diagnoses"] + ["#diagnoses"] == [
@@ -196,7 +196,7 @@ async def test_experiments_without_metrics_do_not_hide_the_others(state: State, 
     assert "val/loss" not in drawn
     assert "12 of 12 experiments were diagnosed" in page.text
     state.add_experiment(state.add_project(state.workspaces[0], "silent"), "s", cuid="s")
-    with pytest.raises(NotFound, match="No logged metric has a name that shows how to measure the quality of a model"):
+    with pytest.raises(NotFound, match="The names of the logged metrics do not show which metric measures"):
         await make(settings, "silent")
 
 
@@ -236,7 +236,7 @@ async def test_best_value_at_the_end_of_a_range_leaves_values_untried(state: Sta
     text = " ".join((await make(settings, "sweep")).text.split())
     assert "The best lr is 0.1, the largest of 3 values: larger values are untried." in text
     assert "5 of 6 possible combinations of the tried values were run." in text
-    assert "Untried changes of a single value in the best setting: width=64." in text
+    assert "Untried single-value changes to the best setting: width=64." in text
 
 
 @pytest.mark.anyio
@@ -247,8 +247,8 @@ async def test_truncated_sections_report_their_totals(state: State, settings: Se
             project, f"run-{number}", cuid=f"c{number}", config={"lr": number}, metrics={"val/acc": [(1, number / 50)]}
         )
     page = await make(settings, "many")
-    assert "30 of 35 are shown." in page.text
-    assert "The first 5 of 35 are compared." in page.text
+    assert "30 of 35 rows are shown." in page.text
+    assert "The first 5 of 35 compared experiments are shown." in page.text
     assert "20 of 35 experiments were diagnosed" in page.text
 
 

@@ -346,7 +346,7 @@ async def test_names_in_errors_are_bounded(settings: Settings, state: State) -> 
         check_text(text_of(one))
         assert "\n" not in text_of(one)
         assert len(text_of(one)) <= 4000
-    assert "12 experiments of kites-test3/twins are named 'twin'" in text_of(result)
+    assert "12 experiments in kites-test3/twins are named 'twin'" in text_of(result)
 
 
 async def test_resources_and_completion_are_neutralised(settings: Settings, state: State) -> None:

@@ -158,7 +158,10 @@ async def test_summary_is_paged_by_keys() -> None:
         "next": "page=3 size=3",
     }
     assert beyond.structured_content["data"] == {}
-    assert "Page 9 does not exist: the total is 7, so the last page of 3 is 3." in beyond.structured_content["notes"]
+    assert (
+        "Page 9 does not exist: the total is 7, so with 3 per page, the last page is 3."
+        in beyond.structured_content["notes"]
+    )
 
 
 async def test_workspaces_are_listed_with_roles(settings: Settings) -> None:
@@ -252,7 +255,7 @@ async def test_experiments_with_equal_names_are_listed_as_candidates(settings: S
         state.add_experiment(state.projects[0], "twin")
     async with session(settings) as client:
         result = await client.call_tool("get_experiment", {"project": "project1", "exp_cuid": "twin"})
-    assert "12 experiments of kites-test3/project1 are named 'twin'" in text_of(result)
+    assert "12 experiments in kites-test3/project1 are named 'twin'" in text_of(result)
     assert "exp00013 (FINISHED, 2024-11-23T" in text_of(result)
     assert "and 2 more" in text_of(result)
 

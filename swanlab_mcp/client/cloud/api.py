@@ -376,7 +376,7 @@ class CloudClient(MetricQueries):
                 raise
             about = dict[str, Any]()
         if about.get("enabled") is not True:
-            raise NotFound(say("This SwanLab server is not self-hosted, or is too old to describe itself."))
+            raise NotFound(say("This SwanLab server is not self-hosted, or is too old to report this information."))
         if about.get("root") is not True:
             raise PermissionDenied(
                 say("The API key is not a root key of this SwanLab server."),

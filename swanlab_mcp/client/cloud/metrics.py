@@ -70,7 +70,7 @@ class MetricQueries:
         stop = min(total, first + count)
         shards = range(first // _SHARD, -(-stop // _SHARD)) if stop > first else range(0)
         lacking = [shard for shard in shards if shard not in known]
-        answers = await progress.follow("parts of the log", *(self._read_shard(reference, shard) for shard in lacking))
+        answers = await progress.follow("log chunks", *(self._read_shard(reference, shard) for shard in lacking))
         known |= {shard: lines for shard, (lines, _) in zip(lacking, answers, strict=True)}
         shown = [
             (number, item)
@@ -186,7 +186,7 @@ class MetricQueries:
         async def ask(reference: dict[str, Any]) -> dict[str, Points]:
             found = {
                 key: points
-                for part in await progress.follow("parts of the metrics", *(read(reference, part) for part in parts))
+                for part in await progress.follow("metric batches", *(read(reference, part) for part in parts))
                 for key, points in part.items()
             }
             bare = [key for key in keys if not found.get(key, Points()).steps]
@@ -225,7 +225,7 @@ class MetricQueries:
         if short:
             raise UnexpectedResponse(
                 say(
-                    "SwanLab's export of the metric {key!r} lacks points: its summary ends at step {step}.",
+                    "SwanLab's export of the metric {key!r} lacks points: the metric's summary ends at step {step}.",
                     key=shorten(short[0]),
                     step=ends[short[0]],
                 ),

@@ -381,6 +381,6 @@ def _refuse(variable: Variable, why: str) -> ServerUnavailable:
             path=shorten(variable.value, 300),
             why=why,
         ),
-        hint=say("Correct or unset {variable} in the environment that starts the server.", variable=variable.name),
+        hint=say("Correct or unset {variable} in the server's environment.", variable=variable.name),
         status=0,
     )

@@ -38,7 +38,7 @@ class Summaries:
         }
         if answer and not requested & set(answer):
             raise UnexpectedResponse(
-                say("SwanLab's response about metrics is about other experiments."), hint=say("Send the request again.")
+                say("SwanLab returned metrics of other experiments."), hint=say("Send the request again.")
             )
         summaries: dict[str, Summary] = {}
         for reference in references:

@@ -95,7 +95,7 @@ class Transport:
             if self._session is session:
                 self._session = None
             raise AuthenticationFailed(
-                say("The session with SwanLab had expired: {what} was not done.", what=what),
+                say("The session with SwanLab had expired, so {what} was rejected.", what=what),
                 hint=say("Send the request again; the server will log in again."),
                 trace_id=read_trace_id(answer),
             )

@@ -127,7 +127,7 @@ class BoardRun(RunBase):
         """Return the first problem with the database or a file, or "" if there is none."""
         if self._board.problem or self._entry:
             return self._board.problem or next(iter(self._faults.values()), "")
-        return say("its database {name} does not list it, so its name is missing", name=BOARD)
+        return say("its database {name} does not list the run, so the run's name is missing", name=BOARD)
 
     def assess_damage(self) -> Damage:
         read = self._read_tags.values()

@@ -314,14 +314,14 @@ def _refuse_ambiguous(exp_cuid: str, project: str, found: Sequence[Group]) -> In
     is_recorded = any(run.run_id == exp_cuid for group in found for run in group.runs)
     return InvalidArgument(
         say(
-            "{count} experiments of {project} have the recorded id {cuid!r}.",
+            "{count} experiments in {project} have the recorded id {cuid!r}.",
             count=len(found),
             project=place,
             cuid=cuid,
         )
         if is_recorded
         else say(
-            "{count} experiments of {project} have a folder {cuid!r}.", count=len(found), project=place, cuid=cuid
+            "{count} experiments in {project} have a folder {cuid!r}.", count=len(found), project=place, cuid=cuid
         ),
         hint=say("Pass one of these ids: {candidates}.", candidates=candidates),
     )

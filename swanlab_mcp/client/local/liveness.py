@@ -61,7 +61,7 @@ def guess_fate(hostname: object, pid: object, *, started_at: int, written: float
     """
     if logged is not None and logged > 2 * max(written, _FRESH):
         seen = say(
-            "its file was last written {written} ago, its last record was made {logged} ago",
+            "its file was last written {written} ago (last record: {logged} ago)",
             written=_show_age(written),
             logged=_show_age(logged),
         )
@@ -78,9 +78,7 @@ def guess_fate(hostname: object, pid: object, *, started_at: int, written: float
                 seen=seen,
             )
         if not started_at or process.began <= started_at / 1000 + _TOLERANCE:
-            return say(
-                "Its process {pid} is running on this machine: probably still running; {seen}.", pid=pid, seen=seen
-            )
+            return say("Its process {pid} exists on this machine: probably still running; {seen}.", pid=pid, seen=seen)
         return say(
             "Its process id {pid} now belongs to a process that started later: probably killed; {seen}.",
             pid=pid,

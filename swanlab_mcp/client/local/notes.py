@@ -182,8 +182,8 @@ def _count_losses(damage: Damage, run: RunBase) -> list[str]:
     if damage.repaired:
         parts.append(
             say_plural(
-                "{count} interleaved by the SDK was restored",
-                "{count} interleaved by the SDK were restored",
+                "{count} record interleaved by the SDK was restored",
+                "{count} records interleaved by the SDK were restored",
                 damage.repaired,
             )
         )

@@ -81,7 +81,7 @@ def summarise_all(
 def _note_overdue(names: Sequence[str]) -> list[str]:
     return [
         say(
-            "Omitted because reading takes too long: {names}. Request each separately; data already read stays cached.",
+            "Omitted because reading took too long: {names}. Request each separately; data already read stays cached.",
             names=", ".join(names[:_NAMED]) + (", …" if len(names) > _NAMED else ""),
         )
     ]

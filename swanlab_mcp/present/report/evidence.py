@@ -146,7 +146,7 @@ async def _choose_targets(source: Source, experiments: Sequence[Experiment], met
     targets = list(dict.fromkeys([key for key in (metric, *choose_targets(keys, 2)) if key]))[:2]
     if not targets:
         raise NotFound(
-            say("No logged metric has a name that shows how to measure the quality of a model."),
+            say("The names of the logged metrics do not show which metric measures the model's quality."),
             hint=say("Name a metric with --metric."),
         )
     return targets

@@ -114,10 +114,10 @@ def _describe_luck(evidence: Evidence, ranked: Sequence[Mapping[str, Any]]) -> l
         ]
     sentences: list[str] = [
         say_plural(
-            "Its lead over the {count} other setting may be luck. Worse by more than noise explains: {real}; "
-            "within noise: {noise}; unknown: {unknown}.",
-            "Its lead over {count} other settings may be luck. Worse by more than noise explains: {real}; "
-            "within noise: {noise}; unknown: {unknown}.",
+            "Its lead may be luck. The {count} other setting: {real} worse by more than noise explains, "
+            "{noise} within noise, {unknown} unknown.",
+            "Its lead may be luck. The {count} other settings: {real} worse by more than noise explains, "
+            "{noise} within noise, {unknown} unknown.",
             total,
             real=verdicts["real"],
             noise=verdicts["within noise"],
@@ -126,7 +126,7 @@ def _describe_luck(evidence: Evidence, ranked: Sequence[Mapping[str, Any]]) -> l
     ]
     name = evidence.link(rival["name"], rival["cuid"])
     if rival.get("low") is not None:
-        text = say("The next is {name}: difference {difference}, 95 % interval {low} to {high}.")
+        text = say("The runner-up is {name}: difference {difference}, 95 % interval {low} to {high}.")
         known = {key: rival[key] for key in ("difference", "low", "high")}
         sentences.append(fill(text, name=name, **known))
     return sentences
@@ -176,7 +176,8 @@ def _describe_failures(evidence: Evidence) -> list[str]:
             fill(text, name=evidence.link(one["name"], one["cuid"]), verdict=verdict, cause=causes[0] if causes else "")
         )
     if len(failed) > _NAMED:
-        more = say_plural("{count} more has a problem: {link}.", "{count} more have problems: {link}.",
+        more = say_plural("{count} more experiment has a problem: {link}.",
+                          "{count} more experiments have problems: {link}.",
                           len(failed) - _NAMED, link="{link}")  # fmt: skip
         sentences.append(fill(more, link=Markup('<a href="#diagnoses">{}</a>').format(say("Diagnoses"))))
     return sentences
@@ -208,8 +209,8 @@ def _describe_untried(evidence: Evidence) -> list[str]:
         )
     if coverage.neighbours:
         names = say(", ").join(f"{show(key)}={show(value)}" for key, value in coverage.neighbours[:_NAMED])
-        text = say("Untried changes of a single value in the best setting: {names}.")
+        text = say("Untried single-value changes to the best setting: {names}.")
         if len(coverage.neighbours) > _NAMED:
-            text = say("Untried changes of a single value in the best setting ({count} in total), such as: {names}.")
+            text = say("Untried single-value changes to the best setting ({count} in total), such as: {names}.")
         sentences.append(fill(text, names=names, count=len(coverage.neighbours)))
     return sentences

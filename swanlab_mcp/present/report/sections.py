@@ -100,7 +100,9 @@ def _or_none(value: Any) -> Any:
 
 
 def _describe_cut(total: int, most: int) -> Text:
-    return Text(say("{shown} of {total} are shown.", shown=most, total=total) if total > most else "", is_soft=True)
+    return Text(
+        say("{shown} of {total} rows are shown.", shown=most, total=total) if total > most else "", is_soft=True
+    )
 
 
 def _describe_curves(evidence: Evidence) -> Section:
@@ -191,7 +193,7 @@ def _describe_differences(evidence: Evidence) -> Section:
         for one in found.get("differences", ())
         if any(value != one["values"][0] for value in one["values"][:_BESIDE])
     ]
-    cut = say("The first {shown} of {total} are compared.", shown=len(beside), total=len(experiments))
+    cut = say("The first {shown} of {total} compared experiments are shown.", shown=len(beside), total=len(experiments))
     blocks: list[Any] = [Text(cut if len(experiments) > _BESIDE else "", is_soft=True)]
     blocks.append(Table(heads, rows) if rows else Text(say("None.")))
     if found.get("associations"):

@@ -896,7 +896,7 @@ async def test_download_without_a_length_is_an_error(
         (b"HTTP/1.1 200 OK\r\ncontent-encoding: br\r\n\r\n{", UnexpectedResponse, "check before retrying"),
         (write_answer("429 Slow"), RateLimited, "Wait a minute"),
         (write_answer("200 OK", b"<html>"), UnexpectedResponse, "check before retrying"),
-        (write_answer("401 No"), AuthenticationFailed, "was not done"),
+        (write_answer("401 No"), AuthenticationFailed, "was rejected"),
     ],
 )
 async def test_change_is_never_sent_twice_and_an_unknown_outcome_is_reported(
@@ -918,7 +918,7 @@ async def test_change_on_an_expired_session_fails_and_the_next_change_logs_in(
     body = {"username": ME, "name": "new", "visibility": "PRIVATE"}
     assert (await transport.change("POST", "project", body=body))["name"] == "new"
     state.end_sessions()
-    with pytest.raises(AuthenticationFailed, match="was not done"):
+    with pytest.raises(AuthenticationFailed, match="was rejected"):
         await transport.change("DELETE", *path)
     assert await transport.change("DELETE", *path) is None
     assert [call.status for call in state.calls if call.method == "DELETE"] == [401, 204]

@@ -227,7 +227,7 @@ async def test_list_says_that_a_freshly_copied_old_run_was_killed(tmp_path: Path
     write_metric(tmp_path / "run-20240501_080000-a" / "logs" / "0", [0.1, 0.2])
     answer = await OfflineClient([tmp_path]).list_experiments(ProjectRef("local", "old"))
     (note,) = answer.notes
-    assert "its last record was made" in note
+    assert "(last record: " in note
     assert "probably killed. Data ends at 2024-05-01T08:00:00.000Z" in note
 
 

@@ -123,7 +123,7 @@ async def test_shared_id_lists_its_runs_with_their_times() -> None:
         answer = await client.call_tool("get_exp_summary", {"project": "local/sft-rounds", "exp_cuid": RECORDED})
     assert answer.is_error
     output = text_of(answer)
-    assert f"3 experiments of local/sft-rounds have the recorded id '{RECORDED}'" in output
+    assert f"3 experiments in local/sft-rounds have the recorded id '{RECORDED}'" in output
     for folder in SEEDED.iterdir():
         assert folder.name in output
     assert "round2, started 2026-11-28T12:27:46.239Z" in output
@@ -164,7 +164,7 @@ async def test_restarted_steps_are_another_run(tmp_path: Path) -> None:
     write_run(tmp_path, "same", points(0, 5), moment=FIRST)
     write_run(tmp_path, "same", points(0, 9), moment=SECOND)
     assert await list_cuids(tmp_path) == [f"run-{FIRST}-same", f"run-{SECOND}-same"]
-    with pytest.raises(InvalidArgument, match="2 experiments of local/made"):
+    with pytest.raises(InvalidArgument, match="2 experiments in local/made"):
         await OfflineClient([tmp_path]).get_summary(ExperimentRef("local", "made", "same"))
 
 

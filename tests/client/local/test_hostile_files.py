@@ -249,7 +249,7 @@ async def test_run_that_takes_too_long_is_named_and_the_others_are_shown(
     monkeypatch.setattr("swanlab_mcp.client.local.overview._LEAST_SHARE", -1.0)
     answer = await client.get_summaries(ProjectRef("local", "made"), listed)
     assert list(answer.data or {}) == ["short"]
-    assert any("Omitted because reading takes too long: long." in note for note in answer.notes)
+    assert any("Omitted because reading took too long: long." in note for note in answer.notes)
     # a query for this run reads it
     assert ((await client.get_summary(ExperimentRef("local", "made", "long"))).data or {})["loss"].count == 500
 

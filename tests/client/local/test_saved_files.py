@@ -52,7 +52,7 @@ async def test_metric_list_mentions_media() -> None:
 
 async def test_steps_only_omits_contents() -> None:
     output = await show(RUN.parent, ["page", "note"], steps_only=True)
-    assert "Steps with page: 0-30 by 10 (4)." in output
+    assert "Steps with page: 0-30 every 10 (4)." in output
     assert "looks fine" not in output
 
 
