@@ -32,7 +32,7 @@ _JUDGED = 500
 _NAMED = 4
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Field:
     """The experiments in a ranking. `configs`, `results` and `reasons` are in the same order.
 
