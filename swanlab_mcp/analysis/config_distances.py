@@ -241,7 +241,7 @@ def _are_related(keys: Collection[str], others: Collection[str]) -> bool:
 
 
 def _list_words(keys: Collection[str]) -> set[str]:
-    """Return the words in the last part of each key that identify the setting, without neutral words."""
+    """Return all words in the last parts of the keys, except for neutral words."""
     return {word for key in keys for word in split_key(key.rsplit(".", 1)[-1])} - NEUTRAL
 
 

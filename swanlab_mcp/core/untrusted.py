@@ -1,4 +1,4 @@
-"""Escape characters in recorded text that could control a terminal or make text invisible or reordered."""
+"""Escape characters in recorded text that could control a terminal, or that hide or reorder text."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ def measure_bar(writer: Writer, name: str) -> float:
 
 
 def add_colour_bar(writer: Writer, name: str, scale: ColourScale, left: float) -> float:
-    """Draw the colour bar and its name in the strip that starts at `left`. Return the height of the space below."""
+    """Draw the colour bar and its name in the strip at `left`, and return the height of the space below the bar."""
     start, high = left + _START, HEIGHT - _TOP
     writer.add_text(start, HEIGHT - 24, writer.fit(name, _SIZE, WIDTH - start - 8), _SIZE, va="center_baseline")
     axes = writer.figure.add_axes((start / WIDTH, _BOTTOM / HEIGHT, _WIDE / WIDTH, (high - _BOTTOM) / HEIGHT))

@@ -155,7 +155,7 @@ def _add_setting(ranking: Ranking, field: Field, standing: Standing, row: Ranked
 
 
 def name_standing(ranking: Ranking, standing: Standing) -> str:
-    """Return the name of a row: the name of its setting or, without one, the name of its experiment."""
+    """Return the name of a row, which is the name of its setting or, if it has no setting, of its experiment."""
     name = _name_setting(ranking, standing.number) if standing.setting and ranking.names else ""
     return name or shorten(ranking.experiments[standing.place].name, _NAME)
 

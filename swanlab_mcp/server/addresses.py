@@ -15,7 +15,7 @@ __all__ = ["Proxies", "group_address", "is_loopback"]
 class Proxies:
     """The proxies whose X-Forwarded-For header is trusted, given as addresses or as networks such as 10.0.0.0/8.
 
-    Raises InvalidArgument if a name is neither an address nor a network.
+    Raises InvalidArgument if an entry is neither an address nor a network.
     """
 
     def __init__(self, names: Iterable[str] = ()) -> None:

@@ -45,7 +45,7 @@ class Audit:
     """Writes the audit log to a file that only its owner can read, or to standard error if the path is "-"."""
 
     def __init__(self, path: str) -> None:
-        """Open the file. Raises OSError."""
+        """Open the log file. Raises OSError if it cannot be opened."""
         self._output = sys.stderr if path == "-" else _open(Path(path))
         self._is_failing = False
 

@@ -31,7 +31,7 @@ _LONGEST_ERROR = 4000
 def make_reply(app: App, answer: ApiResponse[Any], **how: Any) -> Reply:
     """Return the text and the structured form of an answer, with secrets masked and within the token limit.
 
-    `how` is passed to `fit`.
+    The additional arguments `how` are passed to `fit`.
     """
     records: Any = answer.data
     if (

@@ -161,7 +161,7 @@ class CachedClient(CloudClient):
     async def get_summaries(
         self, ref: ProjectRef, experiments: Sequence[Experiment], keys: Sequence[str] = ()
     ) -> ApiResponse[dict[str, Summary]]:
-        """Fetch only the summaries that are missing from the cache. The caller must not change the summaries."""
+        """Fetch only the summaries that the cache lacks. Callers must not modify the returned summaries."""
         prefix = _name_summaries(ref, keys)
         names = {one.cuid: prefix + one.cuid for one in experiments}
         known: dict[str, Summary] = {

@@ -1,4 +1,4 @@
-"""Check the IP addresses of downloads, which must be public or belong to the API host."""
+"""Check the IP addresses of download hosts, which must be public or belong to the API host."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ class Work:
 
 
 async def run_in_thread(do: Callable[..., T], *given: Any) -> T:
-    """Return `do(*given, work=Work())` from a thread, and report its progress.
+    """Run `do(*given, work=Work())` in a thread, report its progress, and return its result.
 
     After a cancellation, the next call of `work.advance()` raises Stopped.
     """

@@ -131,7 +131,7 @@ class Catalogue:
     def answer_each(
         self, experiments: Sequence[LocalExperiment], question: Callable[[LocalExperiment, Work], T], *, work: Work
     ) -> list[T]:
-        """Call `question` for each experiment, and return the results in order. Limit memory between the calls."""
+        """Call `question` for each experiment, and return the results in order. Release memory between the calls."""
         answers: list[T] = []
         used: list[RunBase] = []
         for experiment in experiments:

@@ -204,7 +204,7 @@ class LocalExperiment:
     ) -> tuple[Summary, list[str]]:
         """Return the summary of `keys`, or of all keys if it is `None`, and notes.
 
-        If `is_listed` is true, notes about a missing end are omitted, because a list has a single note about them.
+        If `is_listed` is true, notes about a missing end are omitted, because a list has one note about all of them.
         """
         merged: dict[str, Tally] = {}
         overlapping: list[str] = []

@@ -92,7 +92,7 @@ class FragmentReader:
 
     @property
     def torn(self) -> int:
-        """Return the number of bytes at the end that may belong to an incomplete fragment."""
+        """Return the number of bytes at the end of the data that may belong to an incomplete fragment."""
         return len(self._data)
 
     def feed(self, chunk: bytes, *, at_end: bool = False) -> list[bytes]:
@@ -284,9 +284,9 @@ class FragmentReader:
             self.records += 1
 
     def _complete(self, near: list[_Parts], part: bytes) -> bytes | None:
-        """Return the record that the last part `part` completes, or `None` if it does not complete any open record.
+        """Return the record that ends with `part`, or `None` if `part` completes none of the started records.
 
-        Because checking is slow, each open record is checked only a few times. After that, the record counts as lost.
+        Because checking is slow, each started record is checked only a few times before it counts as lost.
         """
         for index in reversed(range(len(near))):
             begun = near[index]

@@ -24,7 +24,7 @@ _LEAST_SHARE = 1.0
 
 
 class Summaries(NamedTuple):
-    """The summaries and the notes by experiment id. `omitted` are notes about experiments without a summary."""
+    """The summaries and the notes by experiment id. `omitted` contains notes about experiments without a summary."""
 
     summaries: dict[str, Summary]
     about: dict[str, list[str]]

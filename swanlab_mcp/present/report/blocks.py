@@ -41,7 +41,7 @@ class Items:
 
 @dataclass(frozen=True)
 class Table:
-    """A table with one cell per head in each row. Columns of numbers are right-aligned."""
+    """A table. Each row has one cell per column heading, and columns of numbers are right-aligned."""
 
     heads: Sequence[Any]
     rows: Sequence[Sequence[Any]]
