@@ -53,7 +53,7 @@ def choose_training_losses(keys: Sequence[str]) -> list[str]:
 def choose_for_points(losses: Sequence[str]) -> list[str]:
     """Choose the losses whose points are always read.
 
-    The points of the other losses are read only if a summary leaves doubt about the run.
+    The points of the other losses are read only if a summary suggests a breakage.
     """
     kinds = {key: describe_key(key) for key in losses}
     main = [key for key, kind in kinds.items() if kind.must_improve and kind.role in ("loss", "error")]

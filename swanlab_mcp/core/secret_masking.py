@@ -81,9 +81,14 @@ def mask_secrets(value: Any, name: str = "") -> Any:
     """Return a JSON value in which every secret is masked. Secrets are recognised by their name or their format.
 
     A name matches if its last word is password, token, api_key or similar: `hf_token` matches, `max_tokens` and
-    `tokenizer` do not. The recognised formats are credentials in URLs, headers and cookies, signed
-    URLs, `--token value` in commands and argument lists, `password: value` in settings, `swanlab login -k value` and
-    similar commands, `"token": "value"` in printed objects, private keys, and well-known token formats.
+    `tokenizer` do not.
+
+    The recognised formats are:
+
+    - credentials in URLs, headers and cookies, and signed URLs
+    - `--token value` in commands and argument lists, `swanlab login -k value` and similar commands
+    - `password: value` in settings, and `"token": "value"` in printed objects
+    - private keys, and well-known token formats
     """
     if isinstance(value, dict):
         fields = cast("dict[Any, Any]", value)

@@ -122,7 +122,7 @@ async def whats_new(
 
     chosen, failed = await read_projects(listed, choose)
     changes = [one for ref, choice in chosen.items() for one in _find_changes(ref, choice.experiments, (), moment)]
-    # diagnose the likely rows already, because most rows are known before records and problems are found
+    # diagnose the likely rows early, because most rows are known before records and problems are found
     likely = sorted(changes, key=_rate, reverse=True)[get_slice(page, size)]
     found: list[Any] = await gather(read_projects(list(chosen), look_at), _read_verdicts(client, likely))
     (looked, unread), verdicts = found

@@ -30,7 +30,7 @@ def _kept(fetch: Method) -> Method:
 
     @wraps(fetch)
     async def ask(self: CachedClient, *args: Any, **kwargs: Any) -> Any:
-        # calls that only differ in how they pass an argument have the same name; `Signature.bind` is much slower
+        # calls that only differ in how they pass an argument share a cache key; `Signature.bind` is much slower
         given = [*args, *(kwargs.get(one.name, one.default) for one in parameters[len(args) :])]
         named = [tuple(cast("list[Any]", one)) if isinstance(one, list) else one for one in given]
         ref: Any = named[0] if named else None

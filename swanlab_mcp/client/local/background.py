@@ -89,7 +89,7 @@ async def find_and_answer(find: Callable[..., F], answer: Callable[..., T]) -> t
     def find_first(*, work: Work) -> tuple[F, list[T]]:
         found = find(work=work)
         if work.done:
-            # progress in runs is complete, and progress in bytes needs a separate Work
+            # the progress of the search is complete, so the answer needs a separate Work
             return found, []
         work.what, work.total = "bytes", 0
         return found, [answer(found, work=work)]
