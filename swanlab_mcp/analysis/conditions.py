@@ -58,8 +58,8 @@ class Met(NamedTuple):
 def parse_condition(text: str) -> Condition | None:
     """Parse a condition such as "finished", "step:1000" or "val/acc >= 0.9", or return `None` for any other format.
 
-    "step >= 1000" always refers to the step, even if a metric is named "step". Trainers that log the step as a metric
-    reach both values at the same time.
+    "step >= 1000" always refers to the step, even if a metric is named "step". If a trainer logs
+    the step as a metric, both values are equal.
     """
     plain = text.strip().casefold()
     if plain in PLAIN:

@@ -195,7 +195,7 @@ def _rank_information(
 def identify_settings(configs: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...] | None]:
     """Return a key for each config, so that configs with equal settings have equal keys.
 
-    The key of a config without settings is `None`, because nothing shows whether such experiments are repeats.
+    The key of a config without settings is `None`, because it is unknown whether such experiments are repeats.
     """
     deciding = [key for key in _list_keys(configs) if is_setting(key)]
     if deciding and all(map(set(deciding).issubset, configs)):

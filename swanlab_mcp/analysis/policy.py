@@ -1,4 +1,4 @@
-"""Detect problems in reinforcement learning: unstable rewards, lost entropy, growing answers and truncation."""
+"""Detect problems in reinforcement learning: unstable rewards, entropy collapse, and long or truncated answers."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def find_falls(course: Outline, thresholds: Thresholds = DEFAULTS) -> list[int]:
 
 
 def find_policy_signs(curves: Sequence[Curve], thresholds: Thresholds = DEFAULTS) -> list[Event]:
-    """Return warnings if a policy stopped exploring, or if its answers keep growing or are all truncated."""
+    """Return warnings if a policy stopped exploring, or if its answers grow too long or are almost all truncated."""
     found: list[Event] = []
     for curve in curves:
         steps, values = curve.finite_steps, [curve.sign * cost for cost in curve.costs]
