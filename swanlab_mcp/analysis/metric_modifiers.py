@@ -32,7 +32,7 @@ def find_change(catalogue: Catalogue, read: KeyWords, matches: Sequence[Match], 
 
 
 def flip(catalogue: Catalogue, read: KeyWords, deciding: Match) -> tuple[Term, str]:
-    """Return the deciding term and the words that determine its direction, which negations in the key reverse.
+    """Return the deciding term, reversed if the key negates it, and the words that determine its direction.
 
     A term is negated by a preceding word such as neg or not. An error is also negated if the key says that it is
     avoided, as in collision_free_rate. If the key leaves open which values are better, the direction is removed.
