@@ -49,7 +49,7 @@ class Caller:
         self._client: SwanLabClient | None = None
 
     def close(self) -> None:
-        """Close all connections and stop the background thread. The next API call starts the thread again."""
+        """Close all connections and stop the background thread. The next call restarts both."""
         with self._starting:
             loop, client, self._loop, self._client = self._loop, self._client, None, None
         if loop and client:
