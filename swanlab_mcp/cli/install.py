@@ -129,12 +129,18 @@ def _make_entry(settings: Settings, arguments: argparse.Namespace) -> tuple[Entr
             )
         )
     if found.api_key and found.api_key != settings.api_key:
-        notes.append(say("Until then it uses the key from {source}.", source=found.key_source))
+        notes.append(say("Until then, the entry uses the key from {source}.", source=found.key_source))
     elif settings.api_key and found.api_key == settings.api_key and found.key_source != settings.key_source:
-        notes.append(say("It finds the key from {source} through SWANLAB_ROOT.", source=settings.key_source))
+        notes.append(
+            say("The entry uses the key from {source}, found through SWANLAB_ROOT.", source=settings.key_source)
+        )
     if (found.api_host, found.web_host) != (settings.api_host, settings.web_host):
         notes.append(
-            say("Warning: it uses the host {found}, not {wanted}.", found=found.api_host, wanted=settings.api_host)
+            say(
+                "Warning: the entry uses the host {found}, not {wanted}.",
+                found=found.api_host,
+                wanted=settings.api_host,
+            )
         )
     return entry, notes
 

@@ -120,7 +120,7 @@ def _add_call(commands: Any) -> None:
 
 def _add_watch(commands: Any) -> None:
     watch = _add_command(
-        commands, "watch", say("wait until experiments finish, crash or fail; the exit code says which")
+        commands, "watch", say("wait until experiments finish, crash or fail; the exit code shows which")
     )
     text = say("name, path or URL of the project")
     _add_positionals(commands, "watch").add_argument("project", help=text)

@@ -172,7 +172,7 @@ def parse_project(project: str, username: str = "") -> Reference:
         if not pasted.project:
             raise InvalidArgument(
                 say("project={project!r} is the URL of a workspace, not of a project.", project=shorten(project)),
-                hint=say("list_projects lists its projects."),
+                hint=say("list_projects lists the workspace's projects."),
             )
         return _agree(pasted, workspace)
     text = project.strip()

@@ -138,5 +138,5 @@ def describe_missing_metric(logged: Sequence[str], metric: str, count: int) -> N
             "None of the {count} experiments has a value of this metric (yet).",
             count,
         ),
-        hint=say("list_metrics shows which experiments lack it."),
+        hint=say("list_metrics shows which experiments lack the metric."),
     )

@@ -94,7 +94,7 @@ def read_cursor(text: str, ref: ProjectRef) -> Cursor:
             return cursor
     raise InvalidArgument(
         say("This cursor was changed, or was not returned by wait_for_experiments for {project}.", project=ref),
-        hint=say("Omit it to start again."),
+        hint=say("Omit the cursor to start again."),
     )
 
 

@@ -232,12 +232,14 @@ def _shorten_texts(payload: dict[str, Any], budget: int, sizes: Mapping[str, str
         data = _limit(payload["data"], length, "", shortened)
         reported = {**shortened, **sizes}
         notes = [
-            say("{path} is cut; full size: {size}.", path=shorten(path, 120), size=size)
+            say("{path} is truncated; full size: {size}.", path=shorten(path, 120), size=size)
             for path, size in list(reported.items())[:10]
         ]
         if len(reported) > len(notes):
             notes.append(
-                say_plural("{count} more field is cut.", "{count} more fields are cut.", len(reported) - len(notes))
+                say_plural(
+                    "{count} more field is truncated.", "{count} more fields are truncated.", len(reported) - len(notes)
+                )
             )
         notes.append(say("Request less data at once, or start the server with a larger --max-output-tokens."))
         reply = _reply({**payload, "data": data, "notes": [*payload.get("notes", ()), *notes]})

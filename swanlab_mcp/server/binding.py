@@ -184,12 +184,12 @@ def _find_entry(entries: Iterable[ToolEntry], name: str) -> ToolEntry:
     if name in {entry.name for entry in WRITE_TOOLS}:
         raise InvalidArgument(
             say("The tool {name!r} is disabled: this server is read-only.", name=name),
-            hint=say("The user can start the server with --allow-writes to enable it."),
+            hint=say("The user can start the server with --allow-writes to enable the tool."),
         )
     if name in {entry.name for entry in ADMIN_TOOLS}:
         raise InvalidArgument(
             say("The tool {name!r} is disabled.", name=name),
-            hint=say("The user can start the server with --admin-tools to enable it."),
+            hint=say("The user can start the server with --admin-tools to enable the tool."),
         )
     # suggest only disabled tools with the same verb: list_experiments must not suggest delete_experiments
     disabled = [one.name for one in (*WRITE_TOOLS, *ADMIN_TOOLS) if one.name.partition("_")[0] in name]

@@ -96,7 +96,7 @@ def test_record_stays_within_the_budget(value: Any, budget: int) -> None:
     assert count_tokens(reply.text) <= budget
     assert measure(reply.structured) <= budget
     assert reply.structured["data"]["cuid"] == "c1"
-    assert any(note.startswith("text is cut; full size: 5000 characters") for note in reply.structured["notes"])
+    assert any(note.startswith("text is truncated; full size: 5000 characters") for note in reply.structured["notes"])
 
 
 @given(rows)

@@ -269,7 +269,7 @@ async def test_huge_texts_are_truncated_with_their_true_size(settings: Settings,
     for name, result in (("get_experiment", whole), ("list_project_exps", listed), ("get_logs", logs)):
         check_reply(result, tools[name])
     for result in (whole, listed):
-        assert f"profile.config.big is cut; full size: {size} characters." in result.structured_content["notes"]
+        assert f"profile.config.big is truncated; full size: {size} characters." in result.structured_content["notes"]
         assert any("full size: 100000 characters in a name" in note for note in result.structured_content["notes"])
     assert [row["message"] for row in logs.structured_content["data"]] == ["last"]
     assert "These are the last of 2 lines; for earlier lines, pass start=0 count=1." in text_of(logs)

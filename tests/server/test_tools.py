@@ -368,7 +368,7 @@ async def test_oversized_record_is_truncated_with_a_note(settings: Settings, sta
         result = await client.call_tool("get_experiment", {"project": "project1", "exp_cuid": "cuid1"})
         listed = await client.call_tool("list_project_exps", {"project": "project1"})
     assert count_tokens(text_of(result)) <= 8000
-    assert any("profile.requirements is cut" in note for note in result.structured_content["notes"])
+    assert any("profile.requirements is truncated" in note for note in result.structured_content["notes"])
     assert result.structured_content["data"]["profile"]["config"] == {"lr": 0.001, "epochs": 10}
     assert not listed.is_error
 
@@ -379,7 +379,7 @@ async def test_oversized_row_is_truncated_with_a_note(settings: Settings, state:
         result = await client.call_tool("list_project_exps", {"project": "project1", "fields": ["config"]})
     assert count_tokens(text_of(result)) <= 8000
     assert result.structured_content["data"][0]["cuid"] == "cuid1"
-    assert any("is cut" in note for note in result.structured_content["notes"])
+    assert any("is truncated" in note for note in result.structured_content["notes"])
 
 
 async def test_names_cannot_mislead_the_reader(settings: Settings, state: State) -> None:
