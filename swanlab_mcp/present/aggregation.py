@@ -91,7 +91,7 @@ def _describe_left(one: Group, *, has_gpu_hours: bool) -> str:
         (one.broken, say("broken")),
         (one.without_gpus if has_gpu_hours else 0, say("no known GPU hours")),
     ]
-    return ", ".join(f"{count} {what}" for count, what in parts if count)
+    return say(", ").join(say("{count} {reason}", count=count, reason=what) for count, what in parts if count)
 
 
 def _describe_value(found: Aggregation) -> str:

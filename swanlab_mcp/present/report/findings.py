@@ -25,7 +25,9 @@ _FAILURES = frozenset({"collapse", "divergence", "worsening", "non_finite", "ove
 
 def describe_findings(evidence: Evidence) -> Section:
     states = Counter(one.state or "UNKNOWN" for one in evidence.experiments)
-    reported = say(", ").join(f"{count} {name_code('state', state)}" for state, count in states.most_common())
+    reported = say(", ").join(
+        say("{count} {reason}", count=count, reason=name_code("state", state)) for state, count in states.most_common()
+    )
     count = say_plural(
         "{count} experiment: {states}.", "{count} experiments: {states}.", len(evidence.experiments), states=reported
     )
