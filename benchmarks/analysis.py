@@ -112,8 +112,8 @@ def measure_rewards(series: int = REWARDS) -> Iterator[tuple[str, float, int, di
                     source = random.Random(7 * seed + 1)  # noqa: S311 no secret
                     noise = [value * math.sqrt(1 - kept**2) for value in _walk(source, size, kept)]
                     reward = [
-                        off + 10 * (1 - math.exp(-6 * place / size) if course == "rising" else 1)
-                        for place, off in enumerate(noise)
+                        off + 10 * (1 - math.exp(-6 * index / size) if course == "rising" else 1)
+                        for index, off in enumerate(noise)
                     ]
                     found = judge([read_curve("rollout/ep_rew_mean", range(size), reward)])
                     kinds = {event.kind for event in found.events if event.severity != "info"}
@@ -133,7 +133,7 @@ def measure_swings(series: int = REWARDS) -> Iterator[tuple[float, float, int, d
             for seed in range(series):
                 source = random.Random(11 * seed + 5)  # noqa: S311 no secret
                 teeth, turn, lost = source.randint(2, 5), source.uniform(0.6, 0.9), source.uniform(0.6, 1)
-                climb = [(place * teeth / size) % 1 for place in range(size)]
+                climb = [(index * teeth / size) % 1 for index in range(size)]
                 shape = [one / turn if one < turn else 1 - lost * (one - turn) / (1 - turn) for one in climb]
                 noise = _walk(source, size, kept)
                 reward = [one + scale * math.sqrt(1 - kept**2) * off for one, off in zip(shape, noise, strict=True)]
@@ -181,9 +181,9 @@ def measure_ranking(experiments: int = 20_000, keys: int = 40) -> float:
     ]
     field = Field(configs, results, reasons, group_settings(runs, range(len(runs))), "max")
     rows = rank_settings(field)
-    find_varying([configs[row.place] for row in rows[:10]])
+    find_varying([configs[row.index] for row in rows[:10]])
     some = order_results(results, reasons, "max")[:: experiments // 500]
-    associate([configs[place] for place in some], [results[place].value or 0.0 for place in some], list(configs[0]))
+    associate([configs[index] for index in some], [results[index].value or 0.0 for index in some], list(configs[0]))
     return time.process_time() - begin
 
 
@@ -208,7 +208,7 @@ def get_scale(kind: str, number: int) -> float:
 
 def has_false_verdict(values: list[list[float]], *, is_paired: bool, by: Literal["leader", "baseline"]) -> bool:
     labels = tuple(map(str, range(len(values[0])))) if is_paired else ()
-    first = max(range(len(values)), key=lambda place: sum(values[place])) if by == "leader" else 0
+    first = max(range(len(values)), key=lambda index: sum(values[index])) if by == "leader" else 0
     judged = judge_settings([Sample(own, labels) for own in values], first, by=by)
     return any(one is not None and one.verdict == "different" for one in judged)
 
@@ -242,7 +242,7 @@ def measure_power(settings: int, repeats: int, rankings: int) -> str:
     for _ in range(rankings):
         values = draw_settings(source, "equal noise", settings, repeats)
         values[0] = [value + 4 for value in values[0]]
-        order = sorted(range(settings), key=lambda place: -sum(values[place]))
+        order = sorted(range(settings), key=lambda index: -sum(values[index]))
         second = judge_settings([Sample(own) for own in values], order[0])[order[1]]
         found += order[0] == 0 and second is not None and second.verdict == "different"
     return f"{100 * found / rankings:.0f} %"

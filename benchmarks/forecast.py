@@ -71,10 +71,10 @@ def judge(courses: Sequence[Course], mode: str, part: float) -> list[Outcome]:
     signed = sorted(end if mode == "min" else -end for end in ends)
     limit = signed[max(1, round(len(ends) / 10)) - 1]
     found: list[Outcome] = []
-    for place, one in enumerate(courses):
+    for index, one in enumerate(courses):
         count = int(len(one.steps) * part)
         seen = Course(one.steps[:count], one.values[:count], one.config)
-        ahead = forecast(seen, [*courses[:place], *courses[place + 1 :]], one.steps[-1], mode)
+        ahead = forecast(seen, [*courses[:index], *courses[index + 1 :]], one.steps[-1], mode)
         end = one.values[-1]
         found.append(
             Outcome(

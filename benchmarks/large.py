@@ -81,7 +81,7 @@ def measure(repetitions: int) -> list[str]:
                 done = subprocess.run(command, capture_output=True, text=True, check=True)
                 runs.append(json.loads(done.stdout))
     for name, runs in found.items():
-        seconds, held, memory = ([run[place] for run in runs] for place in range(3))
+        seconds, held, memory = ([run[index] for run in runs] for index in range(3))
         rows.append(f"| {name} | {show_seconds(seconds)} | {show_seconds(held)} | {compute_spread(memory)[0]:.0f} MB |")
     return rows
 

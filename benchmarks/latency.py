@@ -197,9 +197,9 @@ async def show_shares() -> list[str]:
             whole = 0.0
             for entry in profile.getstats():
                 code = entry.code
-                place = code if isinstance(code, str) else f"{code.co_filename} {code.co_name}".replace("\\", "/")
+                index = code if isinstance(code, str) else f"{code.co_filename} {code.co_name}".replace("\\", "/")
                 whole += entry.inlinetime
-                name = next((name for name, pattern in SHARES if re.search(pattern, place)), None)
+                name = next((name for name, pattern in SHARES if re.search(pattern, index)), None)
                 if name:
                     times[name] += entry.inlinetime
             shares = [f"{value / whole:.0%}" for value in (*times.values(), whole - sum(times.values()))]

@@ -84,12 +84,12 @@ def encode_records(points: int, name: str, *, finished: bool = True) -> Iterator
     start += encode_bytes(12, encode_time(now))
     yield b"\x08" + encode_varint(-1) + encode_bytes(2, encode_time(now)) + encode_bytes(10, start)
     for number in range(points):
-        step, place = divmod(number, len(KEYS))
+        step, index = divmod(number, len(KEYS))
         logged = encode_time(now + step * 37.25)
         value = b"\x09" + pack("<d", math.exp(-step / 20_000) + math.sin(number) / 50)
-        scalar = encode_bytes(1, KEYS[place].encode()) + (b"\x10" + encode_varint(step) if step else b"")
+        scalar = encode_bytes(1, KEYS[index].encode()) + (b"\x10" + encode_varint(step) if step else b"")
         scalar += b"\x18\x01" + encode_bytes(4, logged) + encode_bytes(5, value)
-        written = encode_bytes(2, encode_time(now + step * 37.25 + place / 8 + 1))
+        written = encode_bytes(2, encode_time(now + step * 37.25 + index / 8 + 1))
         yield b"\x08" + encode_varint(number + 1) + written + encode_bytes(13, scalar)
     if finished:
         end = b"\x08\x01" + encode_bytes(3, encode_time(now + points * 10))
@@ -170,14 +170,14 @@ def poll(file: Path) -> None:
     records = list(encode_records(4000, "more", finished=False))[1:]
     seconds: list[float] = []
     with file.open("ab", buffering=0) as out:
-        for place in range(0, len(records), 20):
-            part = b"".join(frame_records(iter(records[place : place + 20]), size))
+        for index in range(0, len(records), 20):
+            part = b"".join(frame_records(iter(records[index : index + 20]), size))
             size += len(part)
             out.write(part)
             began = time.perf_counter()
             run.refresh()
             seconds.append(time.perf_counter() - began)
-    if run.assess_damage().places:
+    if run.assess_damage().indices:
         raise RuntimeError("the continuation was not read")
     print(json.dumps([statistics.median(seconds), max(seconds)]))
 

@@ -70,12 +70,12 @@ def build_world(callers: int) -> State:
         user = f"user{number}"
         state.add_user(user, api_key=f"key-{number}")
         workspace = state.add_workspace(user, kind="PERSON", **{user: "OWNER"})
-        for place in range(PROJECTS):
-            project = state.add_project(workspace, f"p{place}", visibility="PRIVATE")
+        for index in range(PROJECTS):
+            project = state.add_project(workspace, f"p{index}", visibility="PRIVATE")
             # do not use add_experiment, which would be slow because each call counts all experiments
             project.experiments = [
                 Experiment(
-                    f"c{number}-{place}-{run}", f"run-{run}", config={"lr": 0.1 / (1 + run)}, metrics={"loss": losses}
+                    f"c{number}-{index}-{run}", f"run-{run}", config={"lr": 0.1 / (1 + run)}, metrics={"loss": losses}
                 )
                 for run in range(EXPERIMENTS)
             ]
@@ -288,8 +288,8 @@ async def read_all(worker: Worker) -> None:
             await caller.insist("list_project_exps", {"project": project})
             caller.close()
 
-    for place in range(PROJECTS):
-        await asyncio.gather(*(work(range(first, CALLERS, 16), f"p{place}") for first in range(16)))
+    for index in range(PROJECTS):
+        await asyncio.gather(*(work(range(first, CALLERS, 16), f"p{index}") for first in range(16)))
 
 
 async def abuse(worker: Worker, rounds: int, seconds: float) -> tuple[list[float], list[float], Counter[int]]:
@@ -378,15 +378,15 @@ class Soak:
     async def learn(self, keys: range) -> None:
         for number in keys:
             caller = Caller(self.worker.port, f"key-{number}")
-            for place, (tool, arguments) in enumerate(_MIXED):
-                self.whole[number, place] = await caller.insist(tool, arguments)
+            for index, (tool, arguments) in enumerate(_MIXED):
+                self.whole[number, index] = await caller.insist(tool, arguments)
             caller.close()
 
     async def send(self, seed: int) -> None:
         chance = random.Random(seed)  # noqa: S311 no secret
         while time.perf_counter() < self.end:
-            number, place = chance.choice(list(self.whole))
-            tool, arguments = _MIXED[place]
+            number, index = chance.choice(list(self.whole))
+            tool, arguments = _MIXED[index]
             kind = chance.choices(("right", "unknown key", "hang up"), (18, 1, 1))[0]
             caller = Caller(self.worker.port, f"wrong-{seed}" if kind == "unknown key" else f"key-{number}")
             try:
@@ -396,7 +396,7 @@ class Soak:
             except (asyncio.TimeoutError, TimeoutError):
                 self.outcomes["hung up" if kind == "hang up" else "UNANSWERED"] += 1
             else:
-                outcome = self.judge(status, content, b"" if kind == "unknown key" else self.whole[number, place])
+                outcome = self.judge(status, content, b"" if kind == "unknown key" else self.whole[number, index])
                 self.outcomes[outcome] += 1
                 if outcome == "WRONG":
                     print(f"wrong: {kind} {tool} of user{number}: {status} {content[:600]!r}", file=sys.stderr)

@@ -91,8 +91,8 @@ def measure(repetitions: int) -> list[str]:
                 if number:
                     found[name].append(moments)
         bare, ours = found.values()
-        for place, moment in enumerate(MOMENTS):
-            left, right = [one[place] for one in bare], [one[place] for one in ours]
+        for index, moment in enumerate(MOMENTS):
+            left, right = [one[index] for one in bare], [one[index] for one in ours]
             rows.append(
                 f"| {moment} | {bytecode} | {show_seconds(left)} | {show_seconds(right)} | {show_ratio(right, left)} |"
             )

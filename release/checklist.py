@@ -33,7 +33,7 @@ def read_versions(root: Path = ROOT) -> dict[str, str]:
         "swanlab_mcp/__init__.py": package[1] if package else "",
         "CHANGELOG.md": released[1] if released else "",
         "server.json": registry.get("version", ""),
-        **{f"server.json, package {place}": one.get("version", "") for place, one in enumerate(registry["packages"])},
+        **{f"server.json, package {index}": one.get("version", "") for index, one in enumerate(registry["packages"])},
         "release/manifest.json": bundle.get("version", ""),
         "deploy/helm/Chart.yaml": chart[1] if chart else "",
     }
@@ -41,8 +41,8 @@ def read_versions(root: Path = ROOT) -> dict[str, str]:
 
 def main(arguments: list[str]) -> int:
     versions = read_versions()
-    for place, version in versions.items():
-        print(f"{version or 'none':10} {place}")
+    for index, version in versions.items():
+        print(f"{version or 'none':10} {index}")
     if len(set(versions.values())) > 1 or "" in versions.values():
         print("The versions differ.", file=sys.stderr)
         return 1

@@ -197,12 +197,12 @@ async def confirm_across(url: str, workers: list[Worker], callers: int) -> list[
             confirmed = {**arguments, "confirmation": data["confirmation"]}
             # first through nginx, which chooses a different worker for about half of the keys, and then directly to
             # another worker, which must reject the used confirmation
-            for place in (url, alive[(number + 1) % len(alive)]):
-                reply = (await call(http, place, number, "create_project", confirmed)).json()["result"]
+            for index in (url, alive[(number + 1) % len(alive)]):
+                reply = (await call(http, index, number, "create_project", confirmed)).json()["result"]
                 made: dict[str, Any] = reply["structuredContent"].get("data") or {}
                 done = made.get("done")
-                if (place == url) is not (done is True):
-                    problems.append(f"user{number} at {place}: {str(reply)[:300]}")
+                if (index == url) is not (done is True):
+                    problems.append(f"user{number} at {index}: {str(reply)[:300]}")
     return problems
 
 

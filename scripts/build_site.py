@@ -29,14 +29,14 @@ LINK = re.compile(r"(\]\()([^)\s]+)(\))")
 class Language(NamedTuple):
     """A language of the site.
 
-    `source` is the folder with the pages, `first` is the file that becomes the start page, and `place` is the
+    `source` is the folder with the pages, `first` is the file that becomes the start page, and `folder` is the
     subfolder of the site.
     """
 
     code: str
     source: str
     first: str
-    place: str
+    folder: str
 
 
 LANGUAGES = (Language("en", "docs", "README.md", ""), Language("zh", "docs/zh", "README.zh-CN.md", "zh"))
@@ -83,8 +83,8 @@ def _find_target(link: str, path: Path, language: Language, repository: str, nam
             inside = target.removeprefix(f"{other.source}/")
         else:
             continue
-        here = posixpath.dirname(posixpath.join(language.place, name))
-        found = posixpath.relpath(posixpath.join(other.place, inside), here or ".")
+        here = posixpath.dirname(posixpath.join(language.folder, name))
+        found = posixpath.relpath(posixpath.join(other.folder, inside), here or ".")
         # link to the HTML file of a page in the other language, because this build does not contain that page
         found = found if other is language else re.sub(r"\.md$", ".html", found)
         break
@@ -95,7 +95,7 @@ def _find_target(link: str, path: Path, language: Language, repository: str, nam
 
 
 def write_config(language: Language, folder: Path, pages: list[str]) -> Path:
-    up = "../" if language.place else ""
+    up = "../" if language.folder else ""
     values = {
         "project.site_name": "swanlab-mcp-server",
         "project.docs_dir": folder.name,
@@ -143,7 +143,7 @@ def main(folder: str = "site") -> None:
             pages = write_pages(language, source, repository)
             config = write_config(language, source, pages)
             subprocess.run([sys.executable, "-m", "zensical", "build", "--strict", "-f", str(config)], check=True)
-            shutil.copytree(Path(work, f"{language.code}-site"), site / language.place, dirs_exist_ok=True)
+            shutil.copytree(Path(work, f"{language.code}-site"), site / language.folder, dirs_exist_ok=True)
     print(f"{site}: {len(list(site.rglob('*.html')))} pages")
 
 

@@ -7,7 +7,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 template="$(mktemp)"
 trap 'rm -f "$template"' EXIT
-pybabel --quiet extract --keyword=say --keyword=say_plural:1,2 --no-location --sort-output --omit-header \
+pybabel --quiet extract --keyword=gettext --keyword=ngettext:1,2 --no-location --sort-output --omit-header \
   --output-file "$template" swanlab_mcp
 pybabel --quiet update --domain swanlab_mcp --input-file "$template" --output-dir swanlab_mcp/locale --locale zh \
   --no-wrap --omit-header

@@ -28,7 +28,7 @@ from swanlab_mcp.core.hosts import (
     find_placeholder,
     normalise_host,
 )
-from swanlab_mcp.core.i18n import LANGUAGES, language, say, speak
+from swanlab_mcp.core.i18n import LANGUAGES, gettext, language, use_language
 from swanlab_mcp.core.untrusted import shorten
 
 __all__ = [
@@ -84,11 +84,8 @@ class Settings:
     problems: tuple[str, ...] = ()
 
 
-class _Place(NamedTuple):
-    """The sources of settings: the environment, the working directory and the home folder.
-
-    A folder is None if it does not exist or cannot be read.
-    """
+class _Sources(NamedTuple):
+    """The sources of settings. A folder is None if it does not exist or cannot be read."""
 
     environ: Mapping[str, str]
     folder: Path | None
@@ -137,10 +134,10 @@ def load_settings(
     known = os.environ if environ is None else environ
     problems: list[str] = []
     wanted_language = lang or known.get("SWANLAB_MCP_LANG", "").strip().lower()
-    with speak(choose_language(lang, known)):
+    with use_language(choose_language(lang, known)):
         if wanted_language not in ("", "auto", *LANGUAGES):
             problems.append(
-                say("SWANLAB_MCP_LANG={value!r} is not auto, en or zh; using auto.", value=shorten(wanted_language))
+                gettext("SWANLAB_MCP_LANG={value!r} is not auto, en or zh; using auto.", value=shorten(wanted_language))
             )
         tokens = max_output_tokens or _read_number(known, "SWANLAB_MCP_MAX_OUTPUT_TOKENS", problems)
         common = Settings(
@@ -158,8 +155,8 @@ def load_settings(
         if demo:
             runs = Path(__file__).parent / "demo"
             return replace(common, demo=True, log_dirs=(runs,), problems=tuple(problems))
-        place = _Place(known, _find_folder(problems) if folder is None else folder, find_home(known))
-        account = _find_account(place, api_key.strip(), host.strip(), problems)
+        sources = _Sources(known, _find_folder(problems) if folder is None else folder, find_home(known))
+        account = _find_account(sources, api_key.strip(), host.strip(), problems)
         host_problem = account.host_problem
         if not host_problem and not allow_insecure_host:
             host_problem = find_insecurity(account.api_host)
@@ -170,8 +167,8 @@ def load_settings(
             api_key=account.api_key,
             key_source=account.source if account.api_key else "",
             host_problem=host_problem,
-            log_dirs=_find_log_dirs(log_dirs, place, problems),
-            link_targets=_resolve_folders("--allow-link-targets", link_targets, place, problems),
+            log_dirs=_find_log_dirs(log_dirs, sources, problems),
+            link_targets=_list_folders("--allow-link-targets", link_targets, sources, problems),
             confirmation_secret=known.get("SWANLAB_MCP_CONFIRMATION_SECRET", "").strip(),
             proxy_secret=known.get("SWANLAB_MCP_PROXY_SECRET", "").strip(),
             problems=tuple(problems),
@@ -199,7 +196,7 @@ def _find_folder(problems: list[str]) -> Path | None:
         next(folder.iterdir(), None)
     except OSError as error:
         problems.append(
-            say(
+            gettext(
                 "The working directory cannot be read ({why}): ./swanlog and ./.swanlab are not searched.",
                 why=error.strerror or type(error).__name__,
             )
@@ -208,23 +205,23 @@ def _find_folder(problems: list[str]) -> Path | None:
     return folder
 
 
-def _find_account(place: _Place, api_key: str, host: str, problems: list[str]) -> Account:
+def _find_account(sources: _Sources, api_key: str, host: str, problems: list[str]) -> Account:
     """Return the key and the hosts. If requests must be blocked, `host_problem` contains the reason."""
     found = Account(DEFAULT_API_HOST, DEFAULT_WEB_HOST)
-    name, wanted = ("--host", host) if host else ("SWANLAB_API_HOST", place.read("SWANLAB_API_HOST"))
+    name, wanted = ("--host", host) if host else ("SWANLAB_API_HOST", sources.read("SWANLAB_API_HOST"))
     if wanted:
         found = choose_host(name, wanted, problems)
-    key, source = api_key, say("the api_key argument")
+    key, source = api_key, gettext("the api_key argument")
     if not key:
-        key, source = place.read("SWANLAB_API_KEY"), "SWANLAB_API_KEY"
+        key, source = sources.read("SWANLAB_API_KEY"), "SWANLAB_API_KEY"
     if problem := find_placeholder(source, key, fills_all=True):
         problems.append(problem)
         key = ""
-    for login in _read_logins(place, problems):
+    for login in _read_logins(sources, problems):
         if wanted and login.api_host != found.api_host:
             if not key:
                 problems.append(
-                    say(
+                    gettext(
                         "The key in {source} belongs to {owner}; it is not used for {host}.",
                         source=login.source,
                         owner=login.api_host,
@@ -237,13 +234,13 @@ def _find_account(place: _Place, api_key: str, host: str, problems: list[str]) -
         elif login.api_host == found.api_host:
             found = replace(found, web_host=login.web_host)
     # a key for the self-hosted server in SWANLAB_HOST must not be sent to SwanLab's cloud
-    if not wanted and (problem := find_other_host(place.environ, found)):
+    if not wanted and (problem := find_other_host(sources.environ, found)):
         found = replace(found, host_problem=problem)
-    if pages := place.read("SWANLAB_WEB_HOST"):
+    if pages := sources.read("SWANLAB_WEB_HOST"):
         try:
             found = replace(found, web_host=normalise_host(pages))
         except InvalidArgument as error:
-            problems.append(say("SWANLAB_WEB_HOST is ignored: {error}", error=error))
+            problems.append(gettext("SWANLAB_WEB_HOST is ignored: {error}", error=error))
     return replace(found, api_key=key, source=source)
 
 
@@ -258,7 +255,7 @@ def read_network_variables(environ: Mapping[str, str] | None = None) -> NetworkV
         )
         value = known[name].strip() if name else system.get(scheme, "").strip()
         if value:
-            proxies[scheme] = Variable(name or say("the system's settings"), value)
+            proxies[scheme] = Variable(name or gettext("the system's settings"), value)
     exempt = known.get("no_proxy") or known.get("NO_PROXY") or system.get("no", "")
     files = {name: known.get(name, "").strip() for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE")}
     if files["SSL_CERT_FILE"] or files["SSL_CERT_DIR"]:
@@ -302,11 +299,11 @@ def choose_language(lang: str = "", environ: Mapping[str, str] | None = None) ->
     return "zh" if (name or "").lower().startswith(("zh", "chinese")) else "en"
 
 
-def _read_logins(place: _Place, problems: list[str]) -> Iterator[_Login]:
-    root = place.read("SWANLAB_ROOT") or place.read("SWANLAB_SAVE_DIR")
-    home = Path(root) if root else place.home and place.home / ".swanlab"
+def _read_logins(sources: _Sources, problems: list[str]) -> Iterator[_Login]:
+    root = sources.read("SWANLAB_ROOT") or sources.read("SWANLAB_SAVE_DIR")
+    home = Path(root) if root else sources.home and sources.home / ".swanlab"
     files = {
-        place.folder and place.folder / ".swanlab" / ".netrc": "./.swanlab/.netrc",
+        sources.folder and sources.folder / ".swanlab" / ".netrc": "./.swanlab/.netrc",
         home and home / ".netrc": "$SWANLAB_ROOT/.netrc" if root else "~/.swanlab/.netrc",
     }
     for path, name in files.items():
@@ -317,11 +314,11 @@ def _read_logins(place: _Place, problems: list[str]) -> Iterator[_Login]:
         except FileNotFoundError:
             continue
         except (OSError, UnicodeDecodeError) as error:
-            problems.append(say("{name} cannot be read ({kind}).", name=name, kind=type(error).__name__))
+            problems.append(gettext("{name} cannot be read ({kind}).", name=name, kind=type(error).__name__))
             continue
         except netrc.NetrcParseError as error:
             problems.append(
-                say(
+                gettext(
                     "{name} is not a valid netrc file (line {line}); log in again with `swanlab login`.",
                     name=name,
                     line=error.lineno,
@@ -335,7 +332,7 @@ def _read_logins(place: _Place, problems: list[str]) -> Iterator[_Login]:
                 api_host = normalise_host(machine)
             except InvalidArgument:
                 problems.append(
-                    say(
+                    gettext(
                         "{name} has an entry for {machine!r}, which is not a host.", name=name, machine=shorten(machine)
                     )
                 )
@@ -348,29 +345,29 @@ def _read_logins(place: _Place, problems: list[str]) -> Iterator[_Login]:
                 yield _Login(api_host, web_host, password, name)
 
 
-def _find_log_dirs(log_dirs: Sequence[str | Path], place: _Place, problems: list[str]) -> tuple[Path, ...]:
+def _find_log_dirs(log_dirs: Sequence[str | Path], sources: _Sources, problems: list[str]) -> tuple[Path, ...]:
     name, given = "--log-dir", [str(folder) for folder in log_dirs if str(folder)]
     if not given:
-        name = "SWANLAB_LOG_DIR" if place.read("SWANLAB_LOG_DIR") else "SWANLAB_LOGDIR"
-        given = [part.strip() for part in place.read(name).split(os.pathsep) if part.strip()]
-    if not given and place.folder and os.path.isdir(place.folder / "swanlog"):  # noqa: PTH112 never raises
+        name = "SWANLAB_LOG_DIR" if sources.read("SWANLAB_LOG_DIR") else "SWANLAB_LOGDIR"
+        given = [part.strip() for part in sources.read(name).split(os.pathsep) if part.strip()]
+    if not given and sources.folder and os.path.isdir(sources.folder / "swanlog"):  # noqa: PTH112 never raises
         given = ["swanlog"]
-    return _resolve_folders(name, given, place, problems)
+    return _list_folders(name, given, sources, problems)
 
 
-def _resolve_folders(name: str, given: Sequence[str | Path], place: _Place, problems: list[str]) -> tuple[Path, ...]:
+def _list_folders(name: str, given: Sequence[str | Path], sources: _Sources, problems: list[str]) -> tuple[Path, ...]:
     """Return the folders as full paths without duplicates. `name` is the option or variable that sets the folders."""
     folders: dict[str, Path] = {}
     for text in filter(None, map(str, given)):
         path = Path(text)
-        if path.parts[:1] == ("~",) and place.home:
-            path = place.home.joinpath(*path.parts[1:])
-        if place.folder:
-            path = place.folder / path
+        if path.parts[:1] == ("~",) and sources.home:
+            path = sources.home.joinpath(*path.parts[1:])
+        if sources.folder:
+            path = sources.folder / path
         if not os.path.exists(path) and (problem := find_placeholder(name, text)):  # noqa: PTH110 never raises
             problems.append(problem)
         elif not path.is_absolute():
-            problems.append(say("{path} is ignored: there is no working directory.", path=shorten(text)))
+            problems.append(gettext("{path} is ignored: there is no working directory.", path=shorten(text)))
         else:
             folders.setdefault(os.path.realpath(path), path)
     return tuple(folders.values())
@@ -379,7 +376,9 @@ def _resolve_folders(name: str, given: Sequence[str | Path], place: _Place, prob
 def _read_output(environ: Mapping[str, str], problems: list[str]) -> str:
     text = environ.get("SWANLAB_MCP_OUTPUT", "").strip().lower()
     if text and text not in OUTPUTS:
-        problems.append(say("SWANLAB_MCP_OUTPUT={value!r} is not auto, text or both; using auto.", value=shorten(text)))
+        problems.append(
+            gettext("SWANLAB_MCP_OUTPUT={value!r} is not auto, text or both; using auto.", value=shorten(text))
+        )
     return text if text in OUTPUTS else "auto"
 
 
@@ -389,7 +388,7 @@ def _read_number(environ: Mapping[str, str], name: str, problems: list[str]) -> 
         return None
     if not text.isdecimal() or int(text) < 1:
         problems.append(
-            say(
+            gettext(
                 "{name}={text!r} is not a whole number above 0; using {default}.",
                 name=name,
                 text=shorten(text),

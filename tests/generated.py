@@ -22,7 +22,7 @@ from pydantic import BaseModel
 import swanlab_mcp
 from swanlab_mcp import OpenApi
 from swanlab_mcp.cli.assistants import ASSISTANTS, Entry, write_snippet
-from swanlab_mcp.core.i18n import say, speak
+from swanlab_mcp.core.i18n import gettext, use_language
 from swanlab_mcp.present.words import get_published_type
 from swanlab_mcp.server.schemas import TOOL_LIST, describe_tool, make_arguments
 from swanlab_mcp.server.table import ADMIN_TOOLS, EVERY_TOOL, TOOLS, ToolEntry
@@ -86,9 +86,9 @@ def write_assistants() -> str:
             f"`~/{file}`" + (f" ({names[platform] if platform else others})" if len(one.files) > 1 else "")
             for platform, file in one.files.items()
         ]
-        place = " · ".join(files) if files else "Settings, MCP, Import from JSON:"
+        location = " · ".join(files) if files else "Settings, MCP, Import from JSON:"
         parts.append(
-            f"### {one.title}\n\n`swanlab-mcp-server install {one.name}` · {place}\n\n```{one.form}\n{snippet}```\n"
+            f"### {one.title}\n\n`swanlab-mcp-server install {one.name}` · {location}\n\n```{one.form}\n{snippet}```\n"
         )
     intro = ASSISTANTS_PAGE.read_text(encoding="utf-8").partition("<!-- assistants -->\n")[0]
     return f"{intro}<!-- assistants -->\n" + "\n".join(parts) + "<!-- end of assistants -->\n"
@@ -125,8 +125,8 @@ def write_tool_list() -> str:
 
 def write_readme(path: Path = README, head: str = "| tool | answers |", language: str = "en") -> str:
     """Return a README with a new table of tools. The Chinese rows are translated with the message catalogue."""
-    with speak(language):
-        rows = [f"| [`{one.name}`](docs/tools/{one.name}.md) | {say(read_first_line(one))} |" for one in TOOLS]
+    with use_language(language):
+        rows = [f"| [`{one.name}`](docs/tools/{one.name}.md) | {gettext(read_first_line(one))} |" for one in TOOLS]
     return _TABLE.sub(lambda _match: "\n".join([head, "|---|---|", *rows, ""]), path.read_text(encoding="utf-8"))
 
 
@@ -146,13 +146,13 @@ def write_tool_words() -> str:
         "",
         "from collections.abc import Callable, Mapping",
         "",
-        "from swanlab_mcp.core.i18n import say",
+        "from swanlab_mcp.core.i18n import gettext",
         "",
         '__all__ = ["TOOL_WORDS"]',
         "",
         "TOOL_WORDS: Mapping[str, Callable[[], str]] = {",
     ]
-    rows = [f'    "{entry.name}": lambda: say({json.dumps(read_first_line(entry))}),' for entry in EVERY_TOOL]
+    rows = [f'    "{entry.name}": lambda: gettext({json.dumps(read_first_line(entry))}),' for entry in EVERY_TOOL]
     return "\n".join([*lines, *rows, "}", ""])
 
 

@@ -44,8 +44,8 @@ def encode_point(number: int, key: str, step: int, value: float, time: int = BEG
     return encode_record(number, 13, body)
 
 
-def encode_log(number: int, line: str, place: int) -> bytes:
-    body = encode_bytes(1, line.encode()) + encode_bytes(3, encode_time(BEGAN)) + b"\x20" + encode_varint(place)
+def encode_log(number: int, line: str, index: int) -> bytes:
+    body = encode_bytes(1, line.encode()) + encode_bytes(3, encode_time(BEGAN)) + b"\x20" + encode_varint(index)
     return encode_record(number, 16, body)
 
 

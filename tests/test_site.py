@@ -21,15 +21,15 @@ def test_links_of_the_site_have_targets(tmp_path: Path) -> None:
         navigation = SCRIPT["write_pages"](language, folder, REPOSITORY)
         assert navigation[:2] == ["index.md", "recipes.md"]
         for path in folder.rglob("*.*"):
-            place = posixpath.join(str(language.place), path.relative_to(folder).as_posix())
-            site[place] = path.read_text(encoding="utf-8") if path.suffix == ".md" else ""
+            page = posixpath.join(str(language.folder), path.relative_to(folder).as_posix())
+            site[page] = path.read_text(encoding="utf-8") if path.suffix == ".md" else ""
     assert {"recipes.md", "zh/recipes.md", "tools/README.md"} <= site.keys()
-    links = [(place, link) for place, text in site.items() for link in re.findall(r"\]\(([^)\s]+)\)", text)]
+    links = [(page, link) for page, text in site.items() for link in re.findall(r"\]\(([^)\s]+)\)", text)]
     assert len(links) > 100
-    for place, link in links:
+    for page, link in links:
         file = link.partition("#")[0]
         if file.startswith(REPOSITORY):
-            assert (ROOT / re.sub(r".*/(blob|tree)/main/", "", file)).exists(), f"{link} in {place}"
+            assert (ROOT / re.sub(r".*/(blob|tree)/main/", "", file)).exists(), f"{link} in {page}"
         elif file and not re.match(r"https?:", file):
-            target = posixpath.normpath(posixpath.join(posixpath.dirname(place), file))
-            assert re.sub(r"\.html$", ".md", target) in site, f"{link} in {place}"
+            target = posixpath.normpath(posixpath.join(posixpath.dirname(page), file))
+            assert re.sub(r"\.html$", ".md", target) in site, f"{link} in {page}"

@@ -27,16 +27,16 @@ def align_values(values: Sequence[Any], width: int) -> list[Any]:
     alike = _find_alike(shown, exact)
     if not alike:
         return shown
-    for places in alike:
-        shared = max(0, _count_shared([exact[place] for place in places]) - _CONTEXT)
-        for place in places:
-            is_number = isinstance(values[place], float)
-            cut = f"…{exact[place][shared:]}" if shared else exact[place]
-            shown[place] = values[place] if is_number else shorten(cut, width)
-    for places in _find_alike(shown, exact):
-        numbers = {text: number for number, text in enumerate(dict.fromkeys(exact[place] for place in places), 1)}
-        for place in places:
-            shown[place] = f"{shown[place]} ({numbers[exact[place]]})"
+    for indices in alike:
+        shared = max(0, _count_shared([exact[index] for index in indices]) - _CONTEXT)
+        for index in indices:
+            is_number = isinstance(values[index], float)
+            cut = f"…{exact[index][shared:]}" if shared else exact[index]
+            shown[index] = values[index] if is_number else shorten(cut, width)
+    for indices in _find_alike(shown, exact):
+        numbers = {text: number for number, text in enumerate(dict.fromkeys(exact[index] for index in indices), 1)}
+        for index in indices:
+            shown[index] = f"{shown[index]} ({numbers[exact[index]]})"
     return shown
 
 
@@ -56,16 +56,16 @@ def _show(value: Any, text: str, width: int) -> Any:
 def _find_alike(shown: Sequence[Any], exact: Sequence[str]) -> list[list[int]]:
     """Return the indices of different values that look the same, as one list per group."""
     groups: dict[str, list[int]] = {}
-    for place, one in enumerate(shown):
-        groups.setdefault(_write(one), []).append(place)
-    return [places for places in groups.values() if len({exact[place] for place in places}) > 1]
+    for index, one in enumerate(shown):
+        groups.setdefault(_write(one), []).append(index)
+    return [indices for indices in groups.values() if len({exact[index] for index in indices}) > 1]
 
 
 def _count_shared(texts: Sequence[str]) -> int:
     """Return the length of the longest common prefix of the strings."""
     # a prefix shared by the first and last strings in sorted order is shared by all strings
     first, last = min(texts), max(texts)
-    for place, (one, other) in enumerate(zip(first, last, strict=False)):
+    for index, (one, other) in enumerate(zip(first, last, strict=False)):
         if one != other:
-            return place
+            return index
     return min(len(first), len(last))

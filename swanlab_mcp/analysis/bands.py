@@ -13,7 +13,7 @@ __all__ = ["UNLIKE", "Band", "Spread", "choose_limits", "list_calm", "measure_ba
 Spread = Literal["sd", "minmax"]
 
 UNLIKE = 100  # a curve looks like a flat line next to a curve this many times larger
-_MOST_PLACES = 1000
+_MOST_POSITIONS = 1000
 _SHARE = 0.02  # up to this share of the points on each side may lie outside the limits
 _BEFORE = 0.1  # an exploding curve has at least this share of its values in the range of the other curves
 _WORTH = 2  # cut off extreme points only if the others then fill at least this many times as much of the axis
@@ -39,12 +39,12 @@ def measure_band(curves: Sequence[tuple[Sequence[float], Sequence[float]]], spre
     curve). If `spread` is "minmax", the band spans the smallest and largest values.
     """
     finite = [_keep_finite(xs, ys) for xs, ys in curves]
-    places = sorted({x for xs, _ in finite for x in xs})
-    if len(places) > _MOST_PLACES:
-        last = len(places) - 1
-        places = [places[round(number * last / (_MOST_PLACES - 1))] for number in range(_MOST_PLACES)]
+    positions = sorted({x for xs, _ in finite for x in xs})
+    if len(positions) > _MOST_POSITIONS:
+        last = len(positions) - 1
+        positions = [positions[round(number * last / (_MOST_POSITIONS - 1))] for number in range(_MOST_POSITIONS)]
     band = Band([], [], [], [], [])
-    for x in places:
+    for x in positions:
         values = [value for xs, ys in finite if (value := _interpolate(xs, ys, x)) is not None]
         mean = fmean(values)
         deviation = stdev(values) if spread == "sd" and len(values) > 1 else 0.0
@@ -89,12 +89,12 @@ def list_calm(curves: Sequence[Sequence[float]], worse: int = 0) -> list[int]:
     heights = [high / 2 - low / 2 for low, high in limits]
     usual = sorted(height for height, curve in zip(heights, finite, strict=True) if curve)
     most = UNLIKE * usual[(len(usual) - 1) // 2] if usual else 0.0
-    flat = [place for place, height in enumerate(heights) if finite[place] and height <= most] if most else []
+    flat = [index for index, height in enumerate(heights) if finite[index] and height <= most] if most else []
     kept = set(_keep_outside(finite, limits, flat, 0.5))
     sizes = [max(abs(low), abs(high)) if curve else 0.0 for (low, high), curve in zip(limits, finite, strict=True)]
     least = min((size for size in sizes if size), default=0.0)
-    small = [place for place, size in enumerate(sizes) if finite[place] and size <= UNLIKE * least] if worse else []
-    far = {place for place, (low, high) in enumerate(limits) if worse * (low / 2 + high / 2) > 0} - {*small}
+    small = [index for index, size in enumerate(sizes) if finite[index] and size <= UNLIKE * least] if worse else []
+    far = {index for index, (low, high) in enumerate(limits) if worse * (low / 2 + high / 2) > 0} - {*small}
     kept -= far - {*_keep_outside(finite, limits, small, _BEFORE)}
     return sorted(kept)
 
@@ -109,24 +109,24 @@ def _keep_outside(
     """
     if not calm:
         return [*range(len(curves))]
-    low, high = min(limits[place][0] for place in calm), max(limits[place][1] for place in calm)
+    low, high = min(limits[index][0] for index in calm), max(limits[index][1] for index in calm)
     return [
-        place
-        for place, curve in enumerate(curves)
-        if place in calm or sum(low <= value <= high for value in curve) < share * len(curve)
+        index
+        for index, curve in enumerate(curves)
+        if index in calm or sum(low <= value <= high for value in curve) < share * len(curve)
     ]
 
 
 def _keep_finite(xs: Sequence[float], ys: Sequence[float]) -> tuple[list[float], list[float]]:
-    kept = [place for place, y in enumerate(ys) if math.isfinite(y) and math.isfinite(xs[place])]
-    return [xs[place] for place in kept], [ys[place] for place in kept]
+    kept = [index for index, y in enumerate(ys) if math.isfinite(y) and math.isfinite(xs[index])]
+    return [xs[index] for index in kept], [ys[index] for index in kept]
 
 
 def _interpolate(xs: Sequence[float], ys: Sequence[float], x: float) -> float | None:
     if not xs or not xs[0] <= x <= xs[-1]:
         return None
-    place = bisect_left(xs, x)
-    if xs[place] == x:
-        return ys[place]
-    share = (x - xs[place - 1]) / (xs[place] - xs[place - 1])
-    return ys[place - 1] + share * (ys[place] - ys[place - 1])
+    index = bisect_left(xs, x)
+    if xs[index] == x:
+        return ys[index]
+    share = (x - xs[index - 1]) / (xs[index] - xs[index - 1])
+    return ys[index - 1] + share * (ys[index] - ys[index - 1])

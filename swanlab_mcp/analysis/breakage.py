@@ -113,7 +113,7 @@ def find_doubtful(
     share = thresholds.broken_share * (1 - 3 / thresholds.broken_scatter)
     watched, is_finite = _watch(tuple(keys), tuple(losses)), math.isfinite
     found: list[int] = []
-    for place, summary in enumerate(summaries):
+    for index, summary in enumerate(summaries):
         for key, is_norm, is_falling in watched:
             one = summary.get(key)
             if one is None:
@@ -125,7 +125,7 @@ def find_doubtful(
                 is_odd = is_odd or one.non_finite or (one.avg is not None and not is_finite(one.avg))
             low = one.min if is_falling else None
             if is_odd or (low is not None and last is not None and last - low.value > share * abs(low.value)):
-                found.append(place)
+                found.append(index)
                 break
     return found
 
@@ -157,9 +157,9 @@ def _find_non_finite(values: Sequence[float], *, to_end: bool) -> int | None:
     there are fewer than two of them, or if the series contains no finite value.
     """
     if to_end:
-        first = next((place + 1 for place in range(len(values) - 1, -1, -1) if math.isfinite(values[place])), 0)
+        first = next((index + 1 for index in range(len(values) - 1, -1, -1) if math.isfinite(values[index])), 0)
         return first if 0 < first <= len(values) - _LAST_NORMS else None
-    return next((place for place, value in enumerate(values) if not math.isfinite(value)), None)
+    return next((index for index, value in enumerate(values) if not math.isfinite(value)), None)
 
 
 def find_divergence(points: Points, thresholds: Thresholds = DEFAULTS) -> int | None:
@@ -175,7 +175,7 @@ def find_divergence(points: Points, thresholds: Thresholds = DEFAULTS) -> int | 
     levels = [median(values[start : start + width]) for start in range(0, len(values) - width + 1, max(1, width // 2))]
     end = median(values[-width:])
     best = min(levels)
-    place = levels.index(best) * max(1, width // 2) + width // 2
+    index = levels.index(best) * max(1, width // 2) + width // 2
     steps = [abs(after - before) for before, after in pairwise(values)]
     scatter = median(steps)
     rise = end - best
@@ -183,4 +183,4 @@ def find_divergence(points: Points, thresholds: Thresholds = DEFAULTS) -> int | 
         return None
     if rise < thresholds.broken_share * abs(best):
         return None
-    return points.steps[place]
+    return points.steps[index]

@@ -130,8 +130,8 @@ def find_error(lines: Sequence[str]) -> ErrorText | None:
     found = _find_traceback(plain)
     if found is None:
         return _find_end(plain)
-    error, place = found
-    after = plain[place + 1 :]
+    error, index = found
+    after = plain[index + 1 :]
     while after and after[0][:1].isspace():
         # skip the rest of a multi-line message
         after = after[1:]
@@ -143,19 +143,19 @@ def find_error(lines: Sequence[str]) -> ErrorText | None:
 
 def _find_traceback(plain: Sequence[str]) -> tuple[ErrorText, int] | None:
     """Return the error from the last traceback and the index of the traceback's last line, or `None`."""
-    starts = [place for place, line in enumerate(plain) if _TRACEBACK in line or _FRAME.match(line)]
-    begin = next((place for place in reversed(starts) if _TRACEBACK in plain[place]), starts[0] if starts else None)
+    starts = [index for index, line in enumerate(plain) if _TRACEBACK in line or _FRAME.match(line)]
+    begin = next((index for index in reversed(starts) if _TRACEBACK in plain[index]), starts[0] if starts else None)
     if begin is None:
         return None
     frames: list[str] = []
     last = begin
-    for place in range(begin, len(plain)):
-        frame = _FRAME.match(plain[place])
+    for index in range(begin, len(plain)):
+        frame = _FRAME.match(plain[index])
         if frame:
             frames.append(f"{frame[1]}:{frame[2]} in {frame[3].strip()}")
-            last = place
-        elif frames and _ERROR.match(plain[place]):
-            return ErrorText(plain[place].strip(), tuple(_choose_frames(frames))), place
+            last = index
+        elif frames and _ERROR.match(plain[index]):
+            return ErrorText(plain[index].strip(), tuple(_choose_frames(frames))), index
     # some formats print the frames after the error
     above = (line.strip() for line in plain[max(0, begin - _END) : begin][::-1])
     named = next((line for line in above if _ERROR.match(line) and _TROUBLE.search(line)), "")
@@ -193,7 +193,7 @@ def find_first_traceback(lines: Sequence[str]) -> int | None:
 
     If the SDK omitted the traceback's header, return the index of its first frame.
     """
-    return next((place for place, line in enumerate(lines) if _TRACEBACK in line or _FRAME.match(line)), None)
+    return next((index for index, line in enumerate(lines) if _TRACEBACK in line or _FRAME.match(line)), None)
 
 
 def _choose_frames(frames: Sequence[str]) -> list[str]:

@@ -211,12 +211,12 @@ def _find_renamed(rows: Sequence[Mapping[str, Any]], used: Mapping[str, Counter[
     other common name qualifies. Its string values must all occur under the common name. Numeric values must lie within
     the common name's range, and the names must be related, because the ranges of unrelated settings often overlap.
     """
-    places = {name: {place for place, row in enumerate(rows) if name in row} for name in used}
+    indices = {name: {index for index, row in enumerate(rows) if name in row} for name in used}
     most = max(1, _RARE * len(rows))
     # compare with frequent names only, because configs may contain thousands of rare names
-    frequent = {name: held for name, held in places.items() if len(held) >= (1 - _RARE) * (len(rows) - most)}
+    frequent = {name: held for name, held in indices.items() if len(held) >= (1 - _RARE) * (len(rows) - most)}
     found: dict[str, str] = {}
-    for other, held in places.items():
+    for other, held in indices.items():
         if not held or len(held) > most:
             continue
         matching = [
@@ -225,8 +225,8 @@ def _find_renamed(rows: Sequence[Mapping[str, Any]], used: Mapping[str, Counter[
             if not held & usual
             and len(usual) >= (1 - _RARE) * (len(rows) - len(held))
             and _covers(
-                [rows[place][name] for place in usual],
-                [rows[place][other] for place in held],
+                [rows[index][name] for index in usual],
+                [rows[index][other] for index in held],
                 is_related=AMBIGUOUS.get(other) == name or _are_related(used[other], used[name]),
             )
         ]

@@ -56,18 +56,18 @@ def measure_coverage(configs: Sequence[Mapping[str, Any]], best: int) -> Coverag
             twins.setdefault(tuple(numbers[code] for code in codes[key]), []).append(key)
     keys = [names[0] for names in twins.values()][:_MOST_KEYS]
     tried = [_describe(configs, names, best) for names in twins.values()][:_MOST_KEYS]
-    seen = {tuple(codes[key][place] for key in keys) for place in range(len(configs))}
+    seen = {tuple(codes[key][index] for key in keys) for index in range(len(configs))}
     possible = 1
     for one in tried:
         possible *= len(one.values)
     free = [key for key in keys if not any(_determines(codes[other], codes[key]) for other in keys if other != key)]
     own = [codes[key][best] for key in keys]
     neighbours: list[tuple[str, Any]] = []
-    for place, (key, one) in enumerate(zip(keys, tried, strict=True)):
+    for index, (key, one) in enumerate(zip(keys, tried, strict=True)):
         neighbours += [
             (key, value)
             for value in (one.values if key in free else ())
-            if (*own[:place], freeze(value), *own[place + 1 :]) not in seen
+            if (*own[:index], freeze(value), *own[index + 1 :]) not in seen
         ]
     return Coverage(tried, len(seen), possible, neighbours)
 

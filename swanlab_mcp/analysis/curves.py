@@ -49,8 +49,8 @@ def keep_finite(steps: Sequence[int], values: Sequence[float]) -> tuple[Sequence
     # a finite sum implies that all values are finite; if huge values overflow, the slower check below runs
     if math.isfinite(sum(values)):
         return steps, values
-    places = [place for place, value in enumerate(values) if math.isfinite(value)]
-    return [steps[place] for place in places], [values[place] for place in places]
+    indices = [index for index, value in enumerate(values) if math.isfinite(value)]
+    return [steps[index] for index in indices], [values[index] for index in indices]
 
 
 def is_wide(values: Sequence[float], thresholds: Thresholds = DEFAULTS) -> bool:
@@ -80,7 +80,7 @@ def outline(values: Sequence[float], thresholds: Thresholds = DEFAULTS) -> Outli
     )
     noise = _estimate_noise(stretch)
     half = thresholds.smoothing // 2
-    levels = [median(medians[max(0, place - half) : place + half + 1]) for place in range(len(medians))]
+    levels = [median(medians[max(0, index - half) : index + half + 1]) for index in range(len(medians))]
     first = max(values[0], median(values[: thresholds.smoothing]))
     return Outline(levels, width, scatter, noise, first, medians)
 
@@ -88,5 +88,5 @@ def outline(values: Sequence[float], thresholds: Thresholds = DEFAULTS) -> Outli
 def _estimate_noise(values: Sequence[float]) -> float:
     if len(values) < 3:
         return 0.0
-    bends = [abs(values[place - 1] - 2 * values[place] + values[place + 1]) for place in range(1, len(values) - 1)]
+    bends = [abs(values[index - 1] - 2 * values[index] + values[index + 1]) for index in range(1, len(values) - 1)]
     return SIGMA * median(bends) / math.sqrt(6)

@@ -48,7 +48,7 @@ class Curve:
         # a loss or error is constant until the first model update, so drop the constant start
         if self.kind.role in ("reward", "quality"):
             return steps, values
-        first = next((place for place, value in enumerate(values) if value != values[0]), 0) - 1
+        first = next((index for index, value in enumerate(values) if value != values[0]), 0) - 1
         if first >= max(2, len(values) // 50) or (first > 0 and values[0] == 0):
             steps, values = steps[first + 1 :], values[first + 1 :]
         return steps, values

@@ -143,7 +143,7 @@ class _Trends:
         course = curve.course
         gain = max(course.first, course.levels[0]) - course.best
         middle = course.levels[0] / 2 + course.best / 2
-        half = next(place for place, level in enumerate(course.levels, 1) if level <= middle)
+        half = next(index for index, level in enumerate(course.levels, 1) if level <= middle)
         # if half of the gain came quickly, noise had only that short time to drift
         limits = (
             DEFAULTS.learned_drift * measure_drift(course.medians, len(course.medians)),
@@ -349,10 +349,10 @@ def _rises(curve: Curve) -> bool:
 
 def _describe_rise(curve: Curve) -> Event:
     course = curve.course
-    place = min(len(curve.costs) - 1, course.lowest * course.width)
-    best = min(range(len(curve.costs)), key=lambda place: curve.costs[place])
+    index = min(len(curve.costs) - 1, course.lowest * course.width)
+    best = min(range(len(curve.costs)), key=lambda index: curve.costs[index])
     final = median(curve.costs[-max(1, course.width * DEFAULTS.smoothing) :])
-    worse = Worsening(curve.finite_steps[best], curve.costs[best], curve.finite_steps[place], final, math.inf, "start")
+    worse = Worsening(curve.finite_steps[best], curve.costs[best], curve.finite_steps[index], final, math.inf, "start")
     return _describe(curve, worse, "divergence", "problem")
 
 

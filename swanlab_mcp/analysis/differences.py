@@ -232,28 +232,28 @@ def associate(
     """
     found: list[Association] = []
     for key in keys:
-        places = [place for place, config in enumerate(configs) if key in config]
-        values = [configs[place][key] for place in places]
-        outcome = [results[place] for place in places]
-        if len(places) < thresholds.associated or len({freeze(value) for value in values}) < 2:
+        indices = [index for index, config in enumerate(configs) if key in config]
+        values = [configs[index][key] for index in indices]
+        outcome = [results[index] for index in indices]
+        if len(indices) < thresholds.associated or len({freeze(value) for value in values}) < 2:
             continue
         is_numeric = all(is_number(value) for value in values)
         rho = compute_spearman(values, outcome) if is_numeric else 0.0
         groups: dict[str, list[int]] = {}
-        for place, value in enumerate(values):
-            groups.setdefault(freeze(value), []).append(place)
+        for index, value in enumerate(values):
+            groups.setdefault(freeze(value), []).append(index)
         if len(groups) == len(values) and not is_numeric:
             continue
         between = _measure_groups(rank_values(outcome), list(groups.values()))
         # if middle values are best, the rank correlation is near 0, but the groups show the association
         if abs(rho) >= between:
-            found.append(Association(key, "rank correlation", abs(rho), len(places), f"rho {rho:+.2f}"))
+            found.append(Association(key, "rank correlation", abs(rho), len(indices), f"rho {rho:+.2f}"))
             continue
         text = "; ".join(
-            f"{_show(value)}: {fmean([outcome[place] for place in group]):.4g} (n={len(group)})"
+            f"{_show(value)}: {fmean([outcome[index] for index in group]):.4g} (n={len(group)})"
             for value, group in sorted(groups.items(), key=lambda item: -len(item[1]))[:MOST_GROUPS]
         )
-        found.append(Association(key, "group means", between, len(places), text, len(groups)))
+        found.append(Association(key, "group means", between, len(indices), text, len(groups)))
     return sorted(found, key=lambda one: -one.strength)
 
 
@@ -277,10 +277,10 @@ def _measure_strength(configs: Sequence[Mapping[str, Any]], key: str, other: str
         return abs(compute_spearman([one for one, _ in pairs], [two for _, two in pairs]))
     for numbers, groups in ((0, 1), (1, 0)):
         if all(is_number(pair[numbers]) for pair in pairs) and not any(is_number(pair[groups]) for pair in pairs):
-            places: dict[str, list[int]] = {}
-            for place, pair in enumerate(pairs):
-                places.setdefault(freeze(pair[groups]), []).append(place)
-            return _measure_groups(rank_values([pair[numbers] for pair in pairs]), list(places.values()))
+            indices: dict[str, list[int]] = {}
+            for index, pair in enumerate(pairs):
+                indices.setdefault(freeze(pair[groups]), []).append(index)
+            return _measure_groups(rank_values([pair[numbers] for pair in pairs]), list(indices.values()))
     one, two = ([freeze(pair[side]) for pair in pairs] for side in (0, 1))
     joint = len(set(zip(one, two, strict=True)))
     kinds = max(len(set(one)), len(set(two)))
@@ -294,7 +294,7 @@ def _measure_groups(ranks: Sequence[float], groups: Sequence[Sequence[int]]) -> 
     """
     middle = fmean(ranks)
     total = sum((rank - middle) ** 2 for rank in ranks)
-    between = sum(len(group) * (fmean([ranks[place] for place in group]) - middle) ** 2 for group in groups)
+    between = sum(len(group) * (fmean([ranks[index] for index in group]) - middle) ** 2 for group in groups)
     free = len(ranks) - len(groups)
     if not total or not free:
         return 0.0
@@ -314,8 +314,8 @@ def rank_values(values: Sequence[float]) -> list[float]:
         stop = start
         while stop < len(order) and values[order[stop]] == values[order[start]]:
             stop += 1
-        for place in order[start:stop]:
-            ranks[place] = (start + stop + 1) / 2
+        for index in order[start:stop]:
+            ranks[index] = (start + stop + 1) / 2
         start = stop
     return ranks
 

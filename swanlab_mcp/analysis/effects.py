@@ -61,25 +61,25 @@ class Effect(NamedTuple):
 class _Column(NamedTuple):
     """The values of a key, encoded either as groups of settings or as centred ranks (`weights`).
 
-    `places` contains the indices of the settings that the column includes.
+    `indices` contains the indices of the settings that the column includes.
     """
 
     key: str
-    places: Sequence[int]
+    indices: Sequence[int]
     weights: Sequence[float] = ()
     groups: Sequence[Sequence[int]] = ()
 
     @property
     def freedom(self) -> tuple[int, int]:
         first = max(1, len(self.groups) - 1)
-        return first, len(self.places) - 1 - first
+        return first, len(self.indices) - 1 - first
 
     def measure(self, results: Sequence[float]) -> tuple[float, float]:
         """Return the fraction of variance that the key explains, and the corresponding normal deviate.
 
         The normal deviates of different keys are comparable.
         """
-        values = list(map(results.__getitem__, self.places))
+        values = list(map(results.__getitem__, self.indices))
         middle = sum(values) / len(values)
         total = sum(map(mul, values, values)) - middle * middle * len(values)
         if total <= 1e-9 * len(values):
@@ -111,8 +111,8 @@ def find_effects(
     source = random.Random(0)  # noqa: S311 not for secrets: the same data must give the same reply
     if len(rows) > _MOST_SETTINGS:
         kept = sorted(source.sample(range(len(rows)), _MOST_SETTINGS))
-        rows, results = [rows[place] for place in kept], [results[place] for place in kept]
-        blocks = [blocks[place] for place in kept] if blocks else ()
+        rows, results = [rows[index] for index in kept], [results[index] for index in kept]
+        blocks = [blocks[index] for index in kept] if blocks else ()
     parts = _group(range(len(rows)), list(blocks) or [None] * len(rows))
     known = keys[:_MOST_KEYS]
     columns = {key: made for key in known if (made := _make_columns(key, rows, parts))}
@@ -161,9 +161,9 @@ def _find_real(
     exceeding = 1
     for _ in range(_SHUFFLES):
         shuffled = list(outcome)
-        for places in blocks:
-            for place, other in zip(places, source.sample(places, len(places)), strict=True):
-                shuffled[place] = outcome[other]
+        for indices in blocks:
+            for index, other in zip(indices, source.sample(indices, len(indices)), strict=True):
+                shuffled[index] = outcome[other]
         exceeding += max(column.measure(shuffled)[1] for column in every) >= scores[best] - 1e-9
         if exceeding >= alpha * (_SHUFFLES + 1):
             return None
@@ -176,47 +176,49 @@ def _make_columns(key: str, rows: Sequence[Mapping[str, Any]], blocks: Sequence[
     If the key has a single value, settings are grouped by whether they have the key. If all settings have it, return an
     empty list.
     """
-    places = [place for place, row in enumerate(rows) if key in row]
-    values: list[Any] = [rows[place][key] for place in places]
+    indices = [index for index, row in enumerate(rows) if key in row]
+    values: list[Any] = [rows[index][key] for index in indices]
     distinct = len({freeze(value) for value in values})
     if distinct == 1:
-        places, values, distinct = list(range(len(rows))), [row.get(key) for row in rows], 2
+        indices, values, distinct = list(range(len(rows))), [row.get(key) for row in rows], 2
         if not any(value is None for value in values):
             return []
     is_numeric = all(map(is_number, values))
     groups = (
-        _bin(places, values) if is_numeric and distinct > _BINS else _group(places, [freeze(value) for value in values])
+        _bin(indices, values)
+        if is_numeric and distinct > _BINS
+        else _group(indices, [freeze(value) for value in values])
     )
     made: list[_Column] = []
-    if is_numeric and distinct > 2 and len(places) > 3:
-        numbers = {place: number for number, place in enumerate(places)}
-        own = [[numbers[place] for place in block if place in numbers] for block in blocks]
+    if is_numeric and distinct > 2 and len(indices) > 3:
+        numbers = {index: number for number, index in enumerate(indices)}
+        own = [[numbers[index] for index in block if index in numbers] for block in blocks]
         weights = _center(rank_values(values), [block for block in own if block])
         if any(weights):
-            made.append(_Column(key, places, weights=weights))
-    if 1 < len(groups) < len(places) - 1:
-        made.append(_Column(key, places, groups=groups))
+            made.append(_Column(key, indices, weights=weights))
+    if 1 < len(groups) < len(indices) - 1:
+        made.append(_Column(key, indices, groups=groups))
     return made
 
 
-def _group(places: Sequence[int], marks: Sequence[Hashable]) -> list[list[int]]:
+def _group(indices: Sequence[int], marks: Sequence[Hashable]) -> list[list[int]]:
     groups: dict[Hashable, list[int]] = {}
-    for place, mark in zip(places, marks, strict=True):
-        groups.setdefault(mark, []).append(place)
+    for index, mark in zip(indices, marks, strict=True):
+        groups.setdefault(mark, []).append(index)
     return list(groups.values())
 
 
-def _bin(places: Sequence[int], values: Sequence[float]) -> list[list[int]]:
+def _bin(indices: Sequence[int], values: Sequence[float]) -> list[list[int]]:
     """Divide the indices into bins of neighbouring values, keeping equal values in the same bin.
 
     If there are too few values for 3 bins, return an empty list.
     """
-    count = min(_BINS, len(places) // _IN_BIN)
+    count = min(_BINS, len(indices) // _IN_BIN)
     if count < 3:
         return []
     groups: dict[int, list[int]] = {}
-    for place, rank in zip(places, rank_values(values), strict=True):
-        groups.setdefault(min(count - 1, int(count * (rank - 0.5) / len(places))), []).append(place)
+    for index, rank in zip(indices, rank_values(values), strict=True):
+        groups.setdefault(min(count - 1, int(count * (rank - 0.5) / len(indices))), []).append(index)
     return [groups[number] for number in sorted(groups)]
 
 
@@ -225,7 +227,7 @@ def _can_show(columns: Sequence[_Column], alpha: float) -> bool:
     largest = 0.0
     for column in columns:
         counts = [len(group) for group in column.groups] or list(Counter(column.weights).values())
-        ways = math.lgamma(len(column.places) + 1) - sum(math.lgamma(count + 1) for count in counts)
+        ways = math.lgamma(len(column.indices) + 1) - sum(math.lgamma(count + 1) for count in counts)
         largest = max(largest, ways)
     return math.log(2) - largest <= math.log(alpha)
 
@@ -235,14 +237,14 @@ def _remove(outcome: Sequence[float], columns: Sequence[_Column]) -> list[float]
     left = list(outcome)
     for column in sorted(columns, key=lambda one: not one.groups):
         for group in column.groups:
-            middle = fmean([left[place] for place in group])
-            for place in group:
-                left[place] -= middle
+            middle = fmean([left[index] for index in group])
+            for index in group:
+                left[index] -= middle
         if column.weights:
-            along = sum(weight * left[place] for weight, place in zip(column.weights, column.places, strict=True))
+            along = sum(weight * left[index] for weight, index in zip(column.weights, column.indices, strict=True))
             slope = along / sum(map(mul, column.weights, column.weights))
-            for weight, place in zip(column.weights, column.places, strict=True):
-                left[place] -= slope * weight
+            for weight, index in zip(column.weights, column.indices, strict=True):
+                left[index] -= slope * weight
     return left
 
 
@@ -265,37 +267,37 @@ def _describe(
     verdict: Verdict,
 ) -> Effect:
     share, _ = column.measure(outcome)
-    count = len(column.places)
+    count = len(column.indices)
     if column.weights:
-        values = [outcome[place] for place in column.places]
+        values = [outcome[index] for index in column.indices]
         rho = math.copysign(math.sqrt(share), sum(map(mul, column.weights, values)))
         return Effect(column.key, verdict, abs(rho), count, rho=rho)
     # subtract the variance that this many groups explain by chance
     share = max(0.0, 1 - (1 - share) * (count - 1) / (count - len(column.groups)))
     groups: list[Group] = []
-    for places in column.groups:
-        values: list[Any] = [rows[place].get(column.key) for place in places]
+    for indices in column.groups:
+        values: list[Any] = [rows[index].get(column.key) for index in indices]
         low, high = (min(values), max(values)) if all(map(is_number, values)) else (values[0], values[0])
-        groups.append(Group(low, high, fmean([shown[place] for place in places]), len(places)))
+        groups.append(Group(low, high, fmean([shown[index] for index in indices]), len(indices)))
     return Effect(column.key, verdict, math.sqrt(share), count, groups=groups)
 
 
 def _rank_in_blocks(results: Sequence[float], blocks: Sequence[Sequence[int]]) -> list[float]:
     """Return the centred rank of each result within its block, divided by the size of the block."""
     ranks = [0.0] * len(results)
-    for places in blocks:
-        for place, rank in zip(places, rank_values([results[place] for place in places]), strict=True):
-            ranks[place] = (rank - (len(places) + 1) / 2) / len(places)
+    for indices in blocks:
+        for index, rank in zip(indices, rank_values([results[index] for index in indices]), strict=True):
+            ranks[index] = (rank - (len(indices) + 1) / 2) / len(indices)
     return ranks
 
 
 def _center(values: Sequence[float], blocks: Sequence[Sequence[int]]) -> list[float]:
     """Subtract the mean of each block from the values in that block."""
     centred = list(values)
-    for places in blocks:
-        middle = fmean([values[place] for place in places])
-        for place in places:
-            centred[place] -= middle
+    for indices in blocks:
+        middle = fmean([values[index] for index in indices])
+        for index in indices:
+            centred[index] -= middle
     return centred
 
 

@@ -67,7 +67,7 @@ def find_non_finite(steps: Sequence[int], values: Sequence[float]) -> Event | No
     """
     if math.isfinite(sum(values)):
         return None
-    odd = [place for place, value in enumerate(values) if not math.isfinite(value)]
+    odd = [index for index, value in enumerate(values) if not math.isfinite(value)]
     if not odd:
         return None
     first = odd[0]
@@ -91,15 +91,15 @@ def find_jumps(steps: Sequence[int], values: Sequence[float], thresholds: Thresh
     """
     warm_up = max(2, int(thresholds.warm_up_share * len(values)))
     jumps = [
-        place for place in range(warm_up, len(values)) if values[place] > thresholds.jump_factor * values[place - 1] > 0
+        index for index in range(warm_up, len(values)) if values[index] > thresholds.jump_factor * values[index - 1] > 0
     ]
     if len(jumps) >= thresholds.restarts:
         return []
     return [
         Event(
-            "learning_rate_jump", "info", steps[place], "jump", facts={"old": values[place - 1], "new": values[place]}
+            "learning_rate_jump", "info", steps[index], "jump", facts={"old": values[index - 1], "new": values[index]}
         )
-        for place in jumps
+        for index in jumps
     ]
 
 
@@ -112,17 +112,17 @@ def find_gaps(steps: Sequence[int], times: Sequence[int], thresholds: Thresholds
     events: list[Event] = []
     if len(steps) < thresholds.fewest_points:
         return events
-    for place, pause, usual in _find_outstanding([later - earlier for earlier, later in pairwise(steps)], thresholds):
-        facts = {"first": steps[place], "last": steps[place + 1], "usual": usual, "length": pause}
-        events.append(Event("missing_steps", "warning", steps[place + 1], "gap", facts=facts))
+    for index, pause, usual in _find_outstanding([later - earlier for earlier, later in pairwise(steps)], thresholds):
+        facts = {"first": steps[index], "last": steps[index + 1], "usual": usual, "length": pause}
+        events.append(Event("missing_steps", "warning", steps[index + 1], "gap", facts=facts))
     if not all((times[0], times[-1])):
         return events
     waits = [later - earlier for earlier, later in pairwise(times)]
-    for place, pause, usual in _find_outstanding(waits, thresholds):
+    for index, pause, usual in _find_outstanding(waits, thresholds):
         if pause >= 1000 * thresholds.gap_seconds:
             facts = {"seconds": pause / 1000, "usual": usual / 1000}
-            events.append(Event("logging_gap", "warning", steps[place + 1], "gap", facts=facts))
-    back = [place for place, wait in enumerate(waits) if wait < -1000 * thresholds.gap_seconds]
+            events.append(Event("logging_gap", "warning", steps[index + 1], "gap", facts=facts))
+    back = [index for index, wait in enumerate(waits) if wait < -1000 * thresholds.gap_seconds]
     if 0 < len(back) < thresholds.gap_rank:
         events.append(Event("resumed", "info", steps[back[0] + 1], "resumed"))
     return events
@@ -200,4 +200,4 @@ def _find_outstanding(intervals: Sequence[int], thresholds: Thresholds) -> list[
     limit = max(thresholds.gap_factor * usual, thresholds.gap_outstanding * common)
     if usual <= 0 or ordered[-1] <= limit:
         return []
-    return [(place, length, usual) for place, length in enumerate(intervals) if length > limit]
+    return [(index, length, usual) for index, length in enumerate(intervals) if length > limit]

@@ -170,8 +170,8 @@ def _measure(period: re.Match[str]) -> float:
 def list_clauses(filters: Sequence[Filter]) -> list[list[Filter]]:
     """Group the conditions into clauses. An experiment must meet at least one condition in each clause."""
     clauses: dict[int, list[Filter]] = {}
-    for place, one in enumerate(filters):
-        clauses.setdefault(one.either or -1 - place, []).append(one)
+    for index, one in enumerate(filters):
+        clauses.setdefault(one.either or -1 - index, []).append(one)
     return list(clauses.values())
 
 
@@ -300,10 +300,10 @@ def sort_candidates(candidates: Sequence[Candidate], field: str, *, descending: 
     if field == "user":
         values = [value and value[0] for value in values]  # sorted by the username
     values = [_to_comparable(value) for value in values]
-    present = [place for place, value in enumerate(values) if value is not None]
-    present.sort(key=lambda place: (isinstance(values[place], str), values[place]), reverse=descending)
-    others = [place for place, value in enumerate(values) if value is None]
-    return [candidates[place] for place in (*present, *others)]
+    present = [index for index, value in enumerate(values) if value is not None]
+    present.sort(key=lambda index: (isinstance(values[index], str), values[index]), reverse=descending)
+    others = [index for index, value in enumerate(values) if value is None]
+    return [candidates[index] for index in (*present, *others)]
 
 
 def _read_wanted(condition: Filter) -> Any:

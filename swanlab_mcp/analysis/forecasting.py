@@ -149,9 +149,9 @@ def _choose_score(scores: Sequence[float]) -> float:
     therefore widens the interval.
     """
     count = len(scores)
-    place = math.ceil((count + 1) * COVERAGE)
-    largest = sorted(abs(one) for one in scores)[min(count, place) - 1]
-    if place <= count:
+    index = math.ceil((count + 1) * COVERAGE)
+    largest = sorted(abs(one) for one in scores)[min(count, index) - 1]
+    if index <= count:
         return largest
     return max(largest, _STUDENT[count] * math.sqrt(fmean(one * one for one in scores) * (1 + 1 / count)))
 
@@ -164,7 +164,7 @@ def _predict_forms(
     courses: Sequence[Sequence[float]], configs: Sequence[dict[str, object]], ends: Sequence[float]
 ) -> list[_Form]:
     # the range for a curve excludes its own end, because the end of the new curve is unknown too
-    bounds = [_bound(one, [*ends[:place], *ends[place + 1 :]]) for place, one in enumerate(courses)]
+    bounds = [_bound(one, [*ends[:index], *ends[index + 1 :]]) for index, one in enumerate(courses)]
     apart = measure_distances(configs)
     is_positive = min(min(one) for one in courses) > 0 and min(ends) > 0
     forms: list[_Form] = []
@@ -183,10 +183,10 @@ def _predict_forms(
                 continue
             kernel = [
                 [
-                    math.exp(-near / _LENGTH**2 / 2 - (apart[row][place] / length**2 / 2 if apart else 0.0))
+                    math.exp(-near / _LENGTH**2 / 2 - (apart[row][index] / length**2 / 2 if apart else 0.0))
                     + _LINEAR * along
                     + 1
-                    for place, (near, along) in enumerate(zip(distances[row], linear[row], strict=True))
+                    for index, (near, along) in enumerate(zip(distances[row], linear[row], strict=True))
                 ]
                 for row in range(len(points))
             ]
@@ -252,11 +252,11 @@ def _measure_nearness(points: Sequence[Sequence[float]]) -> list[list[float]]:
     distances = [[sum((a - b) ** 2 for a, b in zip(one, two, strict=True)) for two in points] for one in points]
     near = max(3, round(_NEAR * (len(points) - 1)))
     rows: list[list[float]] = []
-    for place, row in enumerate(distances):
-        others = sorted(distance for other, distance in enumerate(row[:-1]) if other != place)
+    for index, row in enumerate(distances):
+        others = sorted(distance for other, distance in enumerate(row[:-1]) if other != index)
         reach = others[min(near, len(others)) - 1] + 1e-12
         rows.append(
-            [0.0 if other == place else math.exp(-distance / reach) + _FLOOR for other, distance in enumerate(row)]
+            [0.0 if other == index else math.exp(-distance / reach) + _FLOOR for other, distance in enumerate(row)]
         )
     return rows
 
@@ -350,7 +350,7 @@ def _thin(course: Course) -> Course:
     count = len(course.steps)
     if count <= _MOST_POINTS:
         return course
-    cuts = [round(place * count / _MOST_POINTS) for place in range(_MOST_POINTS + 1)]
+    cuts = [round(index * count / _MOST_POINTS) for index in range(_MOST_POINTS + 1)]
     parts = list(pairwise(cuts))
     return Course(
         [course.steps[stop - 1] for _, stop in parts],
@@ -361,7 +361,7 @@ def _thin(course: Course) -> Course:
 
 def _take_medians(values: Sequence[float], window: int) -> list[float]:
     reach = window // 2
-    return [median(values[max(0, place - reach) : place + reach + 1]) for place in range(len(values))]
+    return [median(values[max(0, index - reach) : index + reach + 1]) for index in range(len(values))]
 
 
 def _cut(course: Course, step: int) -> Sequence[float]:
@@ -371,14 +371,14 @@ def _cut(course: Course, step: int) -> Sequence[float]:
 
 def get_value(course: Course, step: int) -> float:
     """Return the value of a curve at a step, interpolating linearly between points."""
-    place = bisect_right(course.steps, step)
-    if place == 0:
+    index = bisect_right(course.steps, step)
+    if index == 0:
         return course.values[0]
-    if place == len(course.steps) or course.steps[place - 1] == step:
-        return course.values[place - 1]
-    before, after = course.steps[place - 1], course.steps[place]
+    if index == len(course.steps) or course.steps[index - 1] == step:
+        return course.values[index - 1]
+    before, after = course.steps[index - 1], course.steps[index]
     part = (step - before) / (after - before)
-    return course.values[place - 1] * (1 - part) + course.values[place] * part
+    return course.values[index - 1] * (1 - part) + course.values[index] * part
 
 
 def _weigh(totals: Sequence[float]) -> list[float]:

@@ -77,10 +77,10 @@ def set_apart(
     if not by_length or not lengths:
         return reasons
     usual = median(lengths)
-    for place, result in enumerate(results):
+    for index, result in enumerate(results):
         last = result.last_step
-        if not reasons[place] and last is not None and last < thresholds.short_share * usual:
-            reasons[place] = Reason("short", last, usual)
+        if not reasons[index] and last is not None and last < thresholds.short_share * usual:
+            reasons[index] = Reason("short", last, usual)
     return reasons
 
 
@@ -89,16 +89,16 @@ def order_results(
 ) -> list[int]:
     """Return the indices of the ranked results, best to worst, followed by the other results, grouped by reason."""
     sign = 1 if mode == "min" else -1
-    ranked = [place for place, reason in enumerate(reasons) if not reason]
-    others = [(place, reason.kind) for place, reason in enumerate(reasons) if reason]
-    ranked.sort(key=lambda place: sign * (results[place].value or 0.0))
+    ranked = [index for index, reason in enumerate(reasons) if not reason]
+    others = [(index, reason.kind) for index, reason in enumerate(reasons) if reason]
+    ranked.sort(key=lambda index: sign * (results[index].value or 0.0))
 
     def judge(other: tuple[int, str]) -> tuple[str, float]:
-        place, kind = other
-        value = results[place].value
+        index, kind = other
+        value = results[index].value
         return kind, math.inf if value is None or math.isnan(value) else sign * value
 
-    return ranked + [place for place, _ in sorted(others, key=judge)]
+    return ranked + [index for index, _ in sorted(others, key=judge)]
 
 
 def _find_reason(result: Result, *, by_state: bool) -> Reason | None:

@@ -84,8 +84,8 @@ def describe_key(key: str) -> MetricKind:
     matches, splits, statistics = match_terms(catalogue, read)
     dropped = splits.keys() | statistics.keys()
     # in best@32, the number belongs to the statistic
-    dropped |= {place + 1 for place in statistics if place + 1 in read.after_at}
-    family = tuple(word for place, word in enumerate(read.words) if place not in dropped)
+    dropped |= {index + 1 for index in statistics if index + 1 in read.after_at}
+    family = tuple(word for index, word in enumerate(read.words) if index not in dropped)
     family = tuple(word for word in family if word not in ("epoch", "step")) or family
     term, word = _decide(catalogue, key, read, matches, statistics)
     is_total = term.role == "loss" and term.rule == "loss" and set(family) <= catalogue.lists["totals"]
@@ -232,18 +232,18 @@ def _drop_ambiguous(catalogue: Catalogue, read: KeyWords, matches: Sequence[Matc
     ignored = catalogue.lists["totals"] | catalogue.lists["accompanying"]
     ignored |= catalogue.splits.keys() | catalogue.statistics.keys()
 
-    def is_other(place: int, match: Match) -> bool:
-        word = read.words[place]
+    def is_other(index: int, match: Match) -> bool:
+        word = read.words[index]
         is_known = word in ignored or word.rstrip("0123456789") in ignored or _VERSION.match(word)
-        return not (match.start <= place < match.end or is_known)
+        return not (match.start <= index < match.end or is_known)
 
-    places = range(len(read.words))
+    indices = range(len(read.words))
     # in ema_loss/math, the loss decides
     is_loss = any(match.term.role == "loss" for match in matches)
     return [
         match
         for match in matches
-        if not (match.term.alone and (is_loss or any(is_other(place, match) for place in places)))
+        if not (match.term.alone and (is_loss or any(is_other(index, match) for index in indices)))
     ]
 
 
@@ -254,8 +254,8 @@ def _is_component(catalogue: Catalogue, read: KeyWords, reward: Match) -> bool:
         catalogue.lists["totals"] | catalogue.lists["axes"] | catalogue.splits.keys() | catalogue.statistics.keys()
     )
     return any(
-        read.parts[place] > part and place not in read.after_at and word not in ignored
-        for place, word in enumerate(read.words)
+        read.parts[index] > part and index not in read.after_at and word not in ignored
+        for index, word in enumerate(read.words)
     )
 
 
@@ -332,29 +332,29 @@ def _decide_rate(catalogue: Catalogue, read: KeyWords, matches: Sequence[Match])
     If the key is not a rate, return `None`.
     """
     words, times = read.words, catalogue.lists["times"]
-    places = [place for place in range(len(words) - 1) if words[place] == "per"]
-    if not places:
+    indices = [index for index in range(len(words) - 1) if words[index] == "per"]
+    if not indices:
         return None
     # tokens_per_gpu_per_second is a speed
-    place = next((place for place in places if words[place + 1] in times), places[0])
-    if any(match.start < place < match.end for match in matches):
+    index = next((index for index in indices if words[index + 1] in times), indices[0])
+    if any(match.start < index < match.end for match in matches):
         return None
-    numerator, denominator = words[place - 1] if place else "", words[place + 1 : place + 3]
+    numerator, denominator = words[index - 1] if index else "", words[index + 1 : index + 3]
     denominator = denominator[1:] if denominator[0] == "per" else denominator[:1]
     unit = " ".join(denominator)
     if numerator in times:
         return Term("time per unit", "time", "min"), f"{numerator} per {unit}"
-    before = _choose([match for match in matches if match.end <= place], read.parts, catalogue)
-    after = _choose([match for match in matches if match.start > place + 1], read.parts, catalogue)
+    before = _choose([match for match in matches if match.end <= index], read.parts, catalogue)
+    after = _choose([match for match in matches if match.start > index + 1], read.parts, catalogue)
     if after and after.term.direction and after.term.role in _RESULTS and not (before and before.term.direction):
         # "per" may also belong to a quantity, as in per_atom_energy/mae
         return None
-    is_bad = before is not None and before.term.role == "error" and before.end == place and numerator != "distance"
+    is_bad = before is not None and before.term.role == "error" and before.end == index and numerator != "distance"
     if unit in times and not is_bad:
         return Term("per time", "speed", "max"), f"per {unit}"
     if before is None:
         # in 每步耗时 (per step duration), the other words decide
-        others = set(words[:place]) - catalogue.splits.keys() - catalogue.statistics.keys()
+        others = set(words[:index]) - catalogue.splits.keys() - catalogue.statistics.keys()
         return (Term(""), "") if others else None
     word = find_counting(catalogue, read) or find_count_of(catalogue, read, before)
     return (Term("count", "counter"), word) if word else flip(catalogue, read, before)
@@ -369,9 +369,9 @@ def _qualify(catalogue: Catalogue, read: KeyWords, loss: Match, matches: Sequenc
     here = read.parts[loss.start]
     parts: dict[int, list[str]] = {}
     # in cross_entropy_loss, entropy is not a qualifier
-    taken = {place for match in matches if match.term.direction for place in range(match.start, match.end)}
-    for place, (word, part) in enumerate(zip(read.words, read.parts, strict=True)):
-        if word not in catalogue.splits and word not in catalogue.statistics and place not in taken:
+    taken = {index for match in matches if match.term.direction for index in range(match.start, match.end)}
+    for index, (word, part) in enumerate(zip(read.words, read.parts, strict=True)):
+        if word not in catalogue.splits and word not in catalogue.statistics and index not in taken:
             parts.setdefault(part, []).append(word)
     near, own = set(parts.get(here, ())), set(loss.text.split())
     # in the discriminator loss loss_msd, msd names the scale of the discriminator instead of a distance

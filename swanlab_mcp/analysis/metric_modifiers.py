@@ -75,8 +75,8 @@ def find_remedy(catalogue: Catalogue, read: KeyWords, deciding: Match) -> frozen
 def find_counting(catalogue: Catalogue, read: KeyWords) -> str:
     """Return the counting word at the start of a part of the key, as in num_turns, or "" if there is none."""
     skipped = catalogue.splits.keys() | catalogue.statistics.keys()
-    for place, word in enumerate(read.words):
-        before = [read.words[i] for i in range(place) if read.parts[i] == read.parts[place]]
+    for index, word in enumerate(read.words):
+        before = [read.words[i] for i in range(index) if read.parts[i] == read.parts[index]]
         if word in catalogue.lists["counting"] and word != "total" and all(one in skipped for one in before):
             return word
     return ""
@@ -109,9 +109,9 @@ def find_count_of(catalogue: Catalogue, read: KeyWords, deciding: Match) -> str:
 
 def _find_head(catalogue: Catalogue, read: KeyWords, deciding: Match) -> str:
     """Return the counter or setting that precedes a result, as in number_of_wins, or "" if there is none."""
-    for place in range(1, deciding.start):
-        if read.words[place] in catalogue.lists["complements"] and read.parts[place] == read.parts[deciding.start]:
-            head = read.words[place - 1]
+    for index in range(1, deciding.start):
+        if read.words[index] in catalogue.lists["complements"] and read.parts[index] == read.parts[deciding.start]:
+            head = read.words[index - 1]
             counts = catalogue.lists["steps"] | catalogue.lists["counting"] - {"total"}
             if head in counts or catalogue.terms.get(head, deciding.term).role in ("counter", "setting", "length"):
                 return head

@@ -244,42 +244,42 @@ def match_terms(catalogue: Catalogue, read: KeyWords) -> tuple[list[Match], dict
     matches: list[Match] = []
     splits: dict[int, Split] = {}
     statistics: dict[int, str] = {}
-    place = 0
-    while place < len(read.words):
-        found = _match_phrase(catalogue, read.words, place)
+    index = 0
+    while index < len(read.words):
+        found = _match_phrase(catalogue, read.words, index)
         if found:
             matches.append(found)
-            place = found.end
+            index = found.end
             continue
-        word = read.words[place]
+        word = read.words[index]
         bare = _NUMBERED.sub("", word)
         if bare in catalogue.splits:
-            splits[place] = catalogue.splits[bare]
+            splits[index] = catalogue.splits[bare]
             # in valid_0, the number belongs to the split
-            if place + 1 < len(read.words) and read.words[place + 1].isdecimal():
-                splits[place + 1] = splits[place]
-                place += 1
+            if index + 1 < len(read.words) and read.words[index + 1].isdecimal():
+                splits[index + 1] = splits[index]
+                index += 1
         elif word in catalogue.statistics:
-            statistics[place] = catalogue.statistics[word]
+            statistics[index] = catalogue.statistics[word]
         elif _PERCENTILE.match(word):
-            statistics[place] = word
+            statistics[index] = word
         elif term := _look_up(catalogue, word) or _look_up_ending(catalogue, word):
-            matches.append(Match(term, place, place + 1, word))
-        place += 1
+            matches.append(Match(term, index, index + 1, word))
+        index += 1
     return matches, splits, statistics
 
 
-def _match_phrase(catalogue: Catalogue, words: Sequence[str], place: int) -> Match | None:
-    """Return the longest term of at least two words that starts at index `place`, or `None`."""
+def _match_phrase(catalogue: Catalogue, words: Sequence[str], index: int) -> Match | None:
+    """Return the longest term of at least two words that starts at index `index`, or `None`."""
     found: Match | None = None
-    text = words[place]
-    for end in range(place + 1, len(words)):
+    text = words[index]
+    for end in range(index + 1, len(words)):
         if _NUMBER.sub("#", text) not in catalogue.prefixes and text not in catalogue.prefixes:
             break
         text += words[end]
         term = _look_up(catalogue, text)
         if term:
-            found = Match(term, place, end + 1, " ".join(words[place : end + 1]))
+            found = Match(term, index, end + 1, " ".join(words[index : end + 1]))
     return found
 
 

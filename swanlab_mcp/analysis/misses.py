@@ -34,7 +34,7 @@ def explain_miss(candidates: Sequence[Candidate], filters: Sequence[Filter]) -> 
         return None
     met = [[any(passes(one, condition) for condition in clause) for one in candidates] for clause in clauses]
     without = [
-        sum(all(row[place] for other, row in enumerate(met) if other != number) for place in range(len(candidates)))
+        sum(all(row[index] for other, row in enumerate(met) if other != number) for index in range(len(candidates)))
         for number in range(len(clauses))
     ]
     never = [number for number, row in enumerate(met) if not any(row)]
@@ -45,13 +45,13 @@ def explain_miss(candidates: Sequence[Candidate], filters: Sequence[Filter]) -> 
     # search among candidates that meet the other conditions, if there are any
     others = [
         one
-        for place, one in enumerate(candidates)
-        if all(row[place] for other, row in enumerate(met) if other != number)
+        for index, one in enumerate(candidates)
+        if all(row[index] for other, row in enumerate(met) if other != number)
     ]
     found = [
-        (distance, place, condition)
+        (distance, index, condition)
         for condition in clause
-        for place, one in enumerate(others or candidates)
+        for index, one in enumerate(others or candidates)
         if (distance := measure_distance(one, condition)) is not None
     ]
     if not found:
@@ -61,6 +61,6 @@ def explain_miss(candidates: Sequence[Candidate], filters: Sequence[Filter]) -> 
             for one in candidates
         )
         return Miss(clause, without[number], is_never_met=True, is_empty=is_empty)
-    _, place, condition = min(found, key=lambda one: one[:2])
-    closest = (others or candidates)[place]
+    _, index, condition = min(found, key=lambda one: one[:2])
+    closest = (others or candidates)[index]
     return Miss(clause, without[number], True, closest, read_field(closest, condition.field))

@@ -129,8 +129,8 @@ def _interpolate(count: int, compute: Callable[[int], float], fewest: int = 2) -
     grid = _list_counts(max(count, 2))
     if count <= fewest or count in grid:
         return compute(max(count, fewest))
-    place = bisect_left(grid, count)
-    low, high = grid[place - 1], grid[place]
+    index = bisect_left(grid, count)
+    low, high = grid[index - 1], grid[index]
     share = math.log(count / low) / math.log(high / low)
     return (1 - share) * compute(low) + share * compute(high)
 
@@ -151,7 +151,7 @@ def _list_counts(most: int) -> list[int]:
 def _get_normal_nodes() -> list[tuple[float, float, float]]:
     """Return (z, weight, distribution function at z) for integrating over the standard normal distribution."""
     width = 2 * _SPAN / _NODES
-    nodes = [width * (place - _NODES / 2) for place in range(_NODES + 1)]
+    nodes = [width * (index - _NODES / 2) for index in range(_NODES + 1)]
     return [(z, width * math.exp(-z * z / 2) / math.sqrt(2 * math.pi), _phi(z)) for z in nodes]
 
 
@@ -166,7 +166,7 @@ def _get_scale_nodes(freedom: float) -> list[tuple[float, float]]:
     deviation = 1 / math.sqrt(2 * freedom)
     low, high = -6.5 * deviation - 14 / freedom, 6.5 * deviation
     # the density of x = log s is proportional to exp(freedom (x - exp(2x) / 2))
-    nodes = [low + (high - low) * place / _SCALES for place in range(_SCALES + 1)]
+    nodes = [low + (high - low) * index / _SCALES for index in range(_SCALES + 1)]
     weights = [math.exp(freedom * (x - math.exp(2 * x) / 2 + 0.5)) for x in nodes]
     total = sum(weights)
     return [(math.exp(x), weight / total) for x, weight in zip(nodes, weights, strict=True) if weight > 1e-9 * total]

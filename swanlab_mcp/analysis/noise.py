@@ -116,30 +116,30 @@ def measure_scatter(
     far noisier than the others are excluded from the pool. `blocked` is the number of settings from which common seed
     or fold effects were removed.
     """
-    repeated = [place for place, values in enumerate(groups) if len(values) > 1]
+    repeated = [index for index, values in enumerate(groups) if len(values) > 1]
     if not repeated:
         return None
     shrink = (blocked - 1) / blocked if blocked else 1.0
-    own = {place: compute_variance(groups[place]) / shrink for place in repeated}
-    freedom = {place: len(groups[place]) - 1 for place in repeated}
+    own = {index: compute_variance(groups[index]) / shrink for index in repeated}
+    freedom = {index: len(groups[index]) - 1 for index in repeated}
     total = sum(freedom.values())
     noisy = _find_noisy(own, freedom, thresholds)
-    kept = [place for place in repeated if place not in noisy]
-    kept_freedom = sum(freedom[place] for place in kept)
-    pool = sum(own[place] * freedom[place] for place in kept) / kept_freedom
-    floor = pool * (1 + _measure_inequality([(own[place] / pool, freedom[place]) for place in kept])) if pool else pool
-    raised = {place: own[place] * (1 + thresholds.chance_calm / freedom[place] ** 2) for place in repeated}
-    used = {place: max(raised[place], floor) for place in kept}
-    noisy_freedom = sum(freedom[place] for place in noisy)
+    kept = [index for index in repeated if index not in noisy]
+    kept_freedom = sum(freedom[index] for index in kept)
+    pool = sum(own[index] * freedom[index] for index in kept) / kept_freedom
+    floor = pool * (1 + _measure_inequality([(own[index] / pool, freedom[index]) for index in kept])) if pool else pool
+    raised = {index: own[index] * (1 + thresholds.chance_calm / freedom[index] ** 2) for index in repeated}
+    used = {index: max(raised[index], floor) for index in kept}
+    noisy_freedom = sum(freedom[index] for index in noisy)
     if noisy:
-        noisy_pool = sum(own[place] * freedom[place] for place in noisy) / noisy_freedom
-        used |= {place: max(raised[place], noisy_pool) for place in noisy}
-    largest = max(used[place] for place in kept)
-    whole = sum(own[place] * freedom[place] for place in repeated) / total
+        noisy_pool = sum(own[index] * freedom[index] for index in noisy) / noisy_freedom
+        used |= {index: max(raised[index], noisy_pool) for index in noisy}
+    largest = max(used[index] for index in kept)
+    whole = sum(own[index] * freedom[index] for index in repeated) / total
     scale = shrink * kept_freedom
     return Scatter(
-        [used.get(place, largest) for place in range(len(groups))],
-        [min(scale, noisy_freedom * shrink) if place in noisy else scale for place in range(len(groups))],
+        [used.get(index, largest) for index in range(len(groups))],
+        [min(scale, noisy_freedom * shrink) if index in noisy else scale for index in range(len(groups))],
         math.sqrt(whole),
         round(total * shrink),
         len(repeated),
@@ -169,8 +169,8 @@ def judge_settings(
     alpha = thresholds.significance
     judged: list[Judgement | None] = [None] * len(samples)
     testable = [
-        (place, pair)
-        for place, pair in enumerate(pairs)
+        (index, pair)
+        for index, pair in enumerate(pairs)
         if pair is not None and pair.rule in ("pooled", "paired", "borrowed", "one seed each")
     ]
 
@@ -179,21 +179,21 @@ def judge_settings(
         return abs(pair.difference) / pair.error / quantile(count, pair.freedom, alpha)
 
     left, is_open = count, True
-    for place, pair in sorted(testable, key=get_ratio, reverse=True):
+    for index, pair in sorted(testable, key=get_ratio, reverse=True):
         critical = quantile(left, pair.freedom, alpha)
         reach = critical * pair.error
         low, high = pair.difference - reach, pair.difference + reach
         if pair.rule != "one seed each" and is_open and abs(pair.difference) > reach:
-            judged[place] = Judgement("different", pair.rule, pair.difference, low, high)
+            judged[index] = Judgement("different", pair.rule, pair.difference, low, high)
             left -= 1
             continue
         is_open = is_open and pair.rule == "one seed each"
         verdict: Verdict = "not shown" if min(pair.sizes) > 1 else "unknown"
         more, more_of = _count_more(pair, critical, thresholds)
-        judged[place] = Judgement(verdict, pair.rule, pair.difference, low, high, more, more_of)
-    for place, pair in enumerate(pairs):
-        if pair is not None and judged[place] is None:
-            judged[place] = Judgement("unknown", pair.rule, pair.difference)
+        judged[index] = Judgement(verdict, pair.rule, pair.difference, low, high, more, more_of)
+    for index, pair in enumerate(pairs):
+        if pair is not None and judged[index] is None:
+            judged[index] = Judgement("unknown", pair.rule, pair.difference)
     return judged
 
 
@@ -223,16 +223,16 @@ def find_ties(
 def _find_noisy(own: dict[int, float], freedom: dict[int, int], thresholds: Thresholds) -> set[int]:
     """Return the indices of settings that are far noisier than the rest, or an empty set if there are too many."""
     order = sorted(own, key=own.__getitem__, reverse=True)
-    rest = sum(own[place] * freedom[place] for place in order)
+    rest = sum(own[index] * freedom[index] for index in order)
     rest_freedom = sum(freedom.values())
     noisy: set[int] = set()
-    for number, place in enumerate(order[:-2]):
-        rest -= own[place] * freedom[place]
-        rest_freedom -= freedom[place]
-        ratio = own[place] / (rest / rest_freedom) if rest > 0 else math.inf
-        if not compute_f_tail(ratio, freedom[place], rest_freedom) < thresholds.noisy_doubt / (len(order) - number):
+    for number, index in enumerate(order[:-2]):
+        rest -= own[index] * freedom[index]
+        rest_freedom -= freedom[index]
+        ratio = own[index] / (rest / rest_freedom) if rest > 0 else math.inf
+        if not compute_f_tail(ratio, freedom[index], rest_freedom) < thresholds.noisy_doubt / (len(order) - number):
             break
-        noisy.add(place)
+        noisy.add(index)
     return noisy if len(noisy) <= max(1, len(order) // 8) else set()
 
 
@@ -249,19 +249,19 @@ def _make_pairs(samples: Sequence[Sample], first: int, thresholds: Thresholds) -
     sizes = [len(sample.values) for sample in samples]
     scatter = measure_scatter([sample.values for sample in samples], thresholds=thresholds)
     alike = _find_alike(samples, first)
-    blocked = _measure_blocked([samples[place] for place in alike], thresholds) if len(alike) > 1 else None
-    blocked_places = {place: number for number, place in enumerate(alike)}
+    blocked = _measure_blocked([samples[index] for index in alike], thresholds) if len(alike) > 1 else None
+    blocked_indices = {index: number for number, index in enumerate(alike)}
     pairs: list[_Pair | None] = []
-    for place in range(len(samples)):
-        if place == first:
+    for index in range(len(samples)):
+        if index == first:
             pairs.append(None)
             continue
-        used, here, there = scatter, place, first
+        used, here, there = scatter, index, first
         rule: Rule = "pooled"
-        if blocked and place in blocked_places:
-            used, here, there, rule = blocked, blocked_places[place], blocked_places[first], "paired"
-        pair_sizes = sizes[place], sizes[first]
-        difference = means[place] - means[first]
+        if blocked and index in blocked_indices:
+            used, here, there, rule = blocked, blocked_indices[index], blocked_indices[first], "paired"
+        pair_sizes = sizes[index], sizes[first]
+        difference = means[index] - means[first]
         if used is None:
             rule = "no repeats"
         elif used.freedom < 2:
@@ -290,7 +290,7 @@ def _find_alike(samples: Sequence[Sample], first: int) -> list[int]:
     wanted = sorted(samples[first].labels)
     if len(wanted) < 2:
         return []
-    return [place for place, sample in enumerate(samples) if sorted(sample.labels) == wanted]
+    return [index for index, sample in enumerate(samples) if sorted(sample.labels) == wanted]
 
 
 def _measure_blocked(samples: Sequence[Sample], thresholds: Thresholds) -> Scatter | None:

@@ -30,13 +30,13 @@ def find_falls(course: Outline, thresholds: Thresholds = DEFAULTS) -> list[int]:
     falls: list[int] = []
     start = 0
     high: float | None = None
-    for place, level in enumerate(course.levels):
+    for index, level in enumerate(course.levels):
         if high is not None:
             high = max(high, level)
             if high - level >= least:
-                start, high = place, None
-        elif any(level - course.levels[before] >= limits[place - before] for before in range(start, place)):
-            falls.append(place)
+                start, high = index, None
+        elif any(level - course.levels[before] >= limits[index - before] for before in range(start, index)):
+            falls.append(index)
             high = level
     return falls
 
@@ -57,22 +57,22 @@ def find_policy_signs(curves: Sequence[Curve], thresholds: Thresholds = DEFAULTS
         if curve.kind.role == "entropy" and sign * early > max(0, sign * late * thresholds.entropy_factor):
             limit = sign * early / thresholds.entropy_factor
             below = (
-                place for place in range(len(values)) if max(sign * one for one in values[place : place + 5]) < limit
+                index for index in range(len(values)) if max(sign * one for one in values[index : index + 5]) < limit
             )
-            place = next(below, len(values) - 1)
-            found.append(Event("entropy_collapse", "warning", steps[place], "entropy", (curve.key,), facts=facts))
+            index = next(below, len(values) - 1)
+            found.append(Event("entropy_collapse", "warning", steps[index], "entropy", (curve.key,), facts=facts))
         elif curve.kind.role == "length" and answers and curve.kind.statistic in ("mean", ""):
             half = median(values[: len(values) // 2])
             if half > 0 and late > thresholds.length_factor * half:
                 limit = thresholds.length_factor * half
-                place = next(place for place, value in enumerate(values) if value > limit)
+                index = next(index for index, value in enumerate(values) if value > limit)
                 facts = {"early": half, "late": late}
-                found.append(Event("length_explosion", "warning", steps[place], "length", (curve.key,), facts=facts))
+                found.append(Event("length_explosion", "warning", steps[index], "length", (curve.key,), facts=facts))
         elif (
             answers
             and _CUT.intersection(curve.kind.family)
             and median(values[-max(1, len(values) // 4) :]) >= thresholds.clipped_share
         ):
-            place = next(place for place, value in enumerate(values) if value >= thresholds.clipped_share)
-            found.append(Event("all_clipped", "warning", steps[place], "clipped", (curve.key,), facts=facts))
+            index = next(index for index, value in enumerate(values) if value >= thresholds.clipped_share)
+            found.append(Event("all_clipped", "warning", steps[index], "clipped", (curve.key,), facts=facts))
     return found

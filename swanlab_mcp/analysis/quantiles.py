@@ -13,7 +13,7 @@ def get_quantile(values: Sequence[float], part: float) -> float:
     if not values:
         raise ValueError("no values")
     ordered = sorted(values)
-    place = part * (len(ordered) - 1)
-    below = math.floor(place)
+    position = part * (len(ordered) - 1)
+    below = math.floor(position)
     above = min(below + 1, len(ordered) - 1)
-    return ordered[below] + (place - below) * (ordered[above] - ordered[below])
+    return ordered[below] + (position - below) * (ordered[above] - ordered[below])

@@ -26,7 +26,7 @@ class Refusal(Exception):
 class Contradiction(Refusal):
     """Mutually exclusive arguments. The error message suggests using only the first of `names`."""
 
-    kind: Literal["steps", "times", "minutes", "places"]
+    kind: Literal["steps", "times", "minutes", "indices"]
     names: Sequence[str]
     start: int = 0
     end: int = 0

@@ -78,8 +78,8 @@ class Setting(NamedTuple):
     is_split: bool = False
 
     @property
-    def places(self) -> list[int]:
-        return [place for places in self.counted for place in places]
+    def indices(self) -> list[int]:
+        return [index for indices in self.counted for index in indices]
 
 
 # keyed by the indices of the runs and the seed keys
@@ -87,21 +87,21 @@ KnownSettings = dict[Hashable, tuple[list[Run], list[Setting]]]
 
 
 def group_settings(
-    runs: Sequence[Run], places: Sequence[int], known: KnownSettings | None = None, *, is_declared: bool = False
+    runs: Sequence[Run], indices: Sequence[int], known: KnownSettings | None = None, *, is_declared: bool = False
 ) -> list[Setting]:
-    """Group the runs at the indices `places` into settings, in order of appearance.
+    """Group the runs at the indices `indices` into settings, in order of appearance.
 
     If `is_declared` is true, the user named the settings, so runs with equal keys are always repeats. `known` caches
     the settings for later calls, including calls with other runs.
     """
     groups: dict[Hashable, list[int]] = {}
-    for place in places:
+    for index in indices:
         # a run without a key repeats no other run
-        groups.setdefault(runs[place].key or place, []).append(place)
+        groups.setdefault(runs[index].key or index, []).append(index)
     if is_declared:
         return [Setting(_merge([runs[one] for one in group], group, [None] * len(group))) for group in groups.values()]
     names = _NameReader()
-    keys = set[str]().union(*(runs[place].config for place in places))
+    keys = set[str]().union(*(runs[index].config for index in indices))
     seeds = sorted(key for key in keys if is_seed(key))
     known = {} if known is None else known
     settings: list[Setting] = []
@@ -109,7 +109,7 @@ def group_settings(
         if len(group) < 2:
             settings.append(Setting([group]))
             continue
-        started, name = [runs[place] for place in group], (*group, *seeds)
+        started, name = [runs[index] for index in group], (*group, *seeds)
         before, found = known.get(name, ([], []))
         if len(before) != len(started) or not all(map(is_, before, started)):
             found = _split(runs, group, names, seeds)
@@ -165,10 +165,10 @@ def simplify_command(command: str, name: str) -> str:
     return " ".join(kept)
 
 
-def _split(runs: Sequence[Run], places: list[int], reader: _NameReader, seeds: Sequence[str]) -> list[Setting]:
+def _split(runs: Sequence[Run], indices: list[int], reader: _NameReader, seeds: Sequence[str]) -> list[Setting]:
     """Split experiments with equal configs if their names, commands or commits show that they are not repeats."""
     # only facts with at least two different known values can show a difference
-    started = [runs[place] for place in places]
+    started = [runs[index] for index in indices]
     if any(run.is_clone for run in started):
         # a clone has a generated name, so use the name and command of the original
         origins = {run.root: run for run in started if not run.is_clone}
@@ -177,29 +177,29 @@ def _split(runs: Sequence[Run], places: list[int], reader: _NameReader, seeds: S
     commits = [run.commit for run in started]
     names = [reader.simplify(run.name) or None for run in started]
     known = [several for several in (names, commands, commits) if len({*several} - {None}) > 1]
-    kinds: dict[Hashable, list[int]] = {} if known else {(): places}
-    for place, *mark in zip(places, *known, strict=True) if known else ():
-        kinds.setdefault(tuple(mark), []).append(place)
+    kinds: dict[Hashable, list[int]] = {} if known else {(): indices}
+    for index, *mark in zip(indices, *known, strict=True) if known else ():
+        kinds.setdefault(tuple(mark), []).append(index)
     settings: list[Setting] = []
     for kind in kinds.values():
-        own = [runs[place] for place in kind]
+        own = [runs[index] for index in kind]
         labels = dict(zip(kind, _find_labels(own, seeds), strict=True))
         merged = _merge(own, kind, [*labels.values()])
         settings.append(Setting(merged, _label([labels[one[0]] for one in merged]), len(kinds) > 1))
     return settings
 
 
-def _merge(runs: Sequence[Run], places: Sequence[int], labels: Sequence[str | None]) -> list[list[int]]:
-    """Return the indices in `places`, grouped so that each group counts as a single repeat.
+def _merge(runs: Sequence[Run], indices: Sequence[int], labels: Sequence[str | None]) -> list[list[int]]:
+    """Return the indices in `indices`, grouped so that each group counts as a single repeat.
 
     A group contains clones of the same experiment, runs with the same seed, or runs with identical curves.
     """
     marks = ([run.root for run in runs], labels, [run.series for run in runs])
-    repeated = [some for some in marks if len({*some}) < len(places)]
+    repeated = [some for some in marks if len({*some}) < len(indices)]
     if not repeated:
-        return [[place] for place in places]
+        return [[index] for index in indices]
     # union-find: each run points to an earlier run in its group, or to itself
-    parents = list(range(len(places)))
+    parents = list(range(len(indices)))
     for some in repeated:
         firsts: dict[Hashable, int] = {}
         for number, mark in enumerate(some):
@@ -214,10 +214,10 @@ def _merge(runs: Sequence[Run], places: Sequence[int], labels: Sequence[str | No
                 else:
                     parents[first] = second
     merged: dict[int, list[int]] = {}
-    for number, place in enumerate(places):
+    for number, index in enumerate(indices):
         # a parent precedes its children, so it already points to the first run in the group
         parents[number] = parents[parents[number]]
-        merged.setdefault(parents[number], []).append(place)
+        merged.setdefault(parents[number], []).append(index)
     return [sorted(one) for one in merged.values()]
 
 

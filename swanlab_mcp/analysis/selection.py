@@ -40,7 +40,7 @@ class Selection(NamedTuple):
             raise Contradiction("minutes", ("last_minutes", "start", "end"))
         chosen = [name for name in ("head", "tail", "around") if getattr(self, name) is not None]
         if len(chosen) > 1:
-            raise Contradiction("places", chosen)
+            raise Contradiction("indices", chosen)
 
 
 def select_points(points: Points, selection: Selection, neighbours: int) -> Points:
@@ -50,24 +50,24 @@ def select_points(points: Points, selection: Selection, neighbours: int) -> Poin
     steps, times = points.steps, points.times
     first = 0 if selection.start is None else bisect_left(steps, selection.start)
     stop = len(steps) if selection.end is None else bisect_right(steps, selection.end)
-    places: Sequence[int] = range(first, max(first, stop))
+    indices: Sequence[int] = range(first, max(first, stop))
     since, until = selection.since, selection.until
     if selection.last_minutes is not None:
         since = max(times, default=0) - round(selection.last_minutes * 60_000)
     if since is not None or until is not None:
-        places = [
-            place
-            for place in places
-            if (since is None or times[place] >= since) and (until is None or 0 < times[place] <= until)
+        indices = [
+            index
+            for index in indices
+            if (since is None or times[index] >= since) and (until is None or 0 < times[index] <= until)
         ]
     if selection.head is not None:
-        places = places[: selection.head]
+        indices = indices[: selection.head]
     elif selection.tail is not None:
-        places = places[-selection.tail :]
+        indices = indices[-selection.tail :]
     elif selection.around is not None:
-        middle = bisect_left(places, selection.around, key=steps.__getitem__)
-        places = places[max(0, middle - neighbours) : middle + neighbours + 1]
-    return _take(points, places)
+        middle = bisect_left(indices, selection.around, key=steps.__getitem__)
+        indices = indices[max(0, middle - neighbours) : middle + neighbours + 1]
+    return _take(points, indices)
 
 
 def reduce_points(points: Points, count: int) -> Points:
@@ -81,7 +81,7 @@ def reduce_points(points: Points, count: int) -> Points:
     if size <= count:
         return points
     values = points.values
-    odd = [place for place, value in enumerate(values) if not math.isfinite(value)]
+    odd = [index for index, value in enumerate(values) if not math.isfinite(value)]
     room = count - 4
     chosen = odd if len(odd) <= room else _choose_non_finite(values, odd, room // 2)
     kept = {0, size - 1, *chosen, *_find_extremes(values, 0, size, odd)}
@@ -92,16 +92,16 @@ def reduce_points(points: Points, count: int) -> Points:
     return _take(points, sorted(kept))
 
 
-def _choose_non_finite(values: Sequence[float], places: list[int], count: int) -> list[int]:
+def _choose_non_finite(values: Sequence[float], indices: list[int], count: int) -> list[int]:
     last = len(values) - 1
-    places = [
-        place
-        for place in places
-        if place in (0, last) or math.isfinite(values[place - 1]) or math.isfinite(values[place + 1])
+    indices = [
+        index
+        for index in indices
+        if index in (0, last) or math.isfinite(values[index - 1]) or math.isfinite(values[index + 1])
     ]
-    if len(places) <= count or count < 2:
-        return places[:count]
-    return [places[round(number * (len(places) - 1) / (count - 1))] for number in range(count)]
+    if len(indices) <= count or count < 2:
+        return indices[:count]
+    return [indices[round(number * (len(indices) - 1) / (count - 1))] for number in range(count)]
 
 
 def _find_extremes(values: Sequence[float], start: int, stop: int, odd: list[int]) -> set[int]:
@@ -115,13 +115,13 @@ def _find_extremes(values: Sequence[float], start: int, stop: int, odd: list[int
     return {start + part.index(min(finite)), start + part.index(max(finite))} if finite else set()
 
 
-def _take(points: Points, places: Sequence[int]) -> Points:
-    if isinstance(places, range) and places.step == 1:
-        part = slice(places.start, places.stop)
+def _take(points: Points, indices: Sequence[int]) -> Points:
+    if isinstance(indices, range) and indices.step == 1:
+        part = slice(indices.start, indices.stop)
         return Points(points.steps[part], points.values[part], points.times[part], points.is_whole)
     return Points(
-        [points.steps[place] for place in places],
-        [points.values[place] for place in places],
-        [points.times[place] for place in places],
+        [points.steps[index] for index in indices],
+        [points.values[index] for index in indices],
+        [points.times[index] for index in indices],
         points.is_whole,
     )

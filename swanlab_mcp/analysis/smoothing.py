@@ -33,13 +33,13 @@ def find_smooth_best(values: Sequence[float], mode: str, width: int) -> tuple[in
     """
     best: tuple[int, float] | None = None
     total, odd = 0.0, 0
-    for place, value in enumerate(values):
+    for index, value in enumerate(values):
         total, odd = (total + value, odd) if math.isfinite(value) else (total, odd + 1)
-        if place >= width:
-            gone = values[place - width]
+        if index >= width:
+            gone = values[index - width]
             total, odd = (total - gone, odd) if math.isfinite(gone) else (total, odd - 1)
-        if place >= width - 1 and not odd:
+        if index >= width - 1 and not odd:
             mean = total / width
             if best is None or (mean < best[1] if mode == "min" else mean > best[1]):
-                best = place - width // 2, mean
+                best = index - width // 2, mean
     return best

@@ -72,19 +72,19 @@ def find_spikes(steps: Sequence[int], costs: Sequence[float], thresholds: Thresh
         if not limit or blocks[number][-1] <= middles[number] + limit:
             continue
         stop = start + len(blocks[number])
-        for place in range(max(start, skipped), min(stop, size - near)):
-            value = values[place]
+        for index in range(max(start, skipped), min(stop, size - near)):
+            value = values[index]
             if value <= middles[number] + limit:
                 continue
-            base = max(median(values[place - near : place]), median(values[place + 1 : place + 1 + near]))
+            base = max(median(values[index - near : index]), median(values[index + 1 : index + 1 + near]))
             if value - base > limit:
-                found.append((value - base, place))
+                found.append((value - base, index))
     if not found:
         return None
     count = 1 + sum(later - earlier > near for (_, earlier), (_, later) in pairwise(found))
-    _, place = max(found)
-    base = max(median(costs[place - near : place]), median(costs[place + 1 : place + 1 + near]))
-    return Spike(steps[place], costs[place] - base, costs[place], count)
+    _, index = max(found)
+    base = max(median(costs[index - near : index]), median(costs[index + 1 : index + 1 + near]))
+    return Spike(steps[index], costs[index] - base, costs[index], count)
 
 
 def find_shock(
@@ -119,17 +119,17 @@ def _find_hump(
     lowest = levels[0]
     best: tuple[float, int, int] | None = None
     trough = 0
-    for place, level in enumerate(levels):
+    for index, level in enumerate(levels):
         if level < lowest:
-            lowest, trough = level, place
-        elif place >= settled and (best is None or level - lowest > best[0]):
-            best = (level - lowest, trough, place)
+            lowest, trough = level, index
+        elif index >= settled and (best is None or level - lowest > best[0]):
+            best = (level - lowest, trough, index)
     if best is None:
         return None
     height, trough, peak = best
     gained = max(course.first, *levels[: trough + 1]) - levels[trough]
     back = levels[trough] + thresholds.shock_back * height
-    end = next((place for place in range(peak, len(levels)) if levels[place] <= back), None)
+    end = next((index for index in range(peak, len(levels)) if levels[index] <= back), None)
     if (
         end is None
         or gained <= thresholds.learned_sigmas * course.scatter
@@ -137,7 +137,7 @@ def _find_hump(
         or height <= thresholds.spike_sigmas * course.scatter
     ):
         return None
-    start = max(place for place in range(trough, peak) if levels[place] <= back)
+    start = max(index for index in range(trough, peak) if levels[index] <= back)
     width = course.width
     is_long = (end - start) * thresholds.levels >= thresholds.smoothing * len(levels)
     if levels is course.medians and start < settled:
@@ -146,7 +146,7 @@ def _find_hump(
     if not is_long and (end - start - 1) * width <= thresholds.spike_neighbours:
         return None
     stretch = range(start * width, min(len(costs), (end + 1) * width))
-    top = max(stretch, key=lambda place: costs[place])
+    top = max(stretch, key=lambda index: costs[index])
     before = median(costs[max(0, (trough - 1) * width) : (trough + 1) * width + 1])
     first, last = min(len(steps) - 1, (start + 1) * width), min(len(steps) - 1, end * width)
     return Shock(steps[first], steps[top], steps[last], costs[top], before, is_long)

@@ -48,15 +48,15 @@ class Field:
 
     @cached_property
     def ranked(self) -> list[int]:
-        return [place for place, reason in enumerate(self.reasons) if not reason]
+        return [index for index, reason in enumerate(self.reasons) if not reason]
 
     @property
     def sign(self) -> int:
         """The factor, 1 or -1, by which values are multiplied so that the best value is the smallest."""
         return 1 if self.mode == "min" else -1
 
-    def get_value(self, place: int) -> float:
-        value = self.results[place].value
+    def get_value(self, index: int) -> float:
+        value = self.results[index].value
         return math.nan if value is None else value
 
     @cached_property
@@ -66,18 +66,18 @@ class Field:
 
     def get_values(self, setting: Setting) -> list[float]:
         """Return one value per repeat, averaging the runs that count as a single repeat."""
-        return [fmean([self.get_value(place) for place in places]) for places in setting.counted]
+        return [fmean([self.get_value(index) for index in indices]) for indices in setting.counted]
 
 
 class Standing(NamedTuple):
     """A row in a ranking: either an experiment, or a `setting` with its repeats.
 
-    `place` is the index of the experiment, or of the best run in the setting. If `rank` is `None`, the row is not
+    `run_index` is the index of the experiment, or of the best run in the setting. If `rank` is `None`, the row is not
     ranked. `within_noise` says whether noise can explain the difference from the first row. `judged` compares the
     setting with the first row or with the baseline.
     """
 
-    place: int
+    run_index: int
     rank: int | None
     value: float
     within_noise: bool = False
@@ -92,11 +92,11 @@ def rank_each(field: Field, stretch: slice) -> tuple[list[Standing], int]:
     """Rank the experiments. Return the rows in the slice `stretch`, and the total number of rows."""
     order = order_results(field.results, field.reasons, field.mode)
     count = len(field.ranked)
-    in_order = [field.get_value(place) for place in order]
+    in_order = [field.get_value(index) for index in order]
     ranks: list[int] = []
     for number, value in enumerate(in_order):
         ranks.append(ranks[-1] if number and value == in_order[number - 1] else number + 1)
-    numbers = {place: number for number, setting in enumerate(field.settings) for place in setting.places}
+    numbers = {index: number for number, setting in enumerate(field.settings) for index in setting.indices}
     shown = range(len(order))[stretch]
     judged = [0, *(number for number in shown if 0 < number < count)] if count else []
     ties = find_ties(
@@ -126,7 +126,7 @@ def rank_settings(field: Field, baseline: int | None = None) -> list[Standing]:
         )
     rows = [
         Standing(
-            min(field.settings[number].places, key=lambda place: field.sign * field.get_value(place)),
+            min(field.settings[number].indices, key=lambda index: field.sign * field.get_value(index)),
             rank,
             means[number],
             setting=field.settings[number],
@@ -137,8 +137,8 @@ def rank_settings(field: Field, baseline: int | None = None) -> list[Standing]:
         )
         for rank, number in enumerate(order, 1)
     ]
-    apart = [place for place in order_results(field.results, field.reasons, field.mode) if field.reasons[place]]
-    return rows + [Standing(place, None, field.get_value(place)) for place in apart]
+    apart = [index for index in order_results(field.results, field.reasons, field.mode) if field.reasons[index]]
+    return rows + [Standing(index, None, field.get_value(index)) for index in apart]
 
 
 def choose_columns(field: Field, shown: Sequence[int], *, with_seeds: bool = True) -> list[str]:
@@ -150,10 +150,10 @@ def choose_columns(field: Field, shown: Sequence[int], *, with_seeds: bool = Tru
     # a sample of several hundred experiments is enough to show which keys matter
     ranked = field.ranked
     some = ranked[:: len(ranked) // _JUDGED + 1]
-    configs = [field.configs[place] for place in some]
+    configs = [field.configs[index] for index in some]
     settings = [key for key in find_varying(configs) if is_setting(key)]
-    known = [one.key for one in associate(configs, [field.get_value(place) for place in some], settings)]
-    varying = find_varying([field.configs[place] for place in shown])
+    known = [one.key for one in associate(configs, [field.get_value(index) for index in some], settings)]
+    varying = find_varying([field.configs[index] for index in shown])
     own = [key for key in varying if is_setting(key)]
     seeds = [key for key in varying if is_seed(key) and with_seeds]
     return list(dict.fromkeys([*known[:_STRONGEST], *own, *seeds]))[:_COLUMNS]
@@ -166,7 +166,7 @@ def name_settings(field: Field) -> list[list[tuple[str, Any]]]:
     the settings have it, and a key without a usual value is part of every name. If a setting has only usual values, its
     name contains the keys that vary most.
     """
-    configs = [field.configs[setting.places[0]] for setting in field.settings]
+    configs = [field.configs[setting.indices[0]] for setting in field.settings]
     varying = [key for key in find_varying(configs) if is_setting(key)]
     if not varying:
         return [[] for _ in configs]

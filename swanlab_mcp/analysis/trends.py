@@ -88,8 +88,8 @@ def measure_trend(values: Sequence[float]) -> float:
     if size < 3:
         return 0.0
     balance = 0
-    for place, value in enumerate(values):
-        balance += sum((later > value) - (later < value) for later in values[place + 1 :])
+    for index, value in enumerate(values):
+        balance += sum((later > value) - (later < value) for later in values[index + 1 :])
     if balance == 0:
         return 0.0
     oriented = values if balance > 0 else [-value for value in values]
@@ -132,12 +132,12 @@ def find_worsening(
     sigmas = thresholds.onset_sigmas if rise <= drop else thresholds.learned_sigmas
     limit = best + max(thresholds.onset_share * min(rise, drop), min(rise / 2, sigmas * course.scatter))
     # find the onset in the rising fit, because the fit contains no noise
-    onset = lowest + max((place for place, fit in enumerate(fitted) if fit <= limit), default=0)
+    onset = lowest + max((index for index, fit in enumerate(fitted) if fit <= limit), default=0)
     lowest_cost = min(costs)
-    place = min(len(steps) - 1, (onset + 1) * course.width)
+    index = min(len(steps) - 1, (onset + 1) * course.width)
     final = costs[-1] if len(levels) < 2 else median(costs[-max(1, course.width * (thresholds.smoothing // 2 + 1)) :])
     lost = rise / drop if drop > 0 else math.inf
-    return Worsening(steps[costs.index(lowest_cost)], lowest_cost, steps[place], final, lost, rule)
+    return Worsening(steps[costs.index(lowest_cost)], lowest_cost, steps[index], final, lost, rule)
 
 
 def has_improved(costs: Sequence[float], thresholds: Thresholds = DEFAULTS, course: Outline | None = None) -> bool:
@@ -157,7 +157,7 @@ def has_improved(costs: Sequence[float], thresholds: Thresholds = DEFAULTS, cour
     until = fall[: course.lowest + 1]
     # if half of the gain came quickly, noise had only that short time to drift
     middle = course.levels[0] / 2 + course.best / 2
-    half = next(place for place, level in enumerate(course.levels, 1) if level <= middle)
+    half = next(index for index, level in enumerate(course.levels, 1) if level <= middle)
     drift = min(
         thresholds.learned_drift * measure_drift(course.medians, len(until)), 2 * measure_drift(course.medians, half)
     )
@@ -181,9 +181,9 @@ def _leaves_start(course: Outline, thresholds: Thresholds) -> bool:
     noise = thresholds.learned_sigmas * math.hypot(course.noise / math.sqrt(thresholds.smoothing), course.scatter)
     steps = measure_steps(course.medians)
     return any(
-        start - level > max(noise, thresholds.sure_drift * compute_drift(steps, place))
-        for place, level in enumerate(course.levels)
-        if place
+        start - level > max(noise, thresholds.sure_drift * compute_drift(steps, index))
+        for index, level in enumerate(course.levels)
+        if index
     )
 
 
@@ -200,9 +200,9 @@ def find_plateau(
         return None
     drop = max(course.first, course.levels[0]) - course.best
     limit = course.best + thresholds.plateau_share * drop + course.scatter
-    level = next(place for place, level in enumerate(course.levels) if level <= limit)
+    level = next(index for index, level in enumerate(course.levels) if level <= limit)
     # if the plateau starts within the first level, use the individual values
-    onset = level * course.width or next((place for place, value in enumerate(scaled) if value <= limit), 0)
+    onset = level * course.width or next((index for index, value in enumerate(scaled) if value <= limit), 0)
     share = 1 - onset / len(costs)
     if share < thresholds.plateau_length or course.final > limit:
         return None
@@ -217,7 +217,7 @@ def _find_few_worsening(
 
     The evidence is the order of the points, with an exact Mann-Kendall test at 1 %.
     """
-    best = min(range(len(scaled)), key=lambda place: scaled[place])
+    best = min(range(len(scaled)), key=lambda index: scaled[index])
     after = scaled[best:]
     rise = scaled[-1] - scaled[best]
     drop = scaled[0] - scaled[best]
@@ -228,7 +228,7 @@ def _find_few_worsening(
     if _count_orders(after) > thresholds.few_significance * math.factorial(len(after)):
         return None
     limit = scaled[best] + thresholds.onset_share * rise
-    onset = max(place for place, value in enumerate(scaled) if value <= limit) + 1
+    onset = max(index for index, value in enumerate(scaled) if value <= limit) + 1
     lost = rise / drop if drop > 0 else math.inf
     return Worsening(steps[best], costs[best], steps[min(onset, len(steps) - 1)], costs[-1], lost, "order")
 
@@ -236,7 +236,7 @@ def _find_few_worsening(
 def _count_orders(values: Sequence[float]) -> int:
     """Count the permutations with no more falling pairs than the given values, for an exact Mann-Kendall test."""
     size = len(values)
-    falls = sum(later <= value for place, value in enumerate(values) for later in values[place + 1 :])
+    falls = sum(later <= value for index, value in enumerate(values) for later in values[index + 1 :])
     counts = [1]
     for length in range(2, size + 1):
         counts = [
@@ -273,8 +273,8 @@ def _measure_rise(course: Outline) -> int:
     """
     rise = course.final - course.best
     after = course.levels[course.lowest :]
-    end = next(place for place, level in enumerate(after) if level >= course.final - rise / 10)
-    start = max(place for place, level in enumerate(after[: end + 1]) if level <= course.best + rise / 10)
+    end = next(index for index, level in enumerate(after) if level >= course.final - rise / 10)
+    start = max(index for index, level in enumerate(after[: end + 1]) if level <= course.best + rise / 10)
     return max(1, end - start)
 
 
@@ -326,8 +326,8 @@ def measure_steps(values: Sequence[float]) -> list[tuple[int, float]]:
     lag = 1
     while len(values) - 2 * lag >= 3:
         bends = [
-            abs(values[place] - 2 * values[place + lag] + values[place + 2 * lag])
-            for place in range(len(values) - 2 * lag)
+            abs(values[index] - 2 * values[index + lag] + values[index + 2 * lag])
+            for index in range(len(values) - 2 * lag)
         ]
         found.append((lag, SIGMA * median(bends) / math.sqrt(2 * lag)))
         lag *= 2
@@ -363,7 +363,7 @@ def _measure_lasting(left: Sequence[float]) -> float:
         return 1.0
     total = 1.0
     for lag in range(1, size // 2):
-        kept = sum(moved[place] * moved[place + lag] for place in range(size - lag)) / power
+        kept = sum(moved[index] * moved[index + lag] for index in range(size - lag)) / power
         if kept <= 1 / math.sqrt(size):
             break
         total += 2 * (1 - lag / size) * kept

@@ -14,7 +14,7 @@ from typing import Any
 from swanlab_mcp.cli.output import refuse_suffix, report, show, watch, write
 from swanlab_mcp.cli.serve import start_server
 from swanlab_mcp.core.errors import InvalidArgument
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import gettext
 from swanlab_mcp.core.untrusted import neutralise_value
 from swanlab_mcp.present.new_file import refuse_existing
 from swanlab_mcp.settings import Settings
@@ -58,14 +58,14 @@ async def _call(server: Any, tool: str, words: Sequence[str], *, as_json: bool, 
             return 2
         odd = [word for word in words if "=" not in word]
         if odd:
-            report(say("Write arguments as name=value, not {word!r}.", word=odd[0]))
+            report(gettext("Write arguments as name=value, not {word!r}.", word=odd[0]))
             return 2
         values = _read_values(words, known[tool].input_schema.get("properties", {}))
         with watch() as bar:
             result = await client.call_tool(tool, values, progress_callback=bar)
     text = "\n".join(block.text for block in result.content if block.type == "text")
     if as_json and result.structured_content is None:
-        report(say("{tool} returns pictures and text; omit --json.", tool=tool))
+        report(gettext("{tool} returns pictures and text; omit --json.", tool=tool))
         return 2
     if as_json:
         value = neutralise_value(result.structured_content)
@@ -81,7 +81,7 @@ async def _call(server: Any, tool: str, words: Sequence[str], *, as_json: bool, 
 
 def _write(output: Path, pictures: Sequence[Any]) -> int:
     if not pictures:
-        report(say("The result contains no image, so no file was written."))
+        report(gettext("The result contains no image, so no file was written."))
         return 1
     kinds = [_SUFFIXES.get(picture.mime_type, ()) for picture in pictures]
     try:

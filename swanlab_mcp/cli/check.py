@@ -16,7 +16,7 @@ from swanlab_mcp.client.local.discovery import RunFinder
 from swanlab_mcp.client.routing import SwanLabClient, open_client
 from swanlab_mcp.core.errors import SwanLabError
 from swanlab_mcp.core.hosts import hide_password
-from swanlab_mcp.core.i18n import say, say_plural
+from swanlab_mcp.core.i18n import gettext, ngettext
 from swanlab_mcp.core.refs import LOCAL, WorkspaceRef
 from swanlab_mcp.settings import Settings, read_network_variables
 
@@ -40,7 +40,7 @@ async def _check(settings: Settings) -> list[bool | None]:
     """
     show(f"swanlab-mcp-server {__version__}")
     for problem in settings.problems:
-        show(say("problem: {problem}", problem=problem))
+        show(gettext("problem: {problem}", problem=problem))
 
     client = open_client(replace(settings, backoff=_BACKOFF))
     works: list[bool | None] = []
@@ -56,18 +56,18 @@ async def _check(settings: Settings) -> list[bool | None]:
         sys.stdout.flush()
         end(1)
     if not works:
-        show(say("No data source: set SWANLAB_API_KEY, run `swanlab login`, or use --log-dir FOLDER or --demo."))
+        show(gettext("No data source: set SWANLAB_API_KEY, run `swanlab login`, or use --log-dir FOLDER or --demo."))
     return works
 
 
 async def _check_account(client: SwanLabClient, settings: Settings) -> list[bool | None]:
-    show(say("host: {host} (pages at {pages})", host=settings.api_host, pages=settings.web_host))
+    show(gettext("host: {host} (pages at {pages})", host=settings.api_host, pages=settings.web_host))
     for variable in _list_network():
-        show(say("network: {variable}", variable=variable))
+        show(gettext("network: {variable}", variable=variable))
     show(
-        say("API key: found in {source}", source=settings.key_source)
+        gettext("API key: found in {source}", source=settings.key_source)
         if settings.api_key
-        else say("API key: none found")
+        else gettext("API key: none found")
     )
     if not settings.api_key and not settings.host_problem:
         return []
@@ -75,11 +75,11 @@ async def _check_account(client: SwanLabClient, settings: Settings) -> list[bool
     try:
         username = await asyncio.wait_for(client.default.get_username(), seconds)
     except SwanLabError as error:
-        show(say("login: failed. {error}", error=error))
+        show(gettext("login: failed. {error}", error=error))
         return [False]
     except asyncio.TimeoutError:
         show(
-            say(
+            gettext(
                 "login: failed. {host} did not respond for {seconds:g} s: check the address, the port and any "
                 "firewall.",
                 host=settings.api_host,
@@ -88,7 +88,7 @@ async def _check_account(client: SwanLabClient, settings: Settings) -> list[bool
         )
         return [None]
     took = 1000 * (time.perf_counter() - began)
-    show(say("login: works, as {username}, in {took:.0f} ms", username=username, took=took))
+    show(gettext("login: works, as {username}, in {took:.0f} ms", username=username, took=took))
     return [True]
 
 
@@ -102,26 +102,26 @@ def _list_network() -> list[str]:
 
 async def _check_folders(client: SwanLabClient, settings: Settings) -> bool:
     for folder in settings.log_dirs:
-        show(say("runs on disk: {folder}", folder=say("the embedded demo") if settings.demo else folder))
+        show(gettext("runs on disk: {folder}", folder=gettext("the embedded demo") if settings.demo else folder))
         for reason in _explain_folder(folder):
             show(f"    {reason}")
     local = WorkspaceRef(LOCAL)
     answer = await client.at(local).list_projects(local)
     projects = answer.data or []
     show(
-        say(
+        gettext(
             "runs found: {experiments} in {projects}, as workspace '{workspace}'",
-            experiments=say_plural(
+            experiments=ngettext(
                 "{count} experiment",
                 "{count} experiments",
                 sum(project.count.get("experiments", 0) for project in projects),
             ),
-            projects=say_plural("{count} project", "{count} projects", len(projects)),
+            projects=ngettext("{count} project", "{count} projects", len(projects)),
             workspace=LOCAL,
         )
     )
     for note in answer.notes:
-        show(say("note: {note}", note=note))
+        show(gettext("note: {note}", note=note))
     return bool(projects)
 
 
@@ -130,22 +130,22 @@ def _explain_folder(folder: Path) -> list[str]:
     try:
         entries = sorted(folder.iterdir())
     except FileNotFoundError:
-        return [say("The folder does not exist.")]
+        return [gettext("The folder does not exist.")]
     except NotADirectoryError:
-        return [say("It is a file, not a folder.")]
+        return [gettext("It is a file, not a folder.")]
     except OSError as error:
-        return [say("It cannot be read: {why}.", why=error.strerror or type(error).__name__)]
+        return [gettext("It cannot be read: {why}.", why=error.strerror or type(error).__name__)]
     found = RunFinder([folder]).find()
     if found.runs:
         return []
     if found.notes:
         return found.notes
     if not entries:
-        return [say("It is empty.")]
+        return [gettext("It is empty.")]
     if any(entry.suffix == ".swanlab" for entry in entries):
-        return [say("This is the folder of a single run: use its parent folder, {folder}.", folder=folder.parent)]
+        return [gettext("This is the folder of a single run: use its parent folder, {folder}.", folder=folder.parent)]
     return [
-        say_plural(
+        ngettext(
             "Its {count} entry is not a run: runs are folders named run-…, at most 3 levels below it.",
             "None of its {count} entries is a run: runs are folders named run-…, at most 3 levels below it.",
             len(entries),

@@ -7,7 +7,7 @@ import re
 from typing import Any, cast
 
 from swanlab_mcp.cli.assistants import NotEditable
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import gettext
 
 __all__ = ["edit"]
 
@@ -25,7 +25,7 @@ def edit(text: str, table: str, name: str, make: Any) -> tuple[str, Any, dict[st
     unit = found[1] if (found := re.search(r"^([ \t]+)\S", text, re.MULTILINE)) else "  "
     servers = None if whole is None else whole.get(table, {})
     if whole is None or not isinstance(servers, dict):
-        raise NotEditable(say("it has no server list under {table!r}", table=table))
+        raise NotEditable(gettext("it has no server list under {table!r}", table=table))
     known = cast("dict[str, Any]", servers).get(name)
     new = cast("dict[str, Any]", make(known))
     if known == new:
@@ -40,12 +40,12 @@ def edit(text: str, table: str, name: str, make: Any) -> tuple[str, Any, dict[st
         if name in inner:
             begin, end = inner[name]
             if text[begin:end] != plain[begin:end]:
-                raise NotEditable(say("the entry {name!r} contains comments, which would be lost", name=name))
+                raise NotEditable(gettext("the entry {name!r} contains comments, which would be lost", name=name))
             edited = text[:begin] + _to_json(new, unit, 2) + text[end:]
         else:
             edited = _insert(text, start, bool(inner), f'"{name}": {_to_json(new, unit, 2)}', unit, 2)
     if json.loads(_blank(edited)) != {**whole, table: {**servers, name: new}}:
-        raise NotEditable(say("it could not be edited without changing other parts"))
+        raise NotEditable(gettext("it could not be edited without changing other parts"))
     return edited, known, new
 
 
@@ -78,18 +78,18 @@ def _find_members(text: str, start: int) -> dict[str, tuple[int, int]]:
     decoder = json.JSONDecoder()
     found: dict[str, tuple[int, int]] = {}
 
-    def skip(place: int, characters: str) -> int:
-        while text[place] in characters:
-            place += 1
-        return place
+    def skip(offset: int, characters: str) -> int:
+        while text[offset] in characters:
+            offset += 1
+        return offset
 
-    place = skip(start + 1, " \t\r\n,")
-    while text[place] != "}":
-        name, place = decoder.raw_decode(text, place)
-        begin = skip(place, " \t\r\n:")
-        _, place = decoder.raw_decode(text, begin)
+    offset = skip(start + 1, " \t\r\n,")
+    while text[offset] != "}":
+        name, offset = decoder.raw_decode(text, offset)
+        begin = skip(offset, " \t\r\n:")
+        _, offset = decoder.raw_decode(text, begin)
         if name in found:
-            raise NotEditable(say("it contains {name!r} twice", name=name))
-        found[name] = (begin, place)
-        place = skip(place, " \t\r\n,")
+            raise NotEditable(gettext("it contains {name!r} twice", name=name))
+        found[name] = (begin, offset)
+        offset = skip(offset, " \t\r\n,")
     return found

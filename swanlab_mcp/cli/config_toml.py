@@ -10,7 +10,7 @@ from tomlkit.exceptions import TOMLKitError
 from tomlkit.items import Table
 
 from swanlab_mcp.cli.assistants import NotEditable
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import gettext
 
 __all__ = ["edit", "write_table"]
 
@@ -28,7 +28,7 @@ def edit(text: str, table: str, name: str, make: Any) -> tuple[str, Any, dict[st
     before: dict[str, Any] = document.unwrap()
     servers: Any = document.get(table, {})
     if not isinstance(servers, Mapping):
-        raise NotEditable(say("it has no server list under {table!r}", table=table))
+        raise NotEditable(gettext("it has no server list under {table!r}", table=table))
     known = before.get(table, {}).get(name)
     new = cast("dict[str, Any]", make(known))
     if new == known:
@@ -48,7 +48,7 @@ def edit(text: str, table: str, name: str, make: Any) -> tuple[str, Any, dict[st
         edited = tomlkit.dumps(document)
     after: dict[str, Any] = tomlkit.parse(edited).unwrap()
     if repr(after) != repr({**before, table: {**before.get(table, {}), name: after[table][name]}}):
-        raise NotEditable(say("it could not be edited without changing other parts"))
+        raise NotEditable(gettext("it could not be edited without changing other parts"))
     return edited, known, new
 
 

@@ -10,7 +10,7 @@ from typing import Any, cast
 import yaml
 
 from swanlab_mcp.cli.assistants import NotEditable
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import gettext
 
 __all__ = ["edit", "write_block"]
 
@@ -24,26 +24,26 @@ def edit(text: str, table: str, name: str, make: Any) -> tuple[str, Any, dict[st
     before = _load(text)
     servers = before.get(table)
     if not isinstance(servers, (dict, type(None))):
-        raise NotEditable(say("it has no server list under {table!r}", table=table))
+        raise NotEditable(gettext("it has no server list under {table!r}", table=table))
     known = cast("dict[str, Any]", servers or {}).get(name)
     new = cast("dict[str, Any]", make(known))
     if new == known:
         return text, known, new
     if known is not None:
         # an existing entry is not edited, because comments and anchors make it hard to find the end of the entry
-        raise NotEditable(say("it has another entry {name!r}", name=name))
+        raise NotEditable(gettext("it has another entry {name!r}", name=name))
     heading = re.search(rf"^{table}:[ \t]*(?:#[^\n]*)?\n", text, re.MULTILINE)
     if heading and servers:
         unit = re.match(r"(?:[ \t]*(?:#[^\n]*)?\n)*( +)", text[heading.end() :])
-        place, block = heading.end(), write_block(name, new, unit[1] if unit else "  ")
-        edited = text[:place] + block + text[place:]
+        offset, block = heading.end(), write_block(name, new, unit[1] if unit else "  ")
+        edited = text[:offset] + block + text[offset:]
     elif servers is None and table not in before:
         gap = "" if not text or text.endswith("\n") else "\n"
         edited = f"{text}{gap}{table}:\n{write_block(name, new, '  ')}"
     else:
-        raise NotEditable(say("it has no server list under {table!r}", table=table))
+        raise NotEditable(gettext("it has no server list under {table!r}", table=table))
     if _load(edited) != {**before, table: {**(servers or {}), name: new}}:
-        raise NotEditable(say("it could not be edited without changing other parts"))
+        raise NotEditable(gettext("it could not be edited without changing other parts"))
     return edited, known, new
 
 
@@ -62,5 +62,5 @@ def _load(text: str) -> dict[str, Any]:
     if read is None:
         return {}
     if not isinstance(read, dict):
-        raise NotEditable(say("it contains no settings"))
+        raise NotEditable(gettext("it contains no settings"))
     return cast("dict[str, Any]", read)

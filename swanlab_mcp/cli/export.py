@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from swanlab_mcp.cli.output import report
 from swanlab_mcp.core.errors import InvalidArgument, NotFound, SwanLabError
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import gettext
 from swanlab_mcp.core.refs import names_project, read_bare_name
 from swanlab_mcp.settings import Settings
 
@@ -69,9 +69,9 @@ def run(settings: Settings, arguments: argparse.Namespace) -> int:
     except SwanLabError as error:
         report(str(error))
         return 1
-    report(say("{what}: {where}", what=exported.what, where=exported.where))
+    report(gettext("{what}: {where}", what=exported.what, where=exported.where))
     for note in exported.notes:
-        report(say("note: {note}", note=note))
+        report(gettext("note: {note}", note=note))
     return 0 if exported.is_whole else 1
 
 
@@ -110,11 +110,13 @@ def _check_dataset(given: str, output: str) -> str:
     """Return the file format for exporting projects. Raises InvalidArgument for a log or for standard output."""
     if given == "log":
         raise InvalidArgument(
-            say("A log belongs to a single experiment."),
-            hint=say("Name the experiment, or choose csv, json or parquet."),
+            gettext("A log belongs to a single experiment."),
+            hint=gettext("Name the experiment, or choose csv, json or parquet."),
         )
     if output == "-":
-        raise InvalidArgument(say("Projects cannot be written to standard output."), hint=say("Name a folder with -o."))
+        raise InvalidArgument(
+            gettext("Projects cannot be written to standard output."), hint=gettext("Name a folder with -o.")
+        )
     return given or "csv"
 
 
@@ -126,12 +128,12 @@ def _choose_format(given: str, output: str) -> str:
     suffix = "" if output == "-" else Path(output).suffix.lower().removeprefix(".")
     if given and suffix in FORMATS and suffix != given:
         raise InvalidArgument(
-            say("--format {name} does not match the suffix of {output}.", name=given, output=output),
-            hint=say("Omit --format, or name another file with -o."),
+            gettext("--format {name} does not match the suffix of {output}.", name=given, output=output),
+            hint=gettext("Omit --format, or name another file with -o."),
         )
     if suffix and not given and suffix not in FORMATS:
         raise InvalidArgument(
-            say("The suffix of {output} is not a known format.", output=output),
-            hint=say("Use one of: {names}.", names=", ".join(f".{name}" for name in FORMATS)),
+            gettext("The suffix of {output} is not a known format.", output=output),
+            hint=gettext("Use one of: {names}.", names=", ".join(f".{name}" for name in FORMATS)),
         )
     return given or suffix or "csv"

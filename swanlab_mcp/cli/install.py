@@ -12,7 +12,7 @@ from swanlab_mcp.cli.parser import repeat_options
 from swanlab_mcp.cli.skill import install_skill
 from swanlab_mcp.core.errors import SwanLabError
 from swanlab_mcp.core.hosts import hide_password
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import gettext
 from swanlab_mcp.core.untrusted import neutralise
 from swanlab_mcp.settings import Settings, find_home, get_environment, load_settings, read_network_variables
 
@@ -39,12 +39,12 @@ def run(settings: Settings, arguments: argparse.Namespace) -> int:
     assistant = ASSISTANTS.get(arguments.assistant)
     if assistant is None:
         names = ", ".join(ASSISTANTS)
-        report(say("Unknown assistant {name!r}. Known assistants: {names}.", name=arguments.assistant, names=names))
+        report(gettext("Unknown assistant {name!r}. Known assistants: {names}.", name=arguments.assistant, names=names))
         return 2
     missing = [folder for folder in settings.log_dirs if not folder.is_dir()]
     problem = settings.host_problem
     if missing:
-        problem = say("{folder} is not a folder; no file was written.", folder=missing[0])
+        problem = gettext("{folder} is not a folder; no file was written.", folder=missing[0])
     if problem:
         # do not install settings with which every call would fail
         report(problem)
@@ -53,13 +53,13 @@ def run(settings: Settings, arguments: argparse.Namespace) -> int:
     home = find_home(get_environment())
     if home is None:
         print(write_snippet(assistant, entry), end="")
-        report(say("No home folder was found; add this to {assistant} by hand.", assistant=assistant.title))
+        report(gettext("No home folder was found; add this to {assistant} by hand.", assistant=assistant.title))
         return 1
     path = assistant.find_file(home)
     if path is None:
         print(write_snippet(assistant, entry), end="")
         report(
-            say(
+            gettext(
                 "{assistant} manages its own server list: import this in its settings, under MCP.",
                 assistant=assistant.title,
             )
@@ -76,7 +76,7 @@ def _change(assistant: Assistant, entry: Entry, path: Path, notes: list[str], *,
     try:
         change: Change = plan_change(assistant, entry, path)
         if not change.difference:
-            report(say("{path} already has this entry.", path=path))
+            report(gettext("{path} already has this entry.", path=path))
             return 0
         print(change.difference, flush=True)
         if only_shows:
@@ -86,12 +86,12 @@ def _change(assistant: Assistant, entry: Entry, path: Path, notes: list[str], *,
         report(str(error))
         return 1
     report(
-        say("{path}: written. The previous content is in {backup}.", path=path, backup=backup)
+        gettext("{path}: written. The previous content is in {backup}.", path=path, backup=backup)
         if backup
-        else say("{path}: written.", path=path)
+        else gettext("{path}: written.", path=path)
     )
     _describe_all(notes)
-    report(say("Restart {assistant} to use it.", assistant=assistant.title))
+    report(gettext("Restart {assistant} to use it.", assistant=assistant.title))
     return 0
 
 
@@ -123,20 +123,20 @@ def _make_entry(settings: Settings, arguments: argparse.Namespace) -> tuple[Entr
     )
     if settings.key_source in ("", "SWANLAB_API_KEY"):
         notes.append(
-            say(
+            gettext(
                 "The entry does not contain the key: run `swanlab login`, "
                 "or add SWANLAB_API_KEY to the entry's environment."
             )
         )
     if found.api_key and found.api_key != settings.api_key:
-        notes.append(say("Until then, the entry uses the key from {source}.", source=found.key_source))
+        notes.append(gettext("Until then, the entry uses the key from {source}.", source=found.key_source))
     elif settings.api_key and found.api_key == settings.api_key and found.key_source != settings.key_source:
         notes.append(
-            say("The entry uses the key from {source}, found through SWANLAB_ROOT.", source=settings.key_source)
+            gettext("The entry uses the key from {source}, found through SWANLAB_ROOT.", source=settings.key_source)
         )
     if (found.api_host, found.web_host) != (settings.api_host, settings.web_host):
         notes.append(
-            say(
+            gettext(
                 "Warning: the entry uses the host {found}, not {wanted}.",
                 found=found.api_host,
                 wanted=settings.api_host,
@@ -158,7 +158,7 @@ def _carry_variables(settings: Settings) -> tuple[dict[str, str], list[str]]:
             carried[one.name] = one.value
         else:
             notes.append(
-                say(
+                gettext(
                     "{variable} is not in the entry; add it to the entry's environment if it is needed.",
                     variable=one.name,
                 )

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, cast
 
 from swanlab_mcp.cli.assistants import NAME, Assistant, Entry, write_snippet
 from swanlab_mcp.core.errors import InvalidArgument
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import gettext
 from swanlab_mcp.core.untrusted import neutralise
 
 __all__ = ["Change", "find_command", "plan_change", "write_change"]
@@ -72,11 +72,11 @@ def plan_change(assistant: Assistant, entry: Entry, path: Path) -> Change:
     Raises InvalidArgument if the folder is missing, if the file is invalid, or if an existing entry cannot be edited
     safely.
     """
-    advice = say("Add this by hand:") + f"\n{write_snippet(assistant, entry)}"
+    advice = gettext("Add this by hand:") + f"\n{write_snippet(assistant, entry)}"
     try:
         if not path.parent.is_dir():
             raise InvalidArgument(
-                say(
+                gettext(
                     "{assistant} does not seem to be installed: the folder {folder} does not exist.",
                     assistant=assistant.title,
                     folder=path.parent,
@@ -86,7 +86,7 @@ def plan_change(assistant: Assistant, entry: Entry, path: Path) -> Change:
         before = path.read_bytes().decode("utf-8") if path.exists() else None
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidArgument(
-            say("{name} cannot be read ({kind}).", name=path, kind=type(error).__name__), hint=advice
+            gettext("{name} cannot be read ({kind}).", name=path, kind=type(error).__name__), hint=advice
         ) from error
     mark = "\ufeff" if before and before.startswith("\ufeff") else ""
     text, newline = (before or "").removeprefix("\ufeff"), "\n"
@@ -96,8 +96,8 @@ def plan_change(assistant: Assistant, entry: Entry, path: Path) -> Change:
     try:
         edited, known, new = editor.edit(text, assistant.table, NAME, partial(assistant.describe, entry))
     except (ValueError, RecursionError) as error:
-        why = say("it is nested too deeply") if isinstance(error, RecursionError) else neutralise(str(error))
-        raise InvalidArgument(say("{path} was not changed: {why}.", path=path, why=why), hint=advice) from error
+        why = gettext("it is nested too deeply") if isinstance(error, RecursionError) else neutralise(str(error))
+        raise InvalidArgument(gettext("{path} was not changed: {why}.", path=path, why=why), hint=advice) from error
     if before is not None and edited == text:
         return Change(path, before, before, "")
     return Change(path, before, mark + edited.replace("\n", newline), _compare(path, known, new, entry))
@@ -140,7 +140,7 @@ def write_change(change: Change) -> Path | None:
     except (OSError, UnicodeEncodeError) as error:
         why = getattr(error, "strerror", None) or type(error).__name__
         raise InvalidArgument(
-            say("{path} was not written: {why}.", path=path, why=why), hint=say("Use --print instead.")
+            gettext("{path} was not written: {why}.", path=path, why=why), hint=gettext("Use --print instead.")
         ) from error
     return backup
 

@@ -14,7 +14,7 @@ from swanlab_mcp.cli.output import report
 from swanlab_mcp.cli.parser import find_language_option, read_arguments
 from swanlab_mcp.cli.serve import divert_stdout, end, end_on_signals
 from swanlab_mcp.cli.serve import run as serve
-from swanlab_mcp.core.i18n import say, speak
+from swanlab_mcp.core.i18n import gettext, use_language
 from swanlab_mcp.present.new_file import remove_unfinished
 from swanlab_mcp.settings import choose_language, load_settings
 
@@ -42,12 +42,12 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     except BrokenPipeError:
         end(_READER_GONE)
     except OSError as error:  # errors for all other files have been converted to SwanLabError
-        report(say("Standard output cannot be written: {why}.", why=error.strerror or type(error).__name__))
+        report(gettext("Standard output cannot be written: {why}.", why=error.strerror or type(error).__name__))
         end(1)
 
 
 def _run(argv: Sequence[str] | None) -> NoReturn:
-    with speak(choose_language(find_language_option(argv))):
+    with use_language(choose_language(find_language_option(argv))):
         arguments = read_arguments(argv)
     protocol = divert_stdout() if arguments.command == "serve" else None
     settings = load_settings(
@@ -66,7 +66,7 @@ def _run(argv: Sequence[str] | None) -> NoReturn:
         output=arguments.output_form,
         tools=[name for name in arguments.tools.split(",") if name.strip()],
     )
-    with speak(settings.language):
+    with use_language(settings.language):
         if settings.metrics_file:
             settings = import_module("swanlab_mcp.operations.own_metrics").use_own_metrics(settings)
         if arguments.command == "serve":
@@ -81,4 +81,4 @@ def _run(argv: Sequence[str] | None) -> NoReturn:
 
 def _stop(number: int) -> None:
     remove_unfinished()
-    report(say("Stopped by {signal}; no file was left incomplete.", signal=signal.Signals(number).name))
+    report(gettext("Stopped by {signal}; no file was left incomplete.", signal=signal.Signals(number).name))

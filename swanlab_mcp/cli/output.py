@@ -9,7 +9,7 @@ from pathlib import Path
 
 from swanlab_mcp.cli.progress_bar import ProgressBar
 from swanlab_mcp.core.errors import InvalidArgument
-from swanlab_mcp.core.i18n import say, say_plural
+from swanlab_mcp.core.i18n import gettext, ngettext
 from swanlab_mcp.core.untrusted import neutralise
 from swanlab_mcp.present.new_file import open_new
 from swanlab_mcp.settings import wants_plain_output
@@ -35,8 +35,8 @@ def refuse_suffix(path: Path, known: Sequence[str]) -> None:
     """Raise InvalidArgument if `path` has a suffix that is not in `known`."""
     if path.suffix and path.suffix.lower() not in known:
         raise InvalidArgument(
-            say("{path} has the suffix of another format.", path=path),
-            hint=say("Use one of: {names}.", names=", ".join(known)),
+            gettext("{path} has the suffix of another format.", path=path),
+            hint=gettext("Use one of: {names}.", names=", ".join(known)),
         )
 
 
@@ -53,5 +53,5 @@ def write(output: Path, contents: Sequence[bytes], *, is_forced: bool = False) -
         except InvalidArgument as error:
             report(str(error))
             return 1
-        report(say_plural("{path}: {count} byte", "{path}: {count} bytes", len(content), path=path))
+        report(ngettext("{path}: {count} byte", "{path}: {count} bytes", len(content), path=path))
     return 0

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from swanlab_mcp.cli.output import refuse_suffix, report, write
 from swanlab_mcp.core.errors import InvalidArgument, SwanLabError
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import gettext
 from swanlab_mcp.present.new_file import refuse_existing
 from swanlab_mcp.settings import Settings
 
@@ -24,7 +24,7 @@ def run(settings: Settings, arguments: argparse.Namespace) -> int:
     try:
         refuse_suffix(arguments.output, (".html", ".htm"))
         if not (arguments.force and arguments.output.is_file()):
-            refuse_existing(arguments.output, say("Pass --force to replace it, or name another file with -o."))
+            refuse_existing(arguments.output, gettext("Pass --force to replace it, or name another file with -o."))
     except InvalidArgument as error:
         report(str(error))
         return 1

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, NoReturn
 
 from swanlab_mcp import __version__
 from swanlab_mcp.core.errors import InvalidArgument
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import gettext
 from swanlab_mcp.core.observation import observe
 from swanlab_mcp.core.untrusted import shorten
 from swanlab_mcp.settings import Settings
@@ -38,7 +38,7 @@ def run(settings: Settings, arguments: argparse.Namespace, protocol: BinaryIO | 
     from swanlab_mcp.server.stdio import serve
 
     if sys.stdin.isatty():
-        text = say(
+        text = gettext(
             "swanlab-mcp-server {version} is waiting for an MCP client (Claude, Cursor, VS "
             "Code, …) on standard input.\nTo call a tool by hand instead:  swanlab-mcp-server "
             "--demo call list_project_exps project=digits-mlp\nCtrl-C stops the server.",
@@ -103,7 +103,7 @@ def end_on_signals(before: Callable[[int], None] | None = None, *, hangs_up: boo
 def _close_stdio(protocol: BinaryIO, number: int) -> None:
     _answer_changes(protocol)
     if number == getattr(signal, "SIGHUP", None):
-        text = say("Stopped by {signal}.", signal="SIGHUP")
+        text = gettext("Stopped by {signal}.", signal="SIGHUP")
         # writing fails if the terminal no longer exists
         with suppress(OSError):
             os.write(2, f"{text}\n".encode())
@@ -137,39 +137,39 @@ def _find_http_problem(settings: Settings, arguments: argparse.Namespace) -> str
 
     problem = settings.host_problem
     if not is_loopback(arguments.http_host) and not arguments.allowed_host:
-        problem = say(
+        problem = gettext(
             "Listening on {address} needs --allowed-host NAME: the name or address that "
             "clients use. Every request carries a key: put an HTTPS proxy in front of the "
             "server.",
             address=arguments.http_host,
         )
     if settings.allow_writes and len(settings.confirmation_secret) < _SHORTEST_SECRET:
-        problem = say(
+        problem = gettext(
             "With --allow-writes, set SWANLAB_MCP_CONFIRMATION_SECRET to at least {count} "
             "random characters, the same for all workers: it signs the confirmations.",
             count=_SHORTEST_SECRET,
         )
     if arguments.shared_key and not (settings.api_key or settings.log_dirs):
-        problem = say("--shared-key shares the server's own key, but it has none: set SWANLAB_API_KEY.")
+        problem = gettext("--shared-key shares the server's own key, but it has none: set SWANLAB_API_KEY.")
     if arguments.shared_key and settings.admin_tools:
-        problem = say("With --shared-key, --admin-tools would show the server's users to everyone.")
+        problem = gettext("With --shared-key, --admin-tools would show the server's users to everyone.")
     if arguments.key_map and not is_loopback(arguments.http_host) and not settings.proxy_secret:
-        problem = say(
+        problem = gettext(
             "To listen on {address} with --key-map, set SWANLAB_MCP_PROXY_SECRET: the proxy sends it in "
             "X-Proxy-Secret, so that no other machine can impersonate a person.",
             address=arguments.http_host,
         )
     if arguments.key_map and settings.proxy_secret and len(settings.proxy_secret) < _SHORTEST_SECRET:
-        problem = say("SWANLAB_MCP_PROXY_SECRET needs at least {count} random characters.", count=_SHORTEST_SECRET)
+        problem = gettext("SWANLAB_MCP_PROXY_SECRET needs at least {count} random characters.", count=_SHORTEST_SECRET)
     for origin in arguments.allowed_origin:
         if origin != "null" and not re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*://[^/*\s]+", origin):
-            problem = say(
+            problem = gettext(
                 "--allowed-origin takes an origin in the form that browsers send, such as "
                 "app://obsidian.md, not {origin!r}.",
                 origin=shorten(origin),
             )
     if arguments.rate < 0:
-        problem = say("--rate takes a number of requests per minute, not {rate}.", rate=arguments.rate)
+        problem = gettext("--rate takes a number of requests per minute, not {rate}.", rate=arguments.rate)
     return problem
 
 
@@ -213,7 +213,7 @@ def _serve_http(settings: Settings, arguments: argparse.Namespace) -> int:
         audit = Audit(arguments.audit) if arguments.audit else None
     except OSError as error:
         path = shorten(arguments.audit)
-        print(say("The audit log {path} cannot be written: {why}.", path=path, why=error.strerror), file=sys.stderr)
+        print(gettext("The audit log {path} cannot be written: {why}.", path=path, why=error.strerror), file=sys.stderr)
         return 2
     options = Limits(rate=arguments.rate)
     try:
@@ -246,7 +246,7 @@ def _serve_http(settings: Settings, arguments: argparse.Namespace) -> int:
         serve_http(app, arguments.http_host, arguments.http_port, arguments.drain, reload if is_service else None)
     except (OSError, OverflowError) as error:
         address = f"{arguments.http_host}:{arguments.http_port}"
-        print(say("Cannot listen on {address}: {why}.", address=address, why=error), file=sys.stderr)
+        print(gettext("Cannot listen on {address}: {why}.", address=address, why=error), file=sys.stderr)
         return 1
     return 0
 
@@ -262,15 +262,15 @@ def _serve_metrics(arguments: argparse.Namespace) -> Any:
         from swanlab_mcp.server.metrics import Metrics
     except ImportError as error:
         raise InvalidArgument(
-            say("--metrics-port needs the package prometheus-client."),
-            hint=say("Install it with: pip install 'swanlab-mcp-server[server]'."),
+            gettext("--metrics-port needs the package prometheus-client."),
+            hint=gettext("Install it with: pip install 'swanlab-mcp-server[server]'."),
         ) from error
     metrics = Metrics()
     address = f"{arguments.metrics_host}:{arguments.metrics_port}"
     try:
         port = metrics.serve(arguments.metrics_host, arguments.metrics_port)
     except (OSError, OverflowError) as error:
-        raise InvalidArgument(say("Cannot listen on {address}: {why}.", address=address, why=error)) from error
+        raise InvalidArgument(gettext("Cannot listen on {address}: {why}.", address=address, why=error)) from error
     observe(metrics.observe)
     print(f"serving metrics on http://{arguments.metrics_host}:{port}/metrics", file=sys.stderr)
     return metrics

@@ -9,7 +9,7 @@ from pathlib import Path
 from swanlab_mcp.cli.installation import Change, write_change
 from swanlab_mcp.cli.output import report
 from swanlab_mcp.core.errors import InvalidArgument
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import gettext
 from swanlab_mcp.core.untrusted import neutralise
 from swanlab_mcp.settings import find_home, get_environment
 
@@ -34,17 +34,17 @@ def install_skill(arguments: argparse.Namespace) -> int:
     folder = FOLDERS.get(arguments.assistant)
     if folder is None:
         names = ", ".join(FOLDERS)
-        report(say("Unknown assistant {name!r}. Known assistants: {names}.", name=arguments.assistant, names=names))
+        report(gettext("Unknown assistant {name!r}. Known assistants: {names}.", name=arguments.assistant, names=names))
         return 2
     home = find_home(get_environment())
     if home is None:
         print(SKILL.read_text(encoding="utf-8"), end="")
-        report(say("No home folder was found; save this as SKILL.md in the assistant's skills folder."))
+        report(gettext("No home folder was found; save this as SKILL.md in the assistant's skills folder."))
         return 1
     try:
         change = _plan(home / folder / SKILL.parent.name / SKILL.name)
         if not change.difference:
-            report(say("{path} already has this skill.", path=change.path))
+            report(gettext("{path} already has this skill.", path=change.path))
             return 0
         print(change.difference, flush=True)
         if arguments.print:
@@ -55,12 +55,14 @@ def install_skill(arguments: argparse.Namespace) -> int:
         report(str(error))
         return 1
     except OSError as error:
-        report(say("{path} was not written: {why}.", path=home / folder, why=error.strerror or type(error).__name__))
+        report(
+            gettext("{path} was not written: {why}.", path=home / folder, why=error.strerror or type(error).__name__)
+        )
         return 1
     report(
-        say("{path}: written. The previous content is in {backup}.", path=change.path, backup=backup)
+        gettext("{path}: written. The previous content is in {backup}.", path=change.path, backup=backup)
         if backup
-        else say("{path}: written.", path=change.path)
+        else gettext("{path}: written.", path=change.path)
     )
     return 0
 
@@ -71,6 +73,8 @@ def _plan(path: Path) -> Change:
     try:
         before = path.read_bytes().decode("utf-8") if path.exists() else None
     except (OSError, UnicodeDecodeError) as error:
-        raise InvalidArgument(say("{name} cannot be read ({kind}).", name=path, kind=type(error).__name__)) from error
+        raise InvalidArgument(
+            gettext("{name} cannot be read ({kind}).", name=path, kind=type(error).__name__)
+        ) from error
     lines = unified_diff((before or "").splitlines(), after.splitlines(), str(path), str(path), n=2, lineterm="")
     return Change(path, before, after, neutralise("\n".join(lines)) if before != after else "")

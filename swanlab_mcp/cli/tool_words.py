@@ -7,33 +7,33 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import gettext
 
 __all__ = ["TOOL_WORDS"]
 
 TOOL_WORDS: Mapping[str, Callable[[], str]] = {
-    "list_workspaces": lambda: say("List the workspaces that the user can open: personal, teams, and 'local' (runs on this machine's disk)."),
-    "list_projects": lambda: say("List the projects of a workspace, most recently updated first."),
-    "list_project_exps": lambda: say("List a project's experiments (training runs) with the config keys in which they differ."),
-    "find_experiments": lambda: say("Find the experiments in one or more projects that meet all filters, sorted by any field."),
-    "get_experiment": lambda: say("Get one experiment: state, times (UTC), creator, config, machine, packages, and the traceback of a crash."),
-    "get_environment": lambda: say("Get the environment of experiments: machine, GPU, packages, git and command; for several, only the differences."),
-    "get_exp_summary": lambda: say("Get one experiment's results: the last, smallest and largest value of every metric, with their steps."),
-    "get_logs": lambda: say("Get an experiment's log: its last lines, the lines from `start` on, or the lines that match a text or pattern."),
-    "list_metrics": lambda: say("List the metric keys logged by experiments, and for each key the experiments that lack it."),
-    "get_metrics": lambda: say("Get metric values over steps (curves) for one or several experiments in one call."),
-    "plot_metrics": lambda: say("Draw up to 20 curves of experiments or groups in one image."),
-    "rank_experiments": lambda: say("Rank the experiments in one or more projects by a metric, and show which differences exceed seed noise."),
-    "aggregate_experiments": lambda: say("Count experiments and average their metrics by field, for example crashes per user or accuracy per learning rate."),
-    "compare_experiments": lambda: say("Compare the configs, environments, packages, git commits, commands and results of 2 to 50 experiments."),
-    "diagnose_experiment": lambda: say("Diagnose one experiment from all its points: is it healthy, what went wrong, when, and why."),
-    "find_similar_experiments": lambda: say("Find the experiments most similar to a planned config or an experiment: was this tried, and how did it end."),
-    "forecast_experiment": lambda: say("Forecast where a running experiment will end, from its curve and finished experiments, to keep or kill it."),
-    "whats_new": lambda: say("List the events since a time: new, finished, crashed, stalled or failing experiments, and records."),
-    "wait_for_experiments": lambda: say("Wait until experiments finish, crash, become NaN, reach a step or a value, or a new experiment starts."),
-    "get_media": lambda: say("Get media recorded at a step: images, texts, tables and saved files; for other files only the type and size."),
-    "create_project": lambda: say("Create an empty project; the first call only shows what would be created."),
-    "delete_experiments": lambda: say("Delete experiments permanently, with metrics, logs and media; the first call only shows what would be deleted."),
-    "delete_project": lambda: say("Delete a project permanently, with all its experiments; the first call only shows what would be deleted."),
-    "get_server_info": lambda: say("Get the plan, seats, users, projects and usage of a self-hosted SwanLab; requires a root key."),
+    "list_workspaces": lambda: gettext("List the workspaces that the user can open: personal, teams, and 'local' (runs on this machine's disk)."),
+    "list_projects": lambda: gettext("List the projects of a workspace, most recently updated first."),
+    "list_project_exps": lambda: gettext("List a project's experiments (training runs) with the config keys in which they differ."),
+    "find_experiments": lambda: gettext("Find the experiments in one or more projects that meet all filters, sorted by any field."),
+    "get_experiment": lambda: gettext("Get one experiment: state, times (UTC), creator, config, machine, packages, and the traceback of a crash."),
+    "get_environment": lambda: gettext("Get the environment of experiments: machine, GPU, packages, git and command; for several, only the differences."),
+    "get_exp_summary": lambda: gettext("Get one experiment's results: the last, smallest and largest value of every metric, with their steps."),
+    "get_logs": lambda: gettext("Get an experiment's log: its last lines, the lines from `start` on, or the lines that match a text or pattern."),
+    "list_metrics": lambda: gettext("List the metric keys logged by experiments, and for each key the experiments that lack it."),
+    "get_metrics": lambda: gettext("Get metric values over steps (curves) for one or several experiments in one call."),
+    "plot_metrics": lambda: gettext("Draw up to 20 curves of experiments or groups in one image."),
+    "rank_experiments": lambda: gettext("Rank the experiments in one or more projects by a metric, and show which differences exceed seed noise."),
+    "aggregate_experiments": lambda: gettext("Count experiments and average their metrics by field, for example crashes per user or accuracy per learning rate."),
+    "compare_experiments": lambda: gettext("Compare the configs, environments, packages, git commits, commands and results of 2 to 50 experiments."),
+    "diagnose_experiment": lambda: gettext("Diagnose one experiment from all its points: is it healthy, what went wrong, when, and why."),
+    "find_similar_experiments": lambda: gettext("Find the experiments most similar to a planned config or an experiment: was this tried, and how did it end."),
+    "forecast_experiment": lambda: gettext("Forecast where a running experiment will end, from its curve and finished experiments, to keep or kill it."),
+    "whats_new": lambda: gettext("List the events since a time: new, finished, crashed, stalled or failing experiments, and records."),
+    "wait_for_experiments": lambda: gettext("Wait until experiments finish, crash, become NaN, reach a step or a value, or a new experiment starts."),
+    "get_media": lambda: gettext("Get media recorded at a step: images, texts, tables and saved files; for other files only the type and size."),
+    "create_project": lambda: gettext("Create an empty project; the first call only shows what would be created."),
+    "delete_experiments": lambda: gettext("Delete experiments permanently, with metrics, logs and media; the first call only shows what would be deleted."),
+    "delete_project": lambda: gettext("Delete a project permanently, with all its experiments; the first call only shows what would be deleted."),
+    "get_server_info": lambda: gettext("Get the plan, seats, users, projects and usage of a self-hosted SwanLab; requires a root key."),
 }

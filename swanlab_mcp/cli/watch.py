@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from swanlab_mcp.cli.output import report, show
 from swanlab_mcp.cli.serve import end_on_signals
 from swanlab_mcp.core.errors import InvalidArgument, RateLimited, ServerUnavailable, SwanLabError
-from swanlab_mcp.core.i18n import say, say_plural
+from swanlab_mcp.core.i18n import gettext, ngettext
 from swanlab_mcp.core.untrusted import neutralise
 from swanlab_mcp.settings import Settings, get_environment
 
@@ -62,12 +62,12 @@ def _read_command(text: str) -> list[str]:
     try:
         words = shlex.split(text)
     except ValueError as error:
-        raise InvalidArgument(say("--exec {text!r} has an open quotation mark.", text=text)) from error
+        raise InvalidArgument(gettext("--exec {text!r} has an open quotation mark.", text=text)) from error
     if not words:
         return []
     program = shutil.which(words[0])
     if program is None:
-        raise InvalidArgument(say("--exec: the program {name!r} does not exist.", name=words[0]))
+        raise InvalidArgument(gettext("--exec: the program {name!r} does not exist.", name=words[0]))
     return [program, *words[1:]]
 
 
@@ -85,7 +85,9 @@ class _Watch:
         if self._child:
             _end_child(self._child)
         name = signal.Signals(number).name
-        report(say("Stopped by {signal}. Continue with --cursor {cursor}", signal=name, cursor=self._cursor or "''"))
+        report(
+            gettext("Stopped by {signal}. Continue with --cursor {cursor}", signal=name, cursor=self._cursor or "''")
+        )
 
     async def run(self, settings: Settings) -> int:
         from swanlab_mcp.client.routing import open_client
@@ -107,7 +109,7 @@ class _Watch:
         ends = clock() + (self._arguments.wait or float("inf"))
         # the first poll does not wait; it returns the cursor for the current state
         found = await self._ask(client, 0)
-        text = say_plural(
+        text = ngettext(
             "Watching {count} running experiment of {project}.",
             "Watching {count} running experiments of {project}.",
             found.watched,
@@ -115,17 +117,17 @@ class _Watch:
         )
         report(text)
         while True:
-            for place, one in enumerate(found.met):
-                self._cursor = withhold(found.cursor, found.ref, found.met[place + 1 :])
+            for index, one in enumerate(found.met):
+                self._cursor = withhold(found.cursor, found.ref, found.met[index + 1 :])
                 await self._handle(found, one)
             if found.met and not follow:
                 return self._choose_code()
             if not found.watched and "any_new" not in until:
-                report(say("No watched experiment is running."))
+                report(gettext("No watched experiment is running."))
                 return self._choose_code() if self._codes else _NOTHING_RUNS
             left = ends - clock()
             if left <= 0:
-                report(say("Time is up. Continue with --cursor {cursor}", cursor=self._cursor))
+                report(gettext("Time is up. Continue with --cursor {cursor}", cursor=self._cursor))
                 return self._choose_code() if self._codes else _TIME_OVER
             try:
                 found = await self._ask(client, min(left, _LONGEST))
@@ -168,12 +170,12 @@ class _Watch:
             self._child = await create_subprocess_exec(*words, env=environ, stdin=DEVNULL)
             code = await self._child.wait()
         except OSError as error:
-            report(say("--exec cannot be started: {why}.", why=error.strerror or type(error).__name__))
+            report(gettext("--exec cannot be started: {why}.", why=error.strerror or type(error).__name__))
             return
         finally:
             self._child = None
         if code:
-            report(say("--exec ended with code {code}.", code=code))
+            report(gettext("--exec ended with code {code}.", code=code))
 
     def _choose_code(self) -> int:
         return min((code for code in self._codes if code), default=_MET)

@@ -19,7 +19,7 @@ from pydantic import BaseModel
 from swanlab_mcp.core import progress
 from swanlab_mcp.core.concurrency import SharedAnswers
 from swanlab_mcp.core.errors import NotFound
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import gettext
 from swanlab_mcp.core.models import ApiResponse, Experiment
 from swanlab_mcp.core.observation import CacheRead, notify
 from swanlab_mcp.core.records import read_time
@@ -273,7 +273,7 @@ class AnswerCache:
         if not project or not project.is_whole or ref.cuid in project.sightings:
             return
         if any(one.name == ref.cuid for one in project.sightings.values()):
-            raise NotFound(say("{name!r} is the name of an experiment, not its id.", name=shorten(ref.cuid)))
+            raise NotFound(gettext("{name!r} is the name of an experiment, not its id.", name=shorten(ref.cuid)))
 
     def _lose(self, ref: Ref | None) -> None:
         """Drop the recorded state of an experiment or a project that SwanLab no longer finds."""

@@ -6,7 +6,7 @@ import time
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import gettext
 from swanlab_mcp.core.models import ApiResponse, Page, Workspace
 from swanlab_mcp.core.refs import LOCAL, ExperimentRef, Ref, WorkspaceRef
 from swanlab_mcp.settings import Settings
@@ -93,7 +93,7 @@ class SwanLabClient:
             answer = await self._local.list_workspaces()
             if len(self._backends) == 1:
                 return answer
-            note = say("Not logged in to SwanLab: only the runs on this machine are shown.")
+            note = gettext("Not logged in to SwanLab: only the runs on this machine are shown.")
             return answer.model_copy(update={"notes": [*answer.notes, note]})
         answers = [await backend.list_workspaces() for backend in self._backends]
         workspaces = [workspace for answer in answers for workspace in answer.data or ()]

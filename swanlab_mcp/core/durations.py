@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import gettext
 
 __all__ = ["show_duration"]
 
@@ -10,11 +10,11 @@ __all__ = ["show_duration"]
 def show_duration(seconds: float) -> str:
     """Format a duration with at most two units, such as 3 h 20 min."""
     if seconds < 120:
-        return say("{seconds:.3g} s", seconds=seconds)
+        return gettext("{seconds:.3g} s", seconds=seconds)
     minutes = round(seconds / 60)
     if minutes < 120:
-        return say("{minutes} min", minutes=minutes)
+        return gettext("{minutes} min", minutes=minutes)
     hours = round(minutes / 60)
     if hours < 48:
-        return say("{hours} h {minutes} min", hours=minutes // 60, minutes=minutes % 60)
-    return say("{days} d {hours} h", days=hours // 24, hours=hours % 24)
+        return gettext("{hours} h {minutes} min", hours=minutes // 60, minutes=minutes % 60)
+    return gettext("{days} d {hours} h", days=hours // 24, hours=hours % 24)

@@ -14,7 +14,7 @@ SwanLabError
 
 from __future__ import annotations
 
-from swanlab_mcp.core.i18n import join_sentences, say
+from swanlab_mcp.core.i18n import gettext, join_sentences
 
 __all__ = [
     "AuthenticationFailed",
@@ -47,7 +47,7 @@ class SwanLabError(Exception):
         super().__init__(message)
 
     def __str__(self) -> str:
-        trace = say("(SwanLab trace id {trace_id})", trace_id=self.trace_id) if self.trace_id else ""
+        trace = gettext("(SwanLab trace id {trace_id})", trace_id=self.trace_id) if self.trace_id else ""
         return join_sentences(self.message, self.hint, trace)
 
 

@@ -7,7 +7,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import gettext
 
 __all__ = ["RecordDict", "make_frame"]
 
@@ -18,7 +18,7 @@ def make_frame(rows: Sequence[Any]) -> Any:
     Raises ImportError if pandas is not installed.
     """
     if find_spec("pandas") is None:
-        raise ImportError(say("to_pandas needs pandas, which is not installed: pip install pandas"), name="pandas")
+        raise ImportError(gettext("to_pandas needs pandas, which is not installed: pip install pandas"), name="pandas")
     pandas: Any = import_module("pandas")
     return pandas.json_normalize(list(rows))
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from swanlab_mcp.core.errors import InvalidArgument
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import gettext
 from swanlab_mcp.core.untrusted import shorten
 
 __all__ = [
@@ -84,8 +84,8 @@ def normalise_host(host: str) -> str:
         name, port, parts = "", None, urlsplit("")
     if not name or parts.scheme not in ("http", "https") or not name.isprintable() or " " in name:
         raise InvalidArgument(
-            say("{host!r} is not a usable SwanLab host.", host=shorten(host)),
-            hint=say("Write it like https://swanlab.example.com:8000."),
+            gettext("{host!r} is not a usable SwanLab host.", host=shorten(host)),
+            hint=gettext("Write it like https://swanlab.example.com:8000."),
         )
     if ":" in name:
         name = f"[{name}]"
@@ -97,7 +97,7 @@ def find_insecurity(api_host: str) -> str:
     parts = urlsplit(api_host)
     if parts.scheme == "https" or parts.hostname in _LOOPBACK:
         return ""
-    return say(
+    return gettext(
         "{host} is not encrypted, so others could read the API key in transit. Use "
         "https, or start with --allow-insecure-host if you trust that network.",
         host=api_host,
@@ -118,7 +118,7 @@ def find_other_host(environ: Mapping[str, str], account: Account) -> str:
         with suppress(InvalidArgument):
             if normalise_host(value) in (account.api_host, account.web_host):
                 continue
-        return say(
+        return gettext(
             "{name}={value} suggests another host, so no requests are sent to {host}: set SWANLAB_API_HOST, "
             "or unset {name}.",
             name=name,
@@ -136,7 +136,7 @@ def find_placeholder(name: str, value: str, *, fills_all: bool = False) -> str:
     found = _PLACEHOLDER.fullmatch(value) if fills_all else _PLACEHOLDER.search(value)
     if not found and not re.search(r"\$\{[^{}]*\}", value):
         return ""
-    return say(
+    return gettext(
         "{name}={value!r} is an unfilled placeholder: replace it with the value itself.",
         name=name,
         value=shorten(value),
@@ -162,7 +162,7 @@ def choose_host(name: str, wanted: str, problems: list[str]) -> Account:
     path = urlsplit(wanted if "://" in wanted else f"https://{wanted}").path.strip("/")
     if path not in ("", "api"):
         problems.append(
-            say(
+            gettext(
                 "The path /{path} in the host {host} is ignored: requests go to {address}.",
                 path=shorten(path),
                 host=shorten(wanted),

@@ -68,5 +68,5 @@ def _find_tag_end(page: str, start: int) -> int:
 
 def _find_after(page: str, mark: str, start: int) -> int:
     """Return the position after the next `mark`, or the end of the page if there is none."""
-    place = page.find(mark, start)
-    return len(page) if place < 0 else place + len(mark)
+    offset = page.find(mark, start)
+    return len(page) if offset < 0 else offset + len(mark)

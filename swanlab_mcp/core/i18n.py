@@ -10,14 +10,14 @@ from functools import cache
 from gettext import NullTranslations, translation
 from pathlib import Path
 
-__all__ = ["LANGUAGES", "join_sentences", "language", "say", "say_plural", "speak"]
+__all__ = ["LANGUAGES", "gettext", "join_sentences", "language", "ngettext", "use_language"]
 
 LANGUAGES = ("en", "zh")
 
 language: ContextVar[str] = ContextVar("language", default="en")
 
 
-def say(text: str, /, **values: object) -> str:
+def gettext(text: str, /, **values: object) -> str:
     """Return a message in the language of the current call, formatted with `values` as in `str.format`.
 
     `text` must be an English string literal, because the catalogues are extracted from the calls to this function. If
@@ -28,7 +28,7 @@ def say(text: str, /, **values: object) -> str:
     return text.format(**values) if values else text
 
 
-def say_plural(singular: str, plural: str, /, count: float, **values: object) -> str:
+def ngettext(singular: str, plural: str, /, count: float, **values: object) -> str:
     """Return `singular` if `count` is 1, else `plural`, in the language of the current call.
 
     Both must be string literals that contain `{count}`. `values` fill the other placeholders.
@@ -41,7 +41,7 @@ def say_plural(singular: str, plural: str, /, count: float, **values: object) ->
 
 
 @contextmanager
-def speak(name: str) -> Generator[None, None, None]:
+def use_language(name: str) -> Generator[None, None, None]:
     """Use the language `name`, one of LANGUAGES, inside the `with` block."""
     token = language.set(name)
     try:

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import gettext
 from swanlab_mcp.core.models import Picture
 
 if TYPE_CHECKING:
@@ -52,12 +52,12 @@ def prepare_picture(content: bytes) -> Picture | str:
     if find_spec("PIL") is None:
         size = _read_png_size(content) if kind == "image/png" else (0, 0)
         if not kind:
-            return say(
+            return gettext(
                 "assistants cannot display its format; `pip install 'swanlab-mcp-server[plot]'` "
                 "adds the libraries that convert it"
             )
         if len(content) > LARGEST_BYTES or max(size) > LARGEST_SIDE:
-            return say(
+            return gettext(
                 "it is too large to be shown at full size; `pip install "
                 "'swanlab-mcp-server[plot]'` adds the libraries that scale it down"
             )
@@ -78,11 +78,11 @@ def _scale(content: bytes, kind: str) -> Picture | str:
             opened.draft("RGB", (LARGEST_SIDE, LARGEST_SIDE))
         width, height = _measure(opened)
         if width * height > _MOST_PIXELS:
-            return say("it has {width} x {height} pixels, more than this server opens", width=width, height=height)
+            return gettext("it has {width} x {height} pixels, more than this server opens", width=width, height=height)
         return _shrink(opened)
     # Pillow's decoders raise many kinds of errors for invalid images
     except (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, Image.DecompressionBombError):
-        return say("it is damaged or not an image")
+        return gettext("it is damaged or not an image")
 
 
 def _measure(image: Image.Image) -> tuple[int, int]:
@@ -98,16 +98,16 @@ def _has_one_scan(content: bytes) -> bool:
 
     Return False for a progressive JPEG and for a file that cannot be parsed.
     """
-    place, components = 2, 0
-    while content[place : place + 1] == b"\xff" and place + 9 < len(content):
-        marker = content[place + 1]
+    offset, components = 2, 0
+    while content[offset : offset + 1] == b"\xff" and offset + 9 < len(content):
+        marker = content[offset + 1]
         if marker == _SCAN:
-            return content[place + 4] == components
+            return content[offset + 4] == components
         if marker in _SEQUENTIAL:
-            components = content[place + 9]
+            components = content[offset + 9]
         elif marker in _WITHOUT_LENGTH:
             return False
-        place += 2 + int.from_bytes(content[place + 2 : place + 4], "big")
+        offset += 2 + int.from_bytes(content[offset + 2 : offset + 4], "big")
     return False
 
 

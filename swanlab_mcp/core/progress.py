@@ -9,7 +9,7 @@ from inspect import CORO_CREATED, getcoroutinestate
 from typing import Any, TypeVar
 
 from swanlab_mcp.core.concurrency import gather
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import gettext
 
 __all__ = ["Course", "Listener", "Stage", "follow", "listener"]
 
@@ -26,8 +26,8 @@ class Stage:
 
     def __str__(self) -> str:
         if self.what == "bytes":
-            return say("{done:.1f} of {total:.1f} MB", done=self.done / 2**20, total=self.total / 2**20)
-        return say("{done} of {total} {what}", done=self.done, total=self.total, what=_name(self.what))
+            return gettext("{done:.1f} of {total:.1f} MB", done=self.done / 2**20, total=self.total / 2**20)
+        return gettext("{done} of {total} {what}", done=self.done, total=self.total, what=_name(self.what))
 
     async def advance(self, count: int = 1) -> None:
         """Add `count` finished units and report the stage to the listener."""
@@ -95,17 +95,17 @@ class Course:
 
 def _name(what: str) -> str:
     names = {
-        "pages": say("pages"),
-        "experiments": say("experiments"),
-        "projects": say("projects"),
-        "summaries": say("summaries"),
-        "log chunks": say("log chunks"),
-        "metric batches": say("metric batches"),
-        "files": say("files"),
-        "runs": say("runs"),
-        "lines": say("lines"),
-        "metrics written": say("metrics written"),
-        "seconds": say("seconds"),
+        "pages": gettext("pages"),
+        "experiments": gettext("experiments"),
+        "projects": gettext("projects"),
+        "summaries": gettext("summaries"),
+        "log chunks": gettext("log chunks"),
+        "metric batches": gettext("metric batches"),
+        "files": gettext("files"),
+        "runs": gettext("runs"),
+        "lines": gettext("lines"),
+        "metrics written": gettext("metrics written"),
+        "seconds": gettext("seconds"),
     }
     return names[what]
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from urllib.parse import unquote, urlsplit
 
 from swanlab_mcp.core.errors import InvalidArgument
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import gettext
 from swanlab_mcp.core.untrusted import shorten
 
 __all__ = [
@@ -171,14 +171,14 @@ def parse_project(project: str, username: str = "") -> Reference:
     if pasted:
         if not pasted.project:
             raise InvalidArgument(
-                say("project={project!r} is the URL of a workspace, not of a project.", project=shorten(project)),
-                hint=say("list_projects lists the workspace's projects."),
+                gettext("project={project!r} is the URL of a workspace, not of a project.", project=shorten(project)),
+                hint=gettext("list_projects lists the workspace's projects."),
             )
         return _agree(pasted, workspace)
     text = project.strip()
     if not text:
         raise InvalidArgument(
-            say("No project was given."), hint=say("list_projects lists the projects of a workspace.")
+            gettext("No project was given."), hint=gettext("list_projects lists the projects of a workspace.")
         )
     path = _split(text)
     if len(path) >= 2 and (not workspace.username or path[0] == workspace.username):
@@ -197,21 +197,23 @@ def parse_experiment(exp_cuid: str, project: str = "", username: str = "") -> Re
     if pasted:
         if not pasted.experiment:
             raise InvalidArgument(
-                say("exp_cuid={exp_cuid!r} is not the URL of an experiment.", exp_cuid=shorten(exp_cuid)),
-                hint=say("The URL of an experiment contains /runs/<id>; list_project_exps lists the experiments."),
+                gettext("exp_cuid={exp_cuid!r} is not the URL of an experiment.", exp_cuid=shorten(exp_cuid)),
+                hint=gettext("The URL of an experiment contains /runs/<id>; list_project_exps lists the experiments."),
             )
         return pasted
     text = exp_cuid.strip()
     if not text:
         raise InvalidArgument(
-            say("No exp_cuid was given."), hint=say("list_project_exps lists a project's experiments.")
+            gettext("No exp_cuid was given."), hint=gettext("list_project_exps lists a project's experiments.")
         )
     path = _split(text)
     if not project.strip():
         if len(path) < 3:
             raise InvalidArgument(
-                say("exp_cuid={exp_cuid!r} was given without a project.", exp_cuid=shorten(text)),
-                hint=say("Pass project, or pass exp_cuid as 'workspace/project/experiment' or as the URL of its page."),
+                gettext("exp_cuid={exp_cuid!r} was given without a project.", exp_cuid=shorten(text)),
+                hint=gettext(
+                    "Pass project, or pass exp_cuid as 'workspace/project/experiment' or as the URL of its page."
+                ),
             )
         return _reference(path)
     given = parse_project(project, username)
@@ -306,12 +308,12 @@ def _reference(path: list[str]) -> Reference:
 
 def _agree(pasted: Reference, given: Reference) -> Reference:
     if given.username and given.username != pasted.username:
-        reported = say(
+        reported = gettext(
             "The URL names the workspace {theirs!r}, but the other arguments name {ours!r}.",
             theirs=shorten(pasted.username),
             ours=shorten(given.username),
         )
-        raise InvalidArgument(reported, hint=say("Pass only the URL, or make the arguments agree."))
+        raise InvalidArgument(reported, hint=gettext("Pass only the URL, or make the arguments agree."))
     return pasted
 
 
@@ -324,14 +326,14 @@ def _parse_address(text: str, argument: str) -> Reference | None:
         host = f"{parts.scheme.lower()}://{(parts.hostname or '').lower()}" + (f":{parts.port}" if parts.port else "")
     except ValueError as error:
         raise InvalidArgument(
-            say("{argument}={text!r} is not a valid URL.", argument=argument, text=shorten(text)),
+            gettext("{argument}={text!r} is not a valid URL.", argument=argument, text=shorten(text)),
             hint=_describe_forms(),
         ) from error
     path = [_check(unquote(part), argument) for part in parts.path.split("/") if part]
     if not path or not path[0].startswith("@") or len(path[0]) == 1:
         raise InvalidArgument(
-            say("{argument}={text!r} is not the URL of a SwanLab page.", argument=argument, text=shorten(text)),
-            hint=say("The URL of an experiment looks like https://swanlab.cn/@workspace/project/runs/<id>/chart."),
+            gettext("{argument}={text!r} is not the URL of a SwanLab page.", argument=argument, text=shorten(text)),
+            hint=gettext("The URL of an experiment looks like https://swanlab.cn/@workspace/project/runs/<id>/chart."),
         )
     project = path[1] if len(path) > 1 else ""
     experiment = path[3] if len(path) > 3 and path[2] == "runs" else ""
@@ -339,7 +341,7 @@ def _parse_address(text: str, argument: str) -> Reference | None:
 
 
 def _describe_forms() -> str:
-    return say("Pass a name, a path like 'workspace/project/experiment', or the URL of a SwanLab page.")
+    return gettext("Pass a name, a path like 'workspace/project/experiment', or the URL of a SwanLab page.")
 
 
 def _check(name: str, argument: str) -> str:
@@ -348,12 +350,12 @@ def _check(name: str, argument: str) -> str:
     except UnicodeEncodeError:
         name = name.encode(errors="replace").decode()
         raise InvalidArgument(
-            say("{argument}={name!r} contains an invalid character.", argument=argument, name=shorten(name)),
+            gettext("{argument}={name!r} contains an invalid character.", argument=argument, name=shorten(name)),
             hint=_describe_forms(),
         ) from None
     if name in (".", "..") or any(ord(character) < 0x20 or ord(character) == 0x7F for character in name):
         raise InvalidArgument(
-            say("SwanLab does not allow the name {argument}={name!r}.", argument=argument, name=shorten(name)),
+            gettext("SwanLab does not allow the name {argument}={name!r}.", argument=argument, name=shorten(name)),
             hint=_describe_forms(),
         )
     return name

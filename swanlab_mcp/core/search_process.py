@@ -32,7 +32,7 @@ def search(pattern: str, lines: list[str]) -> dict[str, object]:
         return {"error": error.msg}
     except (RecursionError, OverflowError) as error:
         return {"error": str(error)}
-    return {"places": [place for place, line in enumerate(lines) if matches(line)]}
+    return {"indices": [index for index, line in enumerate(lines) if matches(line)]}
 
 
 if __name__ == "__main__":

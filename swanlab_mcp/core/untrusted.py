@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from pydantic_core import from_json
 
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import gettext
 
 __all__ = ["DEEPEST", "is_plain", "limit_value", "neutralise", "neutralise_value", "parse_json", "quote", "shorten"]
 
@@ -72,7 +72,7 @@ def limit_value(value: Any, depth: int = DEEPEST) -> Any:
     if not isinstance(value, (dict, list)):
         return str(value) if isinstance(value, int) and abs(value) > _LARGEST else value
     if not depth:
-        return say("(nested deeper than {levels} levels)", levels=DEEPEST)
+        return gettext("(nested deeper than {levels} levels)", levels=DEEPEST)
     if isinstance(value, dict):
         return {key: limit_value(item, depth - 1) for key, item in cast("dict[Any, Any]", value).items()}
     return [limit_value(item, depth - 1) for item in cast("list[Any]", value)]

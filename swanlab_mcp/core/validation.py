@@ -8,7 +8,7 @@ from pydantic import GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, ErrorDetails, PydanticCustomError, from_json
 
-from swanlab_mcp.core.i18n import say, say_plural
+from swanlab_mcp.core.i18n import gettext, ngettext
 
 __all__ = [
     "ZERO_IS_ABSENT",
@@ -148,34 +148,34 @@ def describe_fault(fault: ErrorDetails) -> str:
         return _describe_bound(kind, given)
     match kind:
         case "missing":
-            return say("is missing")
+            return gettext("is missing")
         case "string_type" | "string_unicode":
-            return say("must be text")
+            return gettext("must be text")
         case "bool_type" | "bool_parsing":
-            return say("must be true or false")
+            return gettext("must be true or false")
         case "int_type" | "int_parsing" | "int_from_float" | "int_parsing_size":
-            return say("must be a whole number")
+            return gettext("must be a whole number")
         case "float_type" | "float_parsing" | "finite_number":
-            return say("must be a number")
+            return gettext("must be a number")
         case "list_type" | "sequence_str" | "is_instance_of":
-            return say("must be a list")
+            return gettext("must be a list")
         case "model_type" | "model_attributes_type" | "dict_type":
-            return say("must be an object with named fields")
+            return gettext("must be an object with named fields")
         case "literal_error":
             expected = given["expected"].replace(" or ", ", ").replace("'', ", "").replace("'", "")
-            return say("must be one of: {expected}", expected=expected)
+            return gettext("must be one of: {expected}", expected=expected)
         case "step_or_time":
-            return say("must be a step like 1000 or a time like 2026-11-23T08:00")
+            return gettext("must be a step like 1000 or a time like 2026-11-23T08:00")
         case "config":
-            return say("must be JSON or text like lr=0.01, optimizer=adam")
+            return gettext("must be JSON or text like lr=0.01, optimizer=adam")
         case "no_filter_value":
-            return say("must be omitted with is-null and not-null")
+            return gettext("must be omitted with is-null and not-null")
         case "no_alternatives":
-            return say("must not contain an empty list; [[a, b], c] means (a or b) and c")
+            return gettext("must not contain an empty list; [[a, b], c] means (a or b) and c")
         case "filter_value":
-            return say("must be text, a number, true, false, or a list of such values")
+            return gettext("must be text, a number, true, false, or a list of such values")
         case _:
-            return say("has an invalid form")
+            return gettext("has an invalid form")
 
 
 _BOUNDS = {
@@ -187,32 +187,32 @@ _BOUNDS = {
 def _describe_bound(kind: str, given: dict[str, Any]) -> str:
     match kind:
         case "greater_than":
-            return say("must be greater than {gt}", **given)
+            return gettext("must be greater than {gt}", **given)
         case "greater_than_equal":
-            return say("must be at least {ge}", **given)
+            return gettext("must be at least {ge}", **given)
         case "less_than":
-            return say("must be less than {lt}", **given)
+            return gettext("must be less than {lt}", **given)
         case "less_than_equal":
-            return say("must be at most {le}", **given)
+            return gettext("must be at most {le}", **given)
         case "string_pattern_mismatch":
-            return say("must match the pattern {pattern}", **given)
+            return gettext("must match the pattern {pattern}", **given)
         case "string_too_long":
-            return say_plural(
+            return ngettext(
                 "must have at most {count} character", "must have at most {count} characters", given["max_length"]
             )
         case "string_too_short":
-            return say_plural(
+            return ngettext(
                 "must have at least {count} character", "must have at least {count} characters", given["min_length"]
             )
         case "too_long":
-            return say_plural(
+            return ngettext(
                 "must have at most {count} item, not {actual}",
                 "must have at most {count} items, not {actual}",
                 given["max_length"],
                 actual=given["actual_length"],
             )
         case _:
-            return say_plural(
+            return ngettext(
                 "must have at least {count} item, not {actual}",
                 "must have at least {count} items, not {actual}",
                 given["min_length"],

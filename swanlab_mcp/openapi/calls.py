@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from swanlab_mcp.client.routing import SwanLabClient, open_client
 from swanlab_mcp.core.errors import InvalidArgument, SwanLabError
-from swanlab_mcp.core.i18n import say, speak
+from swanlab_mcp.core.i18n import gettext, use_language
 from swanlab_mcp.core.models import ApiResponse, RecordList
 from swanlab_mcp.core.validation import describe_fault
 from swanlab_mcp.operations.deadline import keep_deadline
@@ -67,7 +67,7 @@ class Caller:
             for name, value in arguments.items()
             if defaults[name] is inspect.Parameter.empty or (value is not None and value != "")
         }
-        with speak(self._settings.language):
+        with use_language(self._settings.language):
             try:
                 checked = {name: _check(operation, name, value) for name, value in given.items()}
             except InvalidArgument as error:
@@ -90,12 +90,12 @@ class Caller:
         seconds = self._settings.timeout + cast("float", arguments.get("timeout", 0))
         question = keep_deadline(_present(operation(client, **arguments)), seconds)
         # create the background task in this thread's language
-        with speak(self._settings.language):
+        with use_language(self._settings.language):
             future = asyncio.run_coroutine_threadsafe(question, loop)
         try:
             return future.result().model_copy(update={"page": None})
         except SwanLabError as error:
-            with speak(self._settings.language):
+            with use_language(self._settings.language):
                 return ApiResponse(code=error.status, errmsg=str(error))
         finally:
             future.cancel()  # stop the requests in the background if this thread was interrupted
@@ -134,7 +134,7 @@ def _check(operation: Operation, name: str, value: Any) -> Any:
     except ValidationError as error:
         wrong = error.errors(include_url=False)[0]
         where = ".".join(map(str, (name, *wrong["loc"])))
-        raise InvalidArgument(say("{name} {problem}.", name=where, problem=describe_fault(wrong))) from error
+        raise InvalidArgument(gettext("{name} {problem}.", name=where, problem=describe_fault(wrong))) from error
 
 
 def replace_data(answer: ApiResponse[Any], data: T | None) -> ApiResponse[T]:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from swanlab_mcp.client.routing import SwanLabClient
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import gettext
 from swanlab_mcp.core.models import ApiResponse, Project, User, Workspace
 from swanlab_mcp.core.server_info import ServerInfo
 from swanlab_mcp.operations.arguments import PageNumber, PageSize
@@ -33,5 +33,5 @@ async def get_server_info(
         return ApiResponse(data=about.data, notes=about.notes)
     offset, limit = get_showable_stretch(page, size)
     answer = await client.default.list_on_server(rows, offset=offset, limit=limit)
-    listed = describe_page(answer, page, size, say("in SwanLab's order"))
+    listed = describe_page(answer, page, size, gettext("in SwanLab's order"))
     return ApiResponse(data=listed.data, page=listed.page, notes=listed.notes)

@@ -16,7 +16,7 @@ from swanlab_mcp.analysis.metric_catalogue import describe_key
 from swanlab_mcp.client.base import FurtherKeys
 from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core.errors import InvalidArgument
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import gettext
 from swanlab_mcp.core.models import ApiResponse, Experiment, MetricSummary, Page, Summary
 from swanlab_mcp.core.records import read_time
 from swanlab_mcp.core.refs import Scope
@@ -177,13 +177,13 @@ def _check_groups(fields: Sequence[str]) -> None:
     for field in fields:
         if field in ("created", "finished", "duration"):
             raise InvalidArgument(
-                say("Experiments cannot be grouped by {field}.", field=field),
-                hint=say("Group by day, week or month of their creation, or filter by {field}.", field=field),
+                gettext("Experiments cannot be grouped by {field}.", field=field),
+                hint=gettext("Group by day, week or month of their creation, or filter by {field}.", field=field),
             )
         if field.startswith("metric."):
             raise InvalidArgument(
-                say("Experiments cannot be grouped by the metric {field}.", field=quote(field)),
-                hint=say("Pass the metric in metrics, or filter by it."),
+                gettext("Experiments cannot be grouped by the metric {field}.", field=quote(field)),
+                hint=gettext("Pass the metric in metrics, or filter by it."),
             )
 
 
@@ -210,7 +210,7 @@ def _note_machines(machines: Mapping[str, Machine], count: int) -> list[str]:
     if not machines or len(machines) == count:
         return []
     return [
-        say(
+        gettext(
             "Incomplete: only the machines of {count} of {total} experiments were read; add filters.",
             count=len(machines),
             total=count,
@@ -296,8 +296,8 @@ def _measure(experiment: Experiment) -> timedelta | None:
 
 def _describe_order(metric: str) -> str:
     if metric and describe_key(metric).direction:
-        return say("best mean of {metric} first", metric=quote(metric))
-    return say("largest first")
+        return gettext("best mean of {metric} first", metric=quote(metric))
+    return gettext("largest first")
 
 
 def _order(groups: Sequence[Group], metric: str) -> list[Group]:

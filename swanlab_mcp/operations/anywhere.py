@@ -8,7 +8,7 @@ from typing import TypeVar
 from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core.concurrency import gather
 from swanlab_mcp.core.errors import InvalidArgument, NotAvailableOffline, NotFound, PermissionDenied, SwanLabError
-from swanlab_mcp.core.i18n import say, say_plural
+from swanlab_mcp.core.i18n import gettext, ngettext
 from swanlab_mcp.core.models import Experiment, Filter, Project
 from swanlab_mcp.core.refs import LOCAL, ExperimentRef, ProjectRef, WorkspaceRef
 from swanlab_mcp.core.untrusted import quote, shorten
@@ -55,24 +55,26 @@ async def find_anywhere(client: SwanLabClient, name: str, workspace: WorkspaceRe
         return found[0]
     if found:
         raise InvalidArgument(
-            say("{count} experiments are named {name!r}.", count=len(found), name=shorten(name)),
-            hint=say("Pass one of these paths: {paths}.", paths=", ".join(quote(one.path) for one in found[:_NAMED])),
+            gettext("{count} experiments are named {name!r}.", count=len(found), name=shorten(name)),
+            hint=gettext(
+                "Pass one of these paths: {paths}.", paths=", ".join(quote(one.path) for one in found[:_NAMED])
+            ),
         )
     skipped = len(projects) - len(searched)
     raise NotFound(
-        say_plural(
+        ngettext(
             "No experiment in the {count} project of this account has the id or name {name!r}.",
             "No experiment in the {count} projects of this account has the id or name {name!r}.",
             len(searched),
             name=shorten(name),
         ),
-        hint=say_plural(
+        hint=ngettext(
             "{count} more project was not searched; pass project.",
             "{count} more projects were not searched; pass project.",
             skipped,
         )
         if skipped
-        else say("To search for part of a name, use find_experiments with project=* and the operator contains."),
+        else gettext("To search for part of a name, use find_experiments with project=* and the operator contains."),
     )
 
 

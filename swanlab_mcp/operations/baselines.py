@@ -8,7 +8,7 @@ from typing import Any
 from swanlab_mcp.analysis.repeats import simplify_name
 from swanlab_mcp.analysis.standings import Field
 from swanlab_mcp.core.errors import InvalidArgument
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import gettext
 from swanlab_mcp.core.models import Experiment
 from swanlab_mcp.core.refs import find_near_names
 from swanlab_mcp.core.untrusted import quote, shorten
@@ -25,44 +25,46 @@ def find_baseline(
     InvalidArgument if the name is unknown, ambiguous, or only matches experiments that are not ranked.
     """
     text = wanted.strip()
-    numbers = {place: number for number, setting in enumerate(field.settings) for place in setting.places}
+    numbers = {index: number for number, setting in enumerate(field.settings) for index in setting.indices}
     last = text.rstrip("/").removesuffix("/chart").rsplit("/", 1)[-1]
-    by_id = [place for place, one in enumerate(experiments) if text == one.cuid] or [
-        place for place, one in enumerate(experiments) if last in (one.cuid.rpartition("/")[2], one.slug)
+    by_id = [index for index, one in enumerate(experiments) if text == one.cuid] or [
+        index for index, one in enumerate(experiments) if last in (one.cuid.rpartition("/")[2], one.slug)
     ]
-    by_name = [place for place, one in enumerate(experiments) if one.name == text]
+    by_name = [index for index, one in enumerate(experiments) if one.name == text]
     by_stem = [
-        place
-        for place, one in enumerate(experiments)
-        if place in numbers and simplify_name(one.name) == simplify_name(text) != ""
+        index
+        for index, one in enumerate(experiments)
+        if index in numbers and simplify_name(one.name) == simplify_name(text) != ""
     ]
     written = [number for number, name in enumerate(names) if name and write_name(name) == text]
-    for places in (by_id, by_name):
-        if places and not any(place in numbers for place in places):
+    for indices in (by_id, by_name):
+        if indices and not any(index in numbers for index in indices):
             raise InvalidArgument(
-                say("The baseline {name} is not ranked, so no experiment can be compared with it.", name=quote(text)),
-                hint=say("rank_experiments with unfinished=true also ranks running and interrupted experiments."),
+                gettext(
+                    "The baseline {name} is not ranked, so no experiment can be compared with it.", name=quote(text)
+                ),
+                hint=gettext("rank_experiments with unfinished=true also ranks running and interrupted experiments."),
             )
     for found in (
-        [numbers[place] for place in by_id if place in numbers],
-        [numbers[place] for place in by_name if place in numbers],
+        [numbers[index] for index in by_id if index in numbers],
+        [numbers[index] for index in by_name if index in numbers],
         written,
-        [numbers[place] for place in by_stem],
+        [numbers[index] for index in by_stem],
     ):
         if len({*found}) == 1:
             return found[0]
         if found:
             raise InvalidArgument(
-                say("Several settings are called {name}.", name=quote(text)),
-                hint=say("Pass the id of an experiment with the setting instead."),
+                gettext("Several settings are called {name}.", name=quote(text)),
+                hint=gettext("Pass the id of an experiment with the setting instead."),
             )
     known = [one.name for one in experiments] + [write_name(name) for name in names if name]
     near = find_near_names(text, known)
     raise InvalidArgument(
-        say("No ranked experiment or setting is called {name!r}.", name=shorten(text)),
-        hint=say("Similar names: {names}.", names=", ".join(quote(one) for one in near))
+        gettext("No ranked experiment or setting is called {name!r}.", name=shorten(text)),
+        hint=gettext("Similar names: {names}.", names=", ".join(quote(one) for one in near))
         if near
-        else say("list_project_exps shows the names and ids of all experiments."),
+        else gettext("list_project_exps shows the names and ids of all experiments."),
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core import progress
 from swanlab_mcp.core.errors import InvalidArgument, NotFound, PermissionDenied, ServerUnavailable, SwanLabError
-from swanlab_mcp.core.i18n import join_sentences, say, say_plural
+from swanlab_mcp.core.i18n import gettext, join_sentences, ngettext
 from swanlab_mcp.core.models import ApiResponse, Experiment
 from swanlab_mcp.core.planned_changes import AffectedExperiment, Change
 from swanlab_mcp.core.records import show_time
@@ -65,8 +65,8 @@ async def delete_experiments(
     ref = found[0][0]
     if any(one != ref for one, _ in found):
         raise InvalidArgument(
-            say("The experiments belong to several projects."),
-            hint=say("Delete the experiments in each project with a separate call."),
+            gettext("The experiments belong to several projects."),
+            hint=gettext("Delete the experiments in each project with a separate call."),
         )
     by_cuid = {one.cuid: one for _, one in found}
     experiments = [by_cuid[cuid] for cuid in sorted(by_cuid)]
@@ -89,7 +89,7 @@ async def delete_experiments(
             delete = partial(backend.delete_experiment, ref.experiment(one.cuid))
             look = partial(backend.get_experiment, ref.experiment(one.cuid))
             try:
-                what = say("the experiment {cuid} was deleted", cuid=quote(one.cuid))
+                what = gettext("the experiment {cuid} was deleted", cuid=quote(one.cuid))
                 note = await _write(delete, partial(_is_gone, look), what)
             except SwanLabError as error:
                 raise _describe_part(error, [each.cuid for each in experiments], number) from error
@@ -116,7 +116,7 @@ async def delete_project(
     there = answer.data
     experiments = (await backend.list_experiments(ref)).data or []
     change = Change(
-        action=say_plural(
+        action=ngettext(
             "permanently delete the project {project} with its {count} experiment",
             "permanently delete the project {project} with its {count} experiments",
             len(experiments),
@@ -137,7 +137,7 @@ async def delete_project(
     look = partial(backend.get_project, ref)
 
     async def do() -> list[str]:
-        what = say("the project {project} was deleted", project=quote(ref))
+        what = gettext("the project {project} was deleted", project=quote(ref))
         note = await _write(delete, partial(_is_gone, look), what)
         return [note] if note else []
 
@@ -166,15 +166,15 @@ async def create_project(
     look = partial(backend.get_project, ref)
     if not await _is_gone(look):
         raise InvalidArgument(
-            say("The project {project} already exists; no changes were made.", project=quote(ref)),
-            hint=say("Choose another name; list_projects lists the names in use."),
+            gettext("The project {project} already exists; no changes were made.", project=quote(ref)),
+            hint=gettext("Choose another name; list_projects lists the names in use."),
             status=409,
         )
     change = Change(
         action=(
-            say("create the private project {project}", project=_name(ref))
+            gettext("create the private project {project}", project=_name(ref))
             if visibility == "PRIVATE"
-            else say("create the public project {project}", project=_name(ref))
+            else gettext("create the public project {project}", project=_name(ref))
         ),
         done=False,
         username=ref.workspace,
@@ -188,15 +188,15 @@ async def create_project(
         return not await _is_gone(look)
 
     async def do() -> list[str]:
-        note = await _write(create, is_there, say("the project {project} was created", project=quote(ref)))
+        note = await _write(create, is_there, gettext("the project {project} was created", project=quote(ref)))
         link = backend.get_link(ref)
-        return [one for one in (note, say("Page: {link}", link=link) if link else "") if one]
+        return [one for one in (note, gettext("Page: {link}", link=link) if link else "") if one]
 
     others = [one.name for one in (await backend.list_projects(ref.parent)).data or []]
     alike = find_lookalikes(ref.project, others)
     warnings = (
         [
-            say(
+            gettext(
                 "Caution: a project with a similar-looking name exists: {names}.",
                 names=", ".join(quote(name, 300) for name in alike),
             )
@@ -243,7 +243,7 @@ async def _settle(
         await _require_role(client, ref.workspace)
         token, ends = tokens.issue(bound, state)
         shown = change.model_copy(update={"confirmation": token, "confirm_before": show_time(ends * 1000)})
-        note = say(
+        note = gettext(
             "Dry run: no changes were made. Show the user what the call would do; only if "
             "they agree, call again with the same arguments and this confirmation."
         )
@@ -261,12 +261,12 @@ async def _require_role(client: SwanLabClient, username: str) -> None:
     for workspace in (await client.list_workspaces()).data or []:
         if workspace.username == username and workspace.role in ("VIEWER", "VISITOR"):
             raise PermissionDenied(
-                say(
+                gettext(
                     "The signed-in user has the role {role} in the workspace {username!r}.",
                     role=workspace.role,
                     username=shorten(username),
                 ),
-                hint=say("Only its owner and members may create projects and delete data; ask one of them."),
+                hint=gettext("Only its owner and members may create projects and delete data; ask one of them."),
             )
 
 
@@ -288,29 +288,29 @@ async def _write(write: Callable[[], Awaitable[object]], is_done: Callable[[], A
             try:
                 is_true = await is_done()
             except SwanLabError as second:
-                message = say(
+                message = gettext(
                     "It is unknown whether {what}. {first} The check also failed: {second}",
                     what=what,
                     first=error.message,
                     second=second.message,
                 )
-                raise _reword(error, message, say("Check whether it was done before you retry.")) from error
+                raise _reword(error, message, gettext("Check whether it was done before you retry.")) from error
             change.settle()
             if not is_true:
-                message = say(
+                message = gettext(
                     "A follow-up check showed that this did not happen: {what}. {error}", what=what, error=error.message
                 )
                 # the check has shown that no change was made
-                raise _reword(error, message, say("SwanLab has an internal error; try again later.")) from error
-            return say(
+                raise _reword(error, message, gettext("SwanLab has an internal error; try again later.")) from error
+            return gettext(
                 "SwanLab returned no response or an error ({error}), but a follow-up check confirmed: {what}.",
                 error=error.message,
                 what=what,
             )
     except asyncio.CancelledError as error:
         raise ServerUnavailable(
-            say("The call timed out before it was known whether {what}.", what=what),
-            hint=say("Check whether it was done before you retry."),
+            gettext("The call timed out before it was known whether {what}.", what=what),
+            hint=gettext("Check whether it was done before you retry."),
             status=0,
         ) from error
     change.settle()
@@ -331,9 +331,9 @@ def _describe_part(error: SwanLabError, cuids: Sequence[str], number: int) -> Sw
     `number` is the index of the experiment whose deletion failed.
     """
     before, after = ", ".join(map(quote, cuids[:number])), ", ".join(map(quote, cuids[number + 1 :]))
-    done = say("Deleted: {cuids}.", cuids=before) if number else say("No experiments were deleted before it.")
-    left = say("Not deleted: {cuids}.", cuids=after) if after else ""
-    hint = join_sentences(error.hint, say("The remaining experiments need a new dry run."))
+    done = gettext("Deleted: {cuids}.", cuids=before) if number else gettext("No experiments were deleted before it.")
+    left = gettext("Not deleted: {cuids}.", cuids=after) if after else ""
+    hint = join_sentences(error.hint, gettext("The remaining experiments need a new dry run."))
     return _reword(error, join_sentences(error.message, done, left), hint)
 
 
@@ -364,7 +364,7 @@ def _name(ref: ProjectRef) -> str:
 
 
 def _describe_deletion(ref: ProjectRef, count: int) -> str:
-    return say_plural(
+    return ngettext(
         "permanently delete {count} experiment in {project} with its metrics, logs and media",
         "permanently delete {count} experiments in {project} with their metrics, logs and media",
         count,

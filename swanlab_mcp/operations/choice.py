@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from swanlab_mcp.client.base import FurtherKeys
 from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core.errors import NotFound
-from swanlab_mcp.core.i18n import say, say_plural
+from swanlab_mcp.core.i18n import gettext, ngettext
 from swanlab_mcp.core.models import Experiment, Filter, Points
 from swanlab_mcp.core.refs import ProjectRef, Scope, find_near_names
 from swanlab_mcp.core.untrusted import quote, shorten
@@ -64,27 +64,27 @@ def leave_out_projects(ref: Scope, choice: Choice, metric: str) -> Choice:
     """
     if isinstance(ref, ProjectRef):
         return choice
-    advice = say("Projects may differ in data and settings, so compare their values with care.")
+    advice = gettext("Projects may differ in data and settings, so compare their values with care.")
     choice = choice._replace(notes=[*choice.notes, advice])
-    places = [one.cuid[: one.cuid.rfind("/") + 1] for one in choice.experiments]
+    homes = [one.cuid[: one.cuid.rfind("/") + 1] for one in choice.experiments]
     having = {
-        place
-        for place, one in zip(places, choice.experiments, strict=True)
+        home
+        for home, one in zip(homes, choice.experiments, strict=True)
         if metric in choice.summaries.get(one.cuid, {})
     }
-    lacking = [one for one in dict.fromkeys(places) if one not in having]
+    lacking = [one for one in dict.fromkeys(homes) if one not in having]
     if not having or not lacking:
         return choice
     names = ", ".join(quote(ref.experiment(one).parent) for one in lacking[:_NAMED])
     names += ", …" if len(lacking) > _NAMED else ""
-    note = say_plural(
+    note = ngettext(
         "{count} project without the metric {key} is omitted: {names}.",
         "{count} projects without the metric {key} are omitted: {names}.",
         len(lacking),
         key=quote(metric),
         names=names,
     )
-    kept = [one for place, one in zip(places, choice.candidates, strict=True) if place in having]
+    kept = [one for home, one in zip(homes, choice.candidates, strict=True) if home in having]
     return choice._replace(candidates=kept, notes=[*choice.notes, note])
 
 
@@ -127,16 +127,18 @@ def describe_missing_metric(logged: Sequence[str], metric: str, count: int) -> N
     if metric not in custom:
         near = find_near_names(metric, custom) or custom[:_NAMED]
         reported = (
-            say("Similar names: {names}.", names=", ".join(quote(key) for key in near))
+            gettext("Similar names: {names}.", names=", ".join(quote(key) for key in near))
             if near
-            else say("The experiments have not logged any metrics (yet).")
+            else gettext("The experiments have not logged any metrics (yet).")
         )
-        return NotFound(say("No experiment in the project has a metric {key!r}.", key=shorten(metric)), hint=reported)
+        return NotFound(
+            gettext("No experiment in the project has a metric {key!r}.", key=shorten(metric)), hint=reported
+        )
     return NotFound(
-        say_plural(
+        ngettext(
             "The {count} experiment has no value of this metric (yet).",
             "None of the {count} experiments has a value of this metric (yet).",
             count,
         ),
-        hint=say("list_metrics shows which experiments lack the metric."),
+        hint=gettext("list_metrics shows which experiments lack the metric."),
     )

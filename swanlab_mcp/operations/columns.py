@@ -11,7 +11,7 @@ from swanlab_mcp.analysis.machines import MACHINE_FIELDS, Machine
 from swanlab_mcp.analysis.setting_names import find_same_settings
 from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core.durations import show_duration
-from swanlab_mcp.core.i18n import say, say_plural
+from swanlab_mcp.core.i18n import gettext, ngettext
 from swanlab_mcp.core.models import Experiment
 from swanlab_mcp.core.refs import Scope, find_near_names
 from swanlab_mcp.core.untrusted import quote, shorten
@@ -86,9 +86,11 @@ async def _read_metrics(
 def _note_missing(key: str, logged: Sequence[str]) -> str:
     near = ", ".join(quote(name) for name in find_near_names(key, logged))
     return (
-        say("None of these experiments has the metric {key!r}. Similar keys: {names}.", key=shorten(key), names=near)
+        gettext(
+            "None of these experiments has the metric {key!r}. Similar keys: {names}.", key=shorten(key), names=near
+        )
         if near
-        else say("None of these experiments has the metric {key!r}.", key=shorten(key))
+        else gettext("None of these experiments has the metric {key!r}.", key=shorten(key))
     )
 
 
@@ -119,7 +121,7 @@ def _choose_config(
     notes: list[str] = []
     if columns.constant:
         notes.append(
-            say_plural(
+            ngettext(
                 "{count} config key has the same value in all rows and is omitted; fields=config shows all.",
                 "{count} config keys have the same value in all rows and are omitted; fields=config shows all.",
                 columns.constant,
@@ -127,7 +129,7 @@ def _choose_config(
         )
     if columns.varying and len(rows) == 1:
         notes.append(
-            say_plural(
+            ngettext(
                 "{count} more config key is omitted; fields=config shows all.",
                 "{count} more config keys are omitted; fields=config shows all.",
                 columns.varying,
@@ -136,7 +138,7 @@ def _choose_config(
     elif columns.varying:
         names = ", ".join(map(quote, columns.further))
         notes.append(
-            say_plural(
+            ngettext(
                 "{count} more config key differs: {names}. Name it in fields to show it.",
                 "{count} more config keys differ: {names}. Name them in fields to show them.",
                 columns.varying,
@@ -179,8 +181,8 @@ def _note_unknown(keys: Sequence[str], configs: Sequence[Any]) -> list[str]:
         known = list_keys(configs)
         near = ", ".join(quote(name) for name in find_same_settings(key, known) or find_near_names(key, known))
         notes.append(
-            say("None of these configs has the key {key!r}. Similar keys: {names}.", key=shorten(key), names=near)
+            gettext("None of these configs has the key {key!r}. Similar keys: {names}.", key=shorten(key), names=near)
             if near
-            else say("None of these configs has the key {key!r}.", key=shorten(key))
+            else gettext("None of these configs has the key {key!r}.", key=shorten(key))
         )
     return notes

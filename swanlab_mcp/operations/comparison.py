@@ -22,7 +22,7 @@ from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core import progress
 from swanlab_mcp.core.errors import InvalidArgument, NotFound, SwanLabError
 from swanlab_mcp.core.findings import ComparedMetric, round_number
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import gettext
 from swanlab_mcp.core.models import ApiResponse, Experiment, MetricSummary, Points, Summary
 from swanlab_mcp.core.refs import ExperimentRef, ProjectRef
 from swanlab_mcp.core.secret_masking import mask_secrets
@@ -174,7 +174,7 @@ async def _choose(
 ) -> tuple[Chosen, list[str]]:
     """Return `fewest` to 50 experiments with full profiles. Raises InvalidArgument for any other number."""
     if exp_cuids and filters:
-        raise InvalidArgument(say("exp_cuids and filters cannot be combined."), hint=say("Pass only one."))
+        raise InvalidArgument(gettext("exp_cuids and filters cannot be combined."), hint=gettext("Pass only one."))
     unknown: Sequence[SwanLabError] = ()
     if exp_cuids:
         read = partial(_read_whole, client, project=project, username=username)
@@ -187,12 +187,12 @@ async def _choose(
         notes = list(choice.notes)
         if len(listed) > _MOST:
             raise InvalidArgument(
-                say(
+                gettext(
                     "{count} experiments are too many to compare; at most {most} at once.",
                     count=len(listed),
                     most=_MOST,
                 ),
-                hint=say(
+                hint=gettext(
                     "List some of them in exp_cuids, or narrow the filters; rank_experiments can rank all of them."
                 ),
             )
@@ -207,10 +207,10 @@ async def _choose(
         if unknown:
             raise unknown[0]
         raise InvalidArgument(
-            say("A comparison needs at least 2 experiments; the arguments select 1.")
+            gettext("A comparison needs at least 2 experiments; the arguments select 1.")
             if chosen
-            else say("A comparison needs at least 2 experiments; the arguments select 0."),
-            hint=say(
+            else gettext("A comparison needs at least 2 experiments; the arguments select 0."),
+            hint=gettext(
                 "List them in exp_cuids, or select them with filters; get_experiment describes a single experiment."
             ),
         )
@@ -224,23 +224,23 @@ async def _decide(
     groups = _group(chosen)
     if len(groups) > 1:
         raise InvalidArgument(
-            say(
+            gettext(
                 "A baseline applies to only one project, but the experiments are from {count} projects.",
                 count=len(groups),
             ),
-            hint=say("Compare the experiments in one project at a time, or omit the baseline."),
+            hint=gettext("Compare the experiments in one project at a time, or omit the baseline."),
         )
     [(ref, experiments)] = groups.items()
     targets = metrics or choose_targets(await list_logged_keys(client, ref, experiments), 1)
     if not targets:
-        raise InvalidArgument(say("No logged metric has a known direction; pass metric keys in metrics."))
+        raise InvalidArgument(gettext("No logged metric has a known direction; pass metric keys in metrics."))
     decided = await decide_settings(client, ref, baseline, targets[0], list(chosen))
     if not decided or not decided.baseline:
         return decided, chosen
     members = [ref.experiment(cuid) for cuid in decided.get_members(decided.baseline)]
     if any(one in chosen for one in members):
         return decided, chosen
-    best = ref.experiment(decided.ranking.experiments[decided.baseline.place].cuid)
+    best = ref.experiment(decided.ranking.experiments[decided.baseline.run_index].cuid)
     whole = (await client.at(ref).get_experiment(best)).data
     return decided, {**chosen, best: whole} if whole else chosen
 
@@ -360,7 +360,7 @@ def _read_common_step(metric: ComparedMetric, series: Sequence[Points | None]) -
     common = min(ends)
     values: list[float | None] = []
     for points in series:
-        reached = [place for place, step in enumerate(points.steps) if step <= common] if points else []
+        reached = [index for index, step in enumerate(points.steps) if step <= common] if points else []
         values.append(round_number(points.values[reached[-1]]) if points and reached else None)
     return metric.model_copy(update={"common_step": common, "at_common_step": values})
 
@@ -386,15 +386,15 @@ def _find_associations(
     configs: Sequence[Mapping[str, Any]], compared: Sequence[ComparedMetric], apart: Sequence[Reason | None]
 ) -> list[tuple[Association, list[str]]]:
     """Return the settings associated with the first metric, or an empty list if fewer than 5 results are usable."""
-    places = [place for place, reason in enumerate(apart) if not reason]
-    if len(places) < DEFAULTS.associated:
+    indices = [index for index, reason in enumerate(apart) if not reason]
+    if len(indices) < DEFAULTS.associated:
         return []
     results = compared[0].best or compared[0].last
-    kept = [configs[place] for place in places]
+    kept = [configs[index] for index in indices]
     # the group means of a secret setting would reveal its values
     open_keys = [
         key for key in find_varying(kept) if all(mask_secrets(one.get(key), key) == one.get(key) for one in kept)
     ]
     keys = [key for key in open_keys if is_setting(key)]
-    found = associate(kept, [results[place] or 0.0 for place in places], keys)[:_STRONGEST]
+    found = associate(kept, [results[index] or 0.0 for index in indices], keys)[:_STRONGEST]
     return [(one, find_confounded(kept, one.key, keys)[:_CONFOUNDED]) for one in found]

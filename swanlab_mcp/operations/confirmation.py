@@ -14,7 +14,7 @@ from contextvars import ContextVar
 from typing import Any
 
 from swanlab_mcp.core.errors import InvalidArgument
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import gettext
 
 __all__ = ["LIFETIME", "Confirmations", "confirmations", "is_rehearsal"]
 
@@ -59,7 +59,7 @@ class Confirmations:
         )
         if not hmac.compare_digest(signed, self._sign(salt, request)):
             raise InvalidArgument(
-                say(
+                gettext(
                     "The confirmation was not issued for these arguments, this server and this "
                     "account; no changes were made."
                 ),
@@ -70,16 +70,18 @@ class Confirmations:
         is_from_future = salt not in self._deadlines and left > LIFETIME + _LARGEST_SKEW
         if left <= 0 or is_from_future or self._note_deadline(salt, min(left, LIFETIME)) <= time.monotonic():
             raise InvalidArgument(
-                say("The confirmation is older than {minutes} minutes; no changes were made.", minutes=LIFETIME // 60),
+                gettext(
+                    "The confirmation is older than {minutes} minutes; no changes were made.", minutes=LIFETIME // 60
+                ),
                 hint=_advise(),
             )
         if salt in self._spent:
             raise InvalidArgument(
-                say("The confirmation was used before; no changes were made this time."), hint=_advise()
+                gettext("The confirmation was used before; no changes were made this time."), hint=_advise()
             )
         if not hmac.compare_digest(signed_state, self._sign(salt, [request, state])):
             raise InvalidArgument(
-                say(
+                gettext(
                     "The affected data has changed since the dry run, so the confirmation is "
                     "invalid; no changes were made."
                 ),
@@ -105,7 +107,7 @@ class Confirmations:
 
 
 def _advise() -> str:
-    return say("Call the tool again without confirmation, show the user what it would do, and use the new token.")
+    return gettext("Call the tool again without confirmation, show the user what it would do, and use the new token.")
 
 
 def _decode(token: str) -> bytes:

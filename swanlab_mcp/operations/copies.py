@@ -11,7 +11,7 @@ from swanlab_mcp.client.copies import LocalCopy
 from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core.concurrency import gather
 from swanlab_mcp.core.errors import ServerUnavailable, SwanLabError
-from swanlab_mcp.core.i18n import join_sentences, say, say_plural
+from swanlab_mcp.core.i18n import gettext, join_sentences, ngettext
 from swanlab_mcp.core.models import Experiment, Summary
 from swanlab_mcp.core.refs import LOCAL, ExperimentRef, ProjectRef
 from swanlab_mcp.core.untrusted import quote, shorten
@@ -46,16 +46,16 @@ async def note_copy(
         return ""
     pair = await _limit_time(_find_pair(client, ref, experiment), None)
     if isinstance(pair, ExperimentRef):
-        silence = say("The cloud does not respond, so this run was not compared with {ref}.", ref=pair)
+        silence = gettext("The cloud does not respond, so this run was not compared with {ref}.", ref=pair)
         return "" if only_differences else silence
     if pair is None or (only_differences and (pair.others or not pair.differs)):
         return ""
     if pair.others:
         return _list_candidates(ref, pair.cloud, pair.others)
     where = (
-        say("This run is also in the cloud ({ref}).", ref=pair.cloud)
+        gettext("This run is also in the cloud ({ref}).", ref=pair.cloud)
         if ref.workspace == LOCAL
-        else say("This run is also on this machine ({ref}).", ref=pair.copy.ref)
+        else gettext("This run is also on this machine ({ref}).", ref=pair.copy.ref)
     )
     return join_sentences(where, _compare_steps(pair), _compare_state(pair.copy, pair.experiment))
 
@@ -82,15 +82,15 @@ async def note_copies(client: SwanLabClient, listed: Mapping[ExperimentRef, Expe
     for ref, one in rest:
         copies = _choose_copies(ref, (known.get(name, ()) for name in _list_names(ref, one)))
         if len(copies) == 1 and not _may_differ(copies[0], one) and _differs_in_state(copies[0], one):
-            difference = say("cloud {state}, disk {disk}", state=one.state, disk=copies[0].state)
+            difference = gettext("cloud {state}, disk {disk}", state=one.state, disk=copies[0].state)
             differing.append(f"{quote(one.name, 40)} ({difference})")
     if not differing:
         return ""
-    return say_plural(
+    return ngettext(
         "{count} run differs between the cloud and this machine: {listed}. get_experiment compares the copies.",
         "{count} runs differ between the cloud and this machine: {listed}. get_experiment compares the copies.",
         len(differing),
-        listed=say(", ").join(differing[:_CANDIDATES]) + (", …" if len(differing) > _CANDIDATES else ""),
+        listed=gettext(", ").join(differing[:_CANDIDATES]) + (", …" if len(differing) > _CANDIDATES else ""),
     )
 
 
@@ -193,13 +193,13 @@ def _list_candidates(ref: ExperimentRef, cloud: ExperimentRef, copies: Sequence[
     The copy is ambiguous because different runs can record the same id.
     """
     if ref.workspace == LOCAL:
-        return say(
+        return gettext(
             "The cloud has a run with the same recorded id ({ref}); it may be this run or another one.", ref=cloud
         )
-    listed = say(", ").join(
-        say("{ref} (name {name})", ref=one.ref, name=quote(one.name, 40)) for one in copies[:_CANDIDATES]
+    listed = gettext(", ").join(
+        gettext("{ref} (name {name})", ref=one.ref, name=quote(one.name, 40)) for one in copies[:_CANDIDATES]
     )
-    return say_plural(
+    return ngettext(
         "{count} run on this machine records this id: {listed}. It may be a copy of this run or another run.",
         "{count} runs on this machine record this id: {listed}. At most one is a copy of this run; "
         "which one cannot be determined.",
@@ -218,32 +218,34 @@ def _compare_steps(pair: _Pair) -> str:
     if copy.last_step is None:
         return ""
     if cloud is not None and cloud > copy.last_step:
-        return say(
+        return gettext(
             "The cloud has data up to step {cloud:,}, the disk up to {disk:,}.", cloud=cloud, disk=copy.last_step
         )
     if cloud == copy.last_step:
-        return say("Both copies have data up to step {step:,}.", step=cloud)
+        return gettext("Both copies have data up to step {step:,}.", step=cloud)
     has = (
-        say("The cloud has no points, but the disk has data up to step {disk:,}", disk=copy.last_step)
+        gettext("The cloud has no points, but the disk has data up to step {disk:,}", disk=copy.last_step)
         if cloud is None
-        else say("The cloud has data up to step {cloud:,}, the disk up to {disk:,}", cloud=cloud, disk=copy.last_step)
+        else gettext(
+            "The cloud has data up to step {cloud:,}, the disk up to {disk:,}", cloud=cloud, disk=copy.last_step
+        )
     )
     if experiment.state == "RUNNING" and copy.is_fresh:
-        return say("{difference}: the upload is still running.", difference=has)
+        return gettext("{difference}: the upload is still running.", difference=has)
     command = shlex.join(("swanlab", "sync", copy.folder, "--id", copy.run_id))
-    rest = say("{difference}: `{command}` uploads the rest.", difference=has, command=shorten(command, 300))
-    return join_sentences(rest, say("Use an SDK before 0.8, as the run did.") if copy.is_legacy else "")
+    rest = gettext("{difference}: `{command}` uploads the rest.", difference=has, command=shorten(command, 300))
+    return join_sentences(rest, gettext("Use an SDK before 0.8, as the run did.") if copy.is_legacy else "")
 
 
 def _describe_difference(pair: _Pair) -> str:
     """Return a short description of the difference between two copies."""
     cloud, disk = pair.last_step, pair.copy.last_step
     if disk is None or cloud == disk:
-        return say("cloud {state}, disk {disk}", state=pair.experiment.state, disk=pair.copy.state)
+        return gettext("cloud {state}, disk {disk}", state=pair.experiment.state, disk=pair.copy.state)
     return (
-        say("cloud without points, disk up to step {disk:,}", disk=disk)
+        gettext("cloud without points, disk up to step {disk:,}", disk=disk)
         if cloud is None
-        else say("cloud up to step {cloud:,}, disk up to {disk:,}", cloud=cloud, disk=disk)
+        else gettext("cloud up to step {cloud:,}, disk up to {disk:,}", cloud=cloud, disk=disk)
     )
 
 
@@ -261,10 +263,10 @@ def _compare_state(copy: LocalCopy, experiment: Experiment) -> str:
     state = experiment.state
     if copy.state == "UNKNOWN":
         if state in _ENDED and copy.is_fresh:
-            return say("The cloud reports {state}, but the process is still writing to the disk.", state=state)
+            return gettext("The cloud reports {state}, but the process is still writing to the disk.", state=state)
         if state in _ENDED:
-            return say("The cloud reports {state}; the files on disk have no recorded end.", state=state)
+            return gettext("The cloud reports {state}; the files on disk have no recorded end.", state=state)
         return ""
     if state == copy.state:
         return ""
-    return say("The cloud reports {state}, the disk {disk}.", state=state, disk=copy.state)
+    return gettext("The cloud reports {state}, the disk {disk}.", state=state, disk=copy.state)

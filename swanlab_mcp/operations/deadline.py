@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from swanlab_mcp.core.errors import ServerUnavailable
 from swanlab_mcp.core.full_collections import limit_postponement
-from swanlab_mcp.core.i18n import say, say_plural
+from swanlab_mcp.core.i18n import gettext, ngettext
 
 __all__ = ["keep_deadline"]
 
@@ -24,17 +24,17 @@ async def keep_deadline(question: Coroutine[Any, Any, T], seconds: float, *, is_
             return await asyncio.wait_for(question, seconds)
     except asyncio.TimeoutError as error:
         raise ServerUnavailable(
-            say_plural(
+            ngettext(
                 "The call did not finish within {count:g} second. No changes were made.",
                 "The call did not finish within {count:g} seconds. No changes were made.",
                 seconds,
             )
             if is_write
-            else say_plural(
+            else ngettext(
                 "The call did not finish within {count:g} second.",
                 "The call did not finish within {count:g} seconds.",
                 seconds,
             ),
-            hint=say("Try again, request less data at once, or start the server with a longer --timeout."),
+            hint=gettext("Try again, request less data at once, or start the server with a longer --timeout."),
             status=0,
         ) from error

@@ -25,8 +25,8 @@ class Decided(NamedTuple):
     rows: Sequence[tuple[Standing, Decision]]
 
     def get_members(self, standing: Standing) -> list[str]:
-        places = standing.setting.places if standing.setting else [standing.place]
-        return [self.ranking.experiments[place].cuid for place in places]
+        indices = standing.setting.indices if standing.setting else [standing.run_index]
+        return [self.ranking.experiments[index].cuid for index in indices]
 
 
 async def decide_settings(
@@ -48,7 +48,7 @@ async def decide_settings(
     base: Standing | None = None
     for part in ranking.parts:
         for one in part.rows:
-            reason = part.field.reasons[one.place]
+            reason = part.field.reasons[one.run_index]
             if one.is_baseline:
                 base = one
             elif wanted.isdisjoint(found.get_members(one)):

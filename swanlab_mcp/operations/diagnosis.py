@@ -57,8 +57,8 @@ class DiagnosedExperiment:
     def get_time(self, event: Event) -> int:
         """Return the time at which an event started, in Unix milliseconds, or 0 if it was not recorded."""
         curve = next((one for one in self.curves if one.key in event.keys[:1]), None)
-        place = bisect_left(curve.steps, event.step) if curve else 0
-        return curve.times[place] if curve and place < len(curve.times) else 0
+        index = bisect_left(curve.steps, event.step) if curve else 0
+        return curve.times[index] if curve and index < len(curve.times) else 0
 
     def choose_last_values(self) -> dict[str, float]:
         """Return the last values of the metrics that best show how the experiment ended."""

@@ -4,7 +4,7 @@ import re
 from typing import Any, cast
 
 from swanlab_mcp.client.routing import SwanLabClient
-from swanlab_mcp.core.i18n import say, say_plural
+from swanlab_mcp.core.i18n import gettext, ngettext
 from swanlab_mcp.core.models import ApiResponse, EnvironmentFact, Experiment
 from swanlab_mcp.core.refs import label_experiments
 from swanlab_mcp.core.untrusted import quote, shorten
@@ -66,7 +66,7 @@ async def get_environment(
         found[cuid] = read_facts(answer.data) if answer.data else {}
         notes += answer.notes
         if not found[cuid]:
-            notes.append(say("No environment was recorded for {cuid}.", cuid=quote(cuid)))
+            notes.append(gettext("No environment was recorded for {cuid}.", cuid=quote(cuid)))
     # if an experiment has no facts at all, every fact would count as different
     found = {cuid: facts for cuid, facts in found.items() if facts} or found
     names = dict.fromkeys(name for facts in found.values() for name in facts)
@@ -74,7 +74,7 @@ async def get_environment(
     matching = [name for name in names if search.casefold() in hide(name, "").casefold()]
     if names and not matching:
         notes.append(
-            say_plural(
+            ngettext(
                 "The {count} fact has no {text!r} in its name.",
                 "None of the {count} facts has {text!r} in its name.",
                 len(names),
@@ -86,7 +86,7 @@ async def get_environment(
         differing = [fact for fact in facts if fact.values]
         same = len(facts) - len(differing)
         notes.append(
-            say_plural(
+            ngettext(
                 "{count} fact is the same in all {total} experiments and is omitted.",
                 "{count} facts are the same in all {total} experiments and are omitted.",
                 same,
@@ -94,7 +94,7 @@ async def get_environment(
             )
         )
         facts = differing
-    return list_page(facts, page, size, say("as recorded"), notes)
+    return list_page(facts, page, size, gettext("as recorded"), notes)
 
 
 def read_facts(experiment: Experiment) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from swanlab_mcp.client.routing import SwanLabClient
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import gettext
 from swanlab_mcp.core.models import ApiResponse, Experiment
 from swanlab_mcp.core.refs import LOCAL
 from swanlab_mcp.core.untrusted import quote
@@ -51,10 +51,10 @@ async def list_project_exps(
     rows, columns = await choose_list_columns(client, ref, answer.data or [], fields)
     answer = answer.model_copy(update={"data": rows})
     total = answer.page.total if answer.page else 0
-    note = "" if total else say("The project {project} has no experiments yet.", project=quote(ref))
+    note = "" if total else gettext("The project {project} has no experiments yet.", project=quote(ref))
     link = client.at(ref).get_link(ref.experiment("<cuid>"))
-    order = say("newest first") if ref.workspace == LOCAL else say("SwanLab's order")
-    pages = say("Pages: {link}", link=link) if link and total else ""
+    order = gettext("newest first") if ref.workspace == LOCAL else gettext("SwanLab's order")
+    pages = gettext("Pages: {link}", link=link) if link and total else ""
     copies = await note_copies(client, {ref.experiment(row.cuid): row for row in rows})
     return add_notes(describe_page(answer, page, size, order), note, *columns, copies, pages)
 
@@ -80,9 +80,9 @@ async def get_experiment(
         lacking = [part for part in profile if parts.get(part) is None]
         answer = answer.model_copy(update={"data": answer.data.model_copy(update={"profile": parts})})
         names = ", ".join(lacking)
-        answer = add_notes(answer, say("Not recorded: {names}.", names=names) if lacking else "")
+        answer = add_notes(answer, gettext("Not recorded: {names}.", names=names) if lacking else "")
     link = client.at(ref).get_link(ref)
-    page = say("Page: {link}", link=link) if link else ""
+    page = gettext("Page: {link}", link=link) if link else ""
     clone = await _note_original(client, answer.data) if answer.data and answer.data.rootExpId else ""
     return add_notes(answer, clone, await note_copy(client, ref, answer.data), page)
 
@@ -90,8 +90,8 @@ async def get_experiment(
 async def _note_original(client: SwanLabClient, clone: Experiment) -> str:
     found = await find_original(client, clone)
     if not found:
-        return say("This is a clone of {cuid}, which could not be read.", cuid=quote(clone.rootExpId))
+        return gettext("This is a clone of {cuid}, which could not be read.", cuid=quote(clone.rootExpId))
     ref, original = found
-    return say(
+    return gettext(
         "This is a clone; its metrics are those of {name} ({path}).", name=quote(original.name), path=quote(ref.path)
     )

@@ -129,13 +129,13 @@ def _average(
     """
     values: dict[Hashable, tuple[int, list[float]]] = {}
     for setting in field.settings if field else ():
-        place = setting.places[0]
-        row = space.rows[place]
-        key = homes[place], tuple((name, freeze(row[name])) for name in space.scales if name in row)
-        values.setdefault(key, (place, []))[1].extend(field.get_values(setting) if field else ())
-    places = [place for place, _ in values.values()]
+        index = setting.indices[0]
+        row = space.rows[index]
+        key = homes[index], tuple((name, freeze(row[name])) for name in space.scales if name in row)
+        values.setdefault(key, (index, []))[1].extend(field.get_values(setting) if field else ())
+    indices = [index for index, _ in values.values()]
     results = [compute_mean(several) for _, several in values.values()]
-    return [space.rows[place] for place in places], results, [homes[place] for place in places]
+    return [space.rows[index] for index in indices], results, [homes[index] for index in indices]
 
 
 def _rename(pair: Uncombined, keys: Mapping[str, str]) -> Uncombined:

@@ -22,7 +22,7 @@ from swanlab_mcp.client.base import FIRST, FurtherKeys
 from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core.concurrency import gather, yield_often
 from swanlab_mcp.core.errors import NotFound
-from swanlab_mcp.core.i18n import say, say_plural
+from swanlab_mcp.core.i18n import gettext, ngettext
 from swanlab_mcp.core.models import ApiResponse, Experiment, Filter, Narrowed, Page, Summary
 from swanlab_mcp.core.refs import LOCAL, ProjectRef, Scope, find_near_names
 from swanlab_mcp.core.untrusted import quote, shorten
@@ -99,11 +99,11 @@ async def find_experiments(
     shown = [one.experiment.model_copy(update={"metrics": dict(one.metrics)}) for one in stretch]
     used = [*(one.field for one in filters), *([sort] if sort else [])]
     shown, columns = await choose_list_columns(client, ref, shown, fields, used)
-    order = say("as listed")
+    order = gettext("as listed")
     if sort and descending:
-        order = say("by {field}, largest first", field=quote(sort))
+        order = gettext("by {field}, largest first", field=quote(sort))
     elif sort:
-        order = say("by {field}, smallest first", field=quote(sort))
+        order = gettext("by {field}, smallest first", field=quote(sort))
     whole = ApiResponse(data=shown, page=Page(returned=len(shown), total=len(chosen)), notes=[*left, *choice.notes])
     copies = await note_copies(client, {ref.experiment(row.cuid): row for row in shown})
     links = link_scope(client, ref, [one.cuid for one in shown]) if shown else ()
@@ -163,7 +163,7 @@ async def choose_experiments(
     notes = [*answer.notes, *about, *left, *_note_filters(filters, narrowed, len(matching))]
     if hidden:
         names = ", ".join(quote(field) for field in fields if field in hidden)
-        notes.append(say("Filters and sorting compare secret values as shown (masked): {fields}.", fields=names))
+        notes.append(gettext("Filters and sorting compare secret values as shown (masked): {fields}.", fields=names))
     notes += [] if matching else note_miss(candidates, filters)
     summaries, known = narrowed.summaries, narrowed.keys
     if filters and keys and matching:
@@ -327,7 +327,7 @@ def _note_filters(filters: Sequence[Filter], narrowed: Narrowed, count: int) -> 
     if narrowed.is_whole:
         total = len(narrowed.experiments)
         return [
-            say_plural(
+            ngettext(
                 "{count} of the {total} experiments matches the filters; this server applied them.",
                 "{count} of the {total} experiments match the filters; this server applied them.",
                 count,
@@ -336,7 +336,7 @@ def _note_filters(filters: Sequence[Filter], narrowed: Narrowed, count: int) -> 
         ]
     theirs = ", ".join(dict.fromkeys(shorten(one.field) for one in narrowed.applied))
     return [
-        say_plural(
+        ngettext(
             "{count} experiment matches the filters. SwanLab applied those on {fields}, and this server "
             "applied all of them.",
             "{count} experiments match the filters. SwanLab applied those on {fields}, and this server "
@@ -356,11 +356,11 @@ def _check_keys(keys: Sequence[str], logged: Sequence[str]) -> None:
         if key not in logged:
             near = find_near_names(key, logged) or logged[:10]
             hint = (
-                say("Similar names: {names}.", names=", ".join(quote(one) for one in near))
+                gettext("Similar names: {names}.", names=", ".join(quote(one) for one in near))
                 if near
-                else say("The experiments have not logged any metrics (yet).")
+                else gettext("The experiments have not logged any metrics (yet).")
             )
-            raise NotFound(say("No experiment in the project has a metric {key!r}.", key=shorten(key)), hint=hint)
+            raise NotFound(gettext("No experiment in the project has a metric {key!r}.", key=shorten(key)), hint=hint)
 
 
 def _read_maskable(experiment: Experiment, config: Mapping[str, Any], field: str) -> Any:

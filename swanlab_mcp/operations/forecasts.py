@@ -14,7 +14,7 @@ from swanlab_mcp.analysis.forecasting import MOST, Course, Forecast, forecast, g
 from swanlab_mcp.analysis.metric_catalogue import MetricKind, describe_key
 from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core.errors import InvalidArgument
-from swanlab_mcp.core.i18n import say, say_plural
+from swanlab_mcp.core.i18n import gettext, ngettext
 from swanlab_mcp.core.models import ApiResponse, Experiment, Points, Summary
 from swanlab_mcp.core.untrusted import shorten
 from swanlab_mcp.operations.arguments import Better, ExpCuid, OptionalProject, Username
@@ -143,7 +143,7 @@ async def forecast_experiment(
 def _check_length(shown: Points, metric: str, step: int) -> None:
     if len(shown.steps) < _FEWEST_POINTS:
         raise InvalidArgument(
-            say_plural(
+            ngettext(
                 "{metric} has {count} finite point up to step {step}; a forecast needs at least {needed}.",
                 "{metric} has {count} finite points up to step {step}; a forecast needs at least {needed}.",
                 len(shown.steps),
@@ -151,23 +151,23 @@ def _check_length(shown: Points, metric: str, step: int) -> None:
                 step=step,
                 needed=_FEWEST_POINTS,
             ),
-            hint=say("Wait until more points are logged, or pass a larger as_of_step."),
+            hint=gettext("Wait until more points are logged, or pass a larger as_of_step."),
         )
 
 
 def _check_horizon(horizon: int, step: int, metric: str) -> None:
     if not horizon:
         raise InvalidArgument(
-            say(
+            gettext(
                 "No other experiment in the project has finished with {metric}, so until_step is required.",
                 metric=shorten(metric),
             ),
-            hint=say("Pass until_step, the step at which this experiment will end."),
+            hint=gettext("Pass until_step, the step at which this experiment will end."),
         )
     if horizon <= step:
         raise InvalidArgument(
-            say("The experiment is already at step {step}, but until_step is {until}.", step=step, until=horizon),
-            hint=say("Pass a larger until_step, or pass as_of_step to see the forecast from an earlier step."),
+            gettext("The experiment is already at step {step}, but until_step is {until}.", step=step, until=horizon),
+            hint=gettext("Pass a larger until_step, or pass as_of_step to see the forecast from an earlier step."),
         )
 
 
@@ -199,9 +199,9 @@ def _choose_nearest(experiment: Experiment, others: Sequence[Experiment]) -> lis
     if len(others) <= MOST:
         return list(others)
     space = build_space([one.profile.get("config") for one in [experiment, *others]])
-    distances = [space.measure(0, place + 1) for place in range(len(others))]
+    distances = [space.measure(0, index + 1) for index in range(len(others))]
     nearest = sorted(range(len(others)), key=distances.__getitem__)[:MOST]
-    return [others[place] for place in sorted(nearest)]
+    return [others[index] for index in sorted(nearest)]
 
 
 def _cut_points(points: Points, step: int) -> Points:
@@ -210,10 +210,12 @@ def _cut_points(points: Points, step: int) -> Points:
 
 
 def _keep_finite(points: Points) -> Points:
-    places = [place for place, value in enumerate(points.values) if abs(value) < _LARGEST]
-    times = [points.times[place] for place in places] if points.times else []
+    indices = [index for index, value in enumerate(points.values) if abs(value) < _LARGEST]
+    times = [points.times[index] for index in indices] if points.times else []
     return points._replace(
-        steps=[points.steps[place] for place in places], values=[points.values[place] for place in places], times=times
+        steps=[points.steps[index] for index in indices],
+        values=[points.values[index] for index in indices],
+        times=times,
     )
 
 

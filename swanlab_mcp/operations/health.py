@@ -15,7 +15,7 @@ from swanlab_mcp.analysis.breakage import (
 from swanlab_mcp.analysis.leaderboard import Breakage
 from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core.concurrency import gather
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import gettext
 from swanlab_mcp.core.models import Experiment, Summary
 from swanlab_mcp.core.refs import Scope
 from swanlab_mcp.operations.choice import read_series
@@ -73,7 +73,7 @@ class HealthReader:
 
     async def advance(self, ranked: Sequence[int]) -> bool:
         """Check the ranked experiments, best first. Return whether the ranking may have to be computed again."""
-        new = [place for place in ranked if place not in self.breakages]
+        new = [index for index in ranked if index not in self.breakages]
         known = self._count_broken()
         is_first, self._are_keys_known = not self._are_keys_known, True
         if is_first and not self._losses:
@@ -82,13 +82,13 @@ class HealthReader:
         self._judge_summaries(new)
         is_small = len(self._experiments) <= FEW
         leaders = ranked if is_small else ranked[: self._leaders]
-        wanted = dict.fromkeys([*leaders, *(place for place in ranked if place in self._suspicious)])
+        wanted = dict.fromkeys([*leaders, *(index for index in ranked if index in self._suspicious)])
         unread = [one for one in wanted if one not in self._read and self._is_open(one, with_step=is_small)]
         unread = unread[: _READ - len(self._read)]
         found: list[Any] = await gather(self._read_points(unread), *([self._find_losses(ranked)] if is_first else []))
         losses: list[str] = found[-1] or []
         await self._add_losses(ranked, losses)
-        if any(self.breakages[place] for place in leaders):
+        if any(self.breakages[index] for index in leaders):
             # a broken leader suggests that more of the leading experiments are broken
             self._leaders *= 2
         return bool(losses) or self._count_broken() > known
@@ -96,19 +96,19 @@ class HealthReader:
     def _count_broken(self) -> int:
         return sum(map(bool, self.breakages.values()))
 
-    async def check_closely(self, places: Sequence[int]) -> None:
+    async def check_closely(self, indices: Sequence[int]) -> None:
         """Check the given experiments by their summaries and by all their points."""
-        self._losses += await self._find_losses(places)
-        await self._summarise(places, self._losses)
-        self._judge_summaries(places)
-        await self._read_points([one for one in places if self._is_open(one, with_step=True)])
+        self._losses += await self._find_losses(indices)
+        await self._summarise(indices, self._losses)
+        self._judge_summaries(indices)
+        await self._read_points([one for one in indices if self._is_open(one, with_step=True)])
 
-    def _is_open(self, place: int, *, with_step: bool) -> bool:
+    def _is_open(self, index: int, *, with_step: bool) -> bool:
         """Return whether an experiment still has to be checked.
 
         If `with_step` is true, this includes broken experiments until the step at which they broke is known.
         """
-        known = self.breakages[place]
+        known = self.breakages[index]
         return not known or (with_step and known.step is None)
 
     async def _find_losses(self, ranked: Sequence[int]) -> list[str]:
@@ -135,53 +135,53 @@ class HealthReader:
             self._read.clear()
             self._judge_summaries(ranked)
 
-    async def _summarise(self, places: Sequence[int], losses: Sequence[str]) -> None:
+    async def _summarise(self, indices: Sequence[int], losses: Sequence[str]) -> None:
         if not losses:
             return
-        self._bare.update(places[_SUMMARISED:])
-        listed = self._get(places[:_SUMMARISED])
+        self._bare.update(indices[_SUMMARISED:])
+        listed = self._get(indices[:_SUMMARISED])
         answer = await read_summaries(self._client, self._ref, listed, losses)
-        for place, one in zip(places, listed, strict=False):
+        for index, one in zip(indices, listed, strict=False):
             if summary := (answer.data or {}).get(one.cuid):
-                self._summaries[place] = {**self._summaries[place], **summary}
+                self._summaries[index] = {**self._summaries[index], **summary}
         self._own.clear()
 
-    def _judge_summaries(self, places: Sequence[int]) -> None:
-        self.breakages = {**dict.fromkeys(places), **self.breakages}
+    def _judge_summaries(self, indices: Sequence[int]) -> None:
+        self.breakages = {**dict.fromkeys(indices), **self.breakages}
         members: dict[str, list[int]] = {}
-        for place in places:
-            members.setdefault(self._homes[place], []).append(place)
+        for index in indices:
+            members.setdefault(self._homes[index], []).append(index)
         for home, own in members.items():
             losses = self._get_losses()[home]
             keys = self._add_metric(losses)
-            summaries = [self._summaries[place] for place in own]
+            summaries = [self._summaries[index] for index in own]
             for number in find_doubtful(keys, summaries, losses):
                 known = self.breakages[own[number]]
                 self.breakages[own[number]] = known or find_reported_breakage(keys, summaries[number])
                 self._suspicious.add(own[number])
-        self._suspicious.update(place for place in places if self.breakages[place])
+        self._suspicious.update(index for index in indices if self.breakages[index])
 
-    async def _read_points(self, places: Sequence[int]) -> None:
-        self._read.update(places)
+    async def _read_points(self, indices: Sequence[int]) -> None:
+        self._read.update(indices)
         groups: dict[tuple[tuple[str, ...], bool], list[int]] = {}
-        for place in places:
-            losses = self._get_losses()[self._homes[place]]
-            groups.setdefault((losses, place in self._suspicious), []).append(place)
+        for index in indices:
+            losses = self._get_losses()[self._homes[index]]
+            groups.setdefault((losses, index in self._suspicious), []).append(index)
 
         async def read(losses: Sequence[str], own: Sequence[int], *, is_suspicious: bool) -> None:
             checked = losses if is_suspicious else choose_for_points(losses)
             keys = self._add_metric(checked)
             series = await read_series(self._client, self._ref, self._get(own), keys, exact=False)
-            for place, one in zip(own, series, strict=True):
-                self.breakages[place] = find_breakage(self._metric, one, losses) or self.breakages.get(place)
+            for index, one in zip(own, series, strict=True):
+                self.breakages[index] = find_breakage(self._metric, one, losses) or self.breakages.get(index)
 
         await gather(*(read(losses, own, is_suspicious=odd) for (losses, odd), own in groups.items()))
 
     def _add_metric(self, losses: Sequence[str]) -> tuple[str, ...]:
         return tuple(dict.fromkeys([self._metric, *losses]))
 
-    def _get(self, places: Sequence[int]) -> list[Experiment]:
-        return [self._experiments[place] for place in places]
+    def _get(self, indices: Sequence[int]) -> list[Experiment]:
+        return [self._experiments[index] for index in indices]
 
 
 async def find_broken(
@@ -201,10 +201,10 @@ async def find_broken(
     checked = list(dict.fromkeys([keys[0], *losses]))
     found = [find_reported_breakage(keys, summary) for summary in summaries]
     odd = set(find_doubtful(checked, summaries, losses))
-    doubtful = [place for place, known in enumerate(found) if (known.step is None if known else place in odd)]
-    series = await read_series(client, ref, [experiments[place] for place in doubtful], keys, exact=False)
-    for place, one in zip(doubtful, series, strict=True):
-        found[place] = find_breakage(keys[0], one, losses) or found[place]
+    doubtful = [index for index, known in enumerate(found) if (known.step is None if known else index in odd)]
+    series = await read_series(client, ref, [experiments[index] for index in doubtful], keys, exact=False)
+    for index, one in zip(doubtful, series, strict=True):
+        found[index] = find_breakage(keys[0], one, losses) or found[index]
     return found
 
 
@@ -240,7 +240,7 @@ async def find_broken_members(
     notes: list[str] = []
     if len(doubtful) > len(series):
         notes.append(
-            say(
+            gettext(
                 "{total} experiments may have diverged, but the points of only {count} were checked; add filters.",
                 count=len(series),
                 total=len(doubtful),

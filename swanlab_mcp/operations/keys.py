@@ -5,7 +5,7 @@ from fnmatch import fnmatchcase
 from typing import Literal
 
 from swanlab_mcp.core.errors import NotFound
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import gettext
 from swanlab_mcp.core.refs import find_near_names
 from swanlab_mcp.core.untrusted import quote, shorten
 from swanlab_mcp.operations.hiding import make_hide
@@ -60,16 +60,16 @@ def _explain(logged: Collection[str], unmatched: Sequence[str], what: Literal["m
     near = [key for one in unmatched for key in find_near_names(one.strip("*?"), logged)]
     shown = ", ".join(quote(key) for key in dict.fromkeys(near or list(logged)[:_SHOWN]))
     near_ones = (
-        say("Similar keys ({total} logged): {names}.", total=len(logged), names=shown)
+        gettext("Similar keys ({total} logged): {names}.", total=len(logged), names=shown)
         if near
-        else say("Logged keys ({total}): {names}.", total=len(logged), names=shown)
+        else gettext("Logged keys ({total}): {names}.", total=len(logged), names=shown)
     )
     if what == "media":
         return NotFound(
-            say("No media in this experiment match {names}.", names=names),
-            hint=near_ones if logged else say("It has logged no media (yet)."),
+            gettext("No media in this experiment match {names}.", names=names),
+            hint=near_ones if logged else gettext("It has logged no media (yet)."),
         )
     return NotFound(
-        say("No metric in this experiment matches {names}.", names=names),
-        hint=near_ones if logged else say("It has logged no metric (yet)."),
+        gettext("No metric in this experiment matches {names}.", names=names),
+        hint=near_ones if logged else gettext("It has logged no metric (yet)."),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import gettext
 from swanlab_mcp.core.models import ApiResponse, Page
 from swanlab_mcp.operations.budget import count_showable
 
@@ -46,7 +46,7 @@ def describe_page(answer: ApiResponse[list[T]], page: int, size: int, order: str
     notes: list[str] = []
     if offset and offset >= total:
         notes.append(
-            say(
+            gettext(
                 "Page {page} does not exist: the total is {total}, so with {size} per page, the last page is {last}.",
                 page=page,
                 total=total,

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core.errors import InvalidArgument, NotFound, NotLoggedIn, PermissionDenied, SwanLabError
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import gettext
 from swanlab_mcp.core.models import ApiResponse, Experiment
 from swanlab_mcp.core.refs import (
     LOCAL,
@@ -74,7 +74,7 @@ async def resolve_experiment(client: SwanLabClient, exp_cuid: str, project: str,
     try:
         return (await ask_about_experiment(client, other, client.at(other).get_experiment))[0]
     except NotFound as error:
-        tried = say(
+        tried = gettext(
             "There is no experiment at the path {path}, and no experiment with that name in {project}.",
             path=quote(ref),
             project=quote(other.parent),
@@ -109,12 +109,12 @@ async def resolve_own_experiment(client: SwanLabClient, exp_cuid: str, project: 
     theirs, ours = f"{named.username}/{named.project}", f"{given.username}/{given.project}"
     if given.username not in ("", named.username) or given.project not in ("", named.project):
         raise InvalidArgument(
-            say(
+            gettext(
                 "exp_cuid names the project {theirs}, but the other arguments name {ours}.",
                 theirs=quote(theirs),
                 ours=quote(ours.strip("/")),
             ),
-            hint=say("Omit project and username, or make them match exp_cuid."),
+            hint=gettext("Omit project and username, or make them match exp_cuid."),
         )
     return ExperimentRef(await _resolve(client, named), named.project, named.experiment)
 
@@ -180,14 +180,14 @@ async def _resolve(client: SwanLabClient, named: Reference) -> str:
         if urlsplit(link).netloc.lower() != urlsplit(named.host).netloc:
             theirs = shorten(urlsplit(named.host).netloc)
             raise InvalidArgument(
-                say(
+                gettext(
                     "The URL belongs to {theirs}, but this server uses {ours}.",
                     theirs=theirs,
                     ours=urlsplit(link).netloc,
                 )
                 if link
-                else say("The URL belongs to {theirs}, but this server only shows runs on disk.", theirs=theirs),
-                hint=say("Use names instead, or start a server for that host with --host."),
+                else gettext("The URL belongs to {theirs}, but this server only shows runs on disk.", theirs=theirs),
+                hint=gettext("Use names instead, or start a server for that host with --host."),
             )
     return named.username or await client.default.get_username()
 
@@ -227,15 +227,15 @@ def _match_name(experiments: Sequence[Experiment], ref: ExperimentRef) -> Experi
     if len(found) < 2:
         return found[0] if found else None
     candidates = "; ".join(f"{quote(one.cuid)} ({one.state}, {one.createdAt})" for one in found[:_NAMED])
-    candidates += say(" and {count} more", count=len(found) - _NAMED) if len(found) > _NAMED else ""
+    candidates += gettext(" and {count} more", count=len(found) - _NAMED) if len(found) > _NAMED else ""
     raise InvalidArgument(
-        say(
+        gettext(
             "{count} experiments in {project} are named {name!r}.",
             count=len(found),
             project=quote(ref.parent),
             name=shorten(wanted),
         ),
-        hint=say("Pass one of these ids: {candidates}.", candidates=candidates),
+        hint=gettext("Pass one of these ids: {candidates}.", candidates=candidates),
     )
 
 
@@ -256,14 +256,14 @@ async def _find_by_name(client: SwanLabClient, ref: ExperimentRef, error: NotFou
         return ref.parent.experiment(found.cuid)
     if not experiments:
         raise NotFound(
-            say(
+            gettext(
                 "There is no experiment {name!r}: the project {project} has no experiments yet.",
                 name=shorten(wanted),
                 project=quote(ref.parent),
             )
         ) from error
     raise NotFound(
-        say("There is no experiment {name!r} in {project}.", name=shorten(wanted), project=quote(ref.parent)),
+        gettext("There is no experiment {name!r} in {project}.", name=shorten(wanted), project=quote(ref.parent)),
         hint=_suggest_experiments(wanted, experiments),
     ) from error
 
@@ -278,18 +278,18 @@ async def _explain_project(client: SwanLabClient, ref: ProjectRef, error: NotFou
     names = [project.name for project in projects]
     if ref.project in names:
         return error
-    message = say(
+    message = gettext(
         "There is no project {project!r} in workspace {username!r}.",
         project=shorten(ref.project),
         username=shorten(ref.workspace),
     )
     if await _is_local(client, ref):
-        hint = say(
+        hint = gettext(
             "It is among the runs on this machine: use project={project!r}.", project=shorten(f"{LOCAL}/{ref.project}")
         )
         return NotFound(message, hint=hint)
     if not names:
-        return NotFound(message, hint=say("That workspace has no projects; list_workspaces shows the others."))
+        return NotFound(message, hint=gettext("That workspace has no projects; list_workspaces shows the others."))
     return NotFound(
         message, hint=_suggest(map(quote, find_near_names(ref.project, names)), [*map(quote, names)], "list_projects")
     )
@@ -311,7 +311,7 @@ async def _explain_workspace(client: SwanLabClient, ref: WorkspaceRef, error: No
     if ref.workspace in names:
         return error
     return NotFound(
-        say("There is no workspace {username!r}, or this account may not see it.", username=shorten(ref.workspace)),
+        gettext("There is no workspace {username!r}, or this account may not see it.", username=shorten(ref.workspace)),
         hint=_suggest(map(quote, find_near_names(ref.workspace, names)), [*map(quote, names)], "list_workspaces"),
     )
 
@@ -333,14 +333,16 @@ def _suggest(near: Iterable[str], names: list[str], tool: str) -> str:
     """
     meant = list(near)
     if meant:
-        return say(
+        return gettext(
             "Did you mean {names}? {tool} shows all {total}.",
-            names=say(" or ").join(meant),
+            names=gettext(" or ").join(meant),
             tool=tool,
             total=len(names),
         )
     listed = ", ".join(names[:_NAMED])
     if len(names) > _NAMED:
         left = len(names) - _NAMED
-        return say("Known names: {names} and {count} more ({tool} shows them).", names=listed, count=left, tool=tool)
-    return say("Known names: {names}.", names=listed)
+        return gettext(
+            "Known names: {names} and {count} more ({tool} shows them).", names=listed, count=left, tool=tool
+        )
+    return gettext("Known names: {names}.", names=listed)

@@ -17,7 +17,7 @@ from swanlab_mcp.analysis.causes import find_first_traceback
 from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core.concurrency import run_aside
 from swanlab_mcp.core.errors import InvalidArgument
-from swanlab_mcp.core.i18n import say, say_plural
+from swanlab_mcp.core.i18n import gettext, ngettext
 from swanlab_mcp.core.models import ApiResponse, LogLine, LogPart, Page
 from swanlab_mcp.core.secret_masking import make_mask
 from swanlab_mcp.core.untrusted import neutralise, quote, shorten
@@ -84,18 +84,18 @@ async def get_logs(
     size = sum(len(line.message) for line in logged.lines)
     part = await run_aside(partial(_hide, logged, make_mask(client.get_secrets())), size // _CHARACTERS_PER_PART)
     if not part.lines:
-        reported = say("No log line was recorded for {cuid}.", cuid=quote(ref.cuid))
+        reported = gettext("No log line was recorded for {cuid}.", cuid=quote(ref.cuid))
         if part.total:
-            reported = say(
+            reported = gettext(
                 "start={start} is past the end: the log has lines 0 to {last}.",
                 start=start,
                 last=part.total - 1,
             )
         return _answer([], [*answer.notes, reported])
     if is_search:
-        places = await _find(part.lines, search, pattern, level)
-        rows, notes = _show_found(part, places, count, context, is_first=start is not None)
-        notes = [_count_found(part, len(places), search or pattern), *notes]
+        indices = await _find(part.lines, search, pattern, level)
+        rows, notes = _show_found(part, indices, count, context, is_first=start is not None)
+        notes = [_count_found(part, len(indices), search or pattern), *notes]
     elif from_traceback:
         rows, notes = _show_traceback(part, count)
         if not rows:
@@ -103,7 +103,7 @@ async def get_logs(
             if experiment and experiment.error:
                 last = experiment.error.strip().splitlines()[-1]
                 notes.append(
-                    say(
+                    gettext(
                         "The SDK recorded how the run ended: {error}. get_experiment shows the full text.",
                         error=quote(last, 300),
                     )
@@ -112,7 +112,7 @@ async def get_logs(
         rows, notes = _show_part(part, count, is_tail=start is None)
     if part.start and start is None and (is_search or from_traceback):
         notes.append(
-            say(
+            gettext(
                 "The lines before {line} were not searched; pass start=0 to search from the first line.",
                 line=part.start,
             )
@@ -123,7 +123,7 @@ async def get_logs(
 def _count_found(part: LogPart, count: int, text: str) -> str:
     bounds = {"first": part.start, "last": part.start + len(part.lines) - 1}
     return (
-        say_plural(
+        ngettext(
             "{count} line in the range {first} to {last} contains {text!r}.",
             "{count} lines in the range {first} to {last} contain {text!r}.",
             count,
@@ -131,7 +131,7 @@ def _count_found(part: LogPart, count: int, text: str) -> str:
             **bounds,
         )
         if text
-        else say_plural(
+        else ngettext(
             "{count} line in the range {first} to {last} matches.",
             "{count} lines in the range {first} to {last} match.",
             count,
@@ -142,7 +142,7 @@ def _count_found(part: LogPart, count: int, text: str) -> str:
 
 def _answer(rows: list[LogLine], notes: list[str]) -> ApiResponse[list[LogLine]]:
     return ApiResponse(
-        data=rows, page=Page(returned=len(rows), total=len(rows), order=say("oldest first")), notes=notes
+        data=rows, page=Page(returned=len(rows), total=len(rows), order=gettext("oldest first")), notes=notes
     )
 
 
@@ -156,7 +156,7 @@ def _show_part(part: LogPart, count: int, *, is_tail: bool) -> tuple[list[LogLin
     if is_tail and first:
         earlier = max(0, first - count)
         return rows, [
-            say(
+            gettext(
                 "These are the last of {total} lines; for earlier lines, pass start={start} count={count}.",
                 total=part.total,
                 start=earlier,
@@ -170,47 +170,49 @@ def _show_traceback(part: LogPart, count: int) -> tuple[list[LogLine], list[str]
     stretch = {"first": part.start, "last": part.start + len(part.lines) - 1}
     begin = find_first_traceback([line.message for line in part.lines])
     if begin is None:
-        return [], [say("Lines {first} to {last} contain no traceback.", **stretch)]
+        return [], [gettext("Lines {first} to {last} contain no traceback.", **stretch)]
     rows = _fit(_fold(map(_clean_line, part.lines[begin : begin + count])), keep_last=False)
-    reported = say("Starts at the first traceback in lines {first} to {last}.", **stretch)
+    reported = gettext("Starts at the first traceback in lines {first} to {last}.", **stretch)
     return rows, [reported, *_describe_next(part, _find_stop(rows))]
 
 
 def _show_found(
-    part: LogPart, places: Sequence[int], count: int, context: int, *, is_first: bool
+    part: LogPart, indices: Sequence[int], count: int, context: int, *, is_first: bool
 ) -> tuple[list[LogLine], list[str]]:
     """Return the first or last `count` matches with their context, and notes about how to continue.
 
     If `is_first` is true, the first matches are returned; otherwise the last. Matches that do not fit into the reply
     are dropped.
     """
-    chosen = places[:count] if is_first else places[-count:]
+    chosen = indices[:count] if is_first else indices[-count:]
     near = {
-        place for found in chosen for place in range(max(0, found - context), min(len(part.lines), found + context + 1))
+        index for found in chosen for index in range(max(0, found - context), min(len(part.lines), found + context + 1))
     }
-    rows = _fit(_fold(_clean_line(part.lines[place]) for place in sorted(near)), keep_last=not is_first)
+    rows = _fit(_fold(_clean_line(part.lines[index]) for index in sorted(near)), keep_last=not is_first)
     if not rows:
         stop = part.start + len(part.lines)
         return [], _describe_next(part, stop) if is_first else []
     first, stop = rows[0].number - part.start, _find_stop(rows) - part.start
-    shown = sum(first <= place < stop for place in places)
+    shown = sum(first <= index < stop for index in indices)
     if not is_first:
-        if shown == len(places):
+        if shown == len(indices):
             return rows, []
         return rows, [
-            say_plural(
+            ngettext(
                 "Only the last {count} match is shown; start={start} returns the first.",
                 "Only the last {count} matches are shown; start={start} returns the first.",
                 shown,
                 start=part.start,
             )
         ]
-    following = next((place for place in places if place >= stop), len(part.lines)) + part.start
-    return rows, [say("To continue the search, pass start={start}.", start=following)] if following < part.total else []
+    following = next((index for index in indices if index >= stop), len(part.lines)) + part.start
+    return rows, [
+        gettext("To continue the search, pass start={start}.", start=following)
+    ] if following < part.total else []
 
 
 def _describe_next(part: LogPart, stop: int) -> list[str]:
-    return [say("The log continues; pass start={start}.", start=stop)] if stop < part.total else []
+    return [gettext("The log continues; pass start={start}.", start=stop)] if stop < part.total else []
 
 
 def _fit(rows: list[LogLine], *, keep_last: bool) -> list[LogLine]:
@@ -230,24 +232,28 @@ def _find_stop(rows: Sequence[LogLine]) -> int:
 def _check(count: int, start: int | None, level: str) -> None:
     """Raise InvalidArgument for values that the tool's schema rejects but that Python callers can pass."""
     if count < 1:
-        raise InvalidArgument(say("count={count} is too small.", count=count), hint=say("Request at least 1 line."))
+        raise InvalidArgument(
+            gettext("count={count} is too small.", count=count), hint=gettext("Request at least 1 line.")
+        )
     if start is not None and start < 0:
-        raise InvalidArgument(say("start={start} is too small.", start=start), hint=say("Lines are numbered from 0."))
+        raise InvalidArgument(
+            gettext("start={start} is too small.", start=start), hint=gettext("Lines are numbered from 0.")
+        )
     if level not in _LEVELS:
         raise InvalidArgument(
-            say("Unknown level {level!r}.", level=shorten(level)),
-            hint=say("Levels: {names}.", names=", ".join(_LEVELS)),
+            gettext("Unknown level {level!r}.", level=shorten(level)),
+            hint=gettext("Levels: {names}.", names=", ".join(_LEVELS)),
         )
 
 
 def _check_search(search: str, pattern: str, level: str, *, from_traceback: bool) -> None:
     """Raise InvalidArgument if mutually exclusive arguments are combined."""
     if search and pattern:
-        raise InvalidArgument(say("search and pattern cannot be combined."), hint=say("Pass only one."))
+        raise InvalidArgument(gettext("search and pattern cannot be combined."), hint=gettext("Pass only one."))
     if from_traceback and (search or pattern or level != "all"):
         raise InvalidArgument(
-            say("from_traceback cannot be combined with search, pattern or level."),
-            hint=say("Pass only from_traceback."),
+            gettext("from_traceback cannot be combined with search, pattern or level."),
+            hint=gettext("Pass only from_traceback."),
         )
 
 
@@ -265,20 +271,20 @@ async def _match_pattern(pattern: str, messages: Sequence[str]) -> set[int]:
             done = await anyio.run_process(command, input=request, check=False, stderr=DEVNULL, start_new_session=True)
     if done is None or done.returncode:
         raise InvalidArgument(
-            say("The pattern {pattern!r} takes too much time or memory.", pattern=shorten(pattern)),
-            hint=say("Write it without nested repetitions, or pass plain text as search."),
+            gettext("The pattern {pattern!r} takes too much time or memory.", pattern=shorten(pattern)),
+            hint=gettext("Write it without nested repetitions, or pass plain text as search."),
         )
     answer = json.loads(done.stdout)
     if "error" in answer:
         raise InvalidArgument(
-            say(
+            gettext(
                 "pattern={pattern!r} is not a regular expression: {error}.",
                 pattern=shorten(pattern),
                 error=shorten(answer["error"]),
             ),
-            hint=say("Escape special characters with a backslash, or pass the text as search."),
+            hint=gettext("Escape special characters with a backslash, or pass the text as search."),
         )
-    return set(answer["places"])
+    return set(answer["indices"])
 
 
 def _get_searches() -> anyio.CapacityLimiter:
@@ -318,17 +324,17 @@ async def _find(lines: Sequence[LogLine], search: str, pattern: str, level: str)
 
     def select() -> dict[int, str]:
         messages = (
-            (place, _clean(line.message))
-            for place, line in enumerate(lines)
+            (index, _clean(line.message))
+            for index, line in enumerate(lines)
             if _SEVERITY.get((line.level or "").upper(), 1) >= lowest
         )
-        return {place: message for place, message in messages if not wanted or wanted in message.casefold()}
+        return {index: message for index, message in messages if not wanted or wanted in message.casefold()}
 
     selected = await asyncio.to_thread(select)
     if not pattern:
         return list(selected)
     matching = await _match_pattern(pattern, list(selected.values()))
-    return [place for number, place in enumerate(selected) if number in matching]
+    return [index for number, index in enumerate(selected) if number in matching]
 
 
 def _fold(lines: Iterable[LogLine]) -> list[LogLine]:

@@ -8,7 +8,7 @@ from swanlab_mcp.analysis.filtering import Candidate, passes_all
 from swanlab_mcp.analysis.machines import MACHINE_FIELDS, Machine, read_machine
 from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core.errors import InvalidArgument
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import gettext
 from swanlab_mcp.core.models import Experiment, Filter
 from swanlab_mcp.core.refs import ExperimentRef, Scope
 from swanlab_mcp.operations.reading import read_all
@@ -44,14 +44,14 @@ async def add_machines(
     wanted = [one.experiment for one in candidates if passes_all(one, plain)]
     if len(wanted) > MOST_MACHINES:
         raise InvalidArgument(
-            say(
+            gettext(
                 "Reading {names} takes a request for each of the {count} experiments, and at most {most} can "
                 "be read at once.",
                 names=", ".join(MACHINE_FIELDS),
                 count=len(wanted),
                 most=MOST_MACHINES,
             ),
-            hint=say("Add filters on other fields, such as created or user."),
+            hint=gettext("Add filters on other fields, such as created or user."),
         )
     machines = await read_machines(client, ref, wanted)
     return [one._replace(machine=machines.get(one.experiment.cuid, one.machine)) for one in candidates]

@@ -13,7 +13,7 @@ from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core.concurrency import gather
 from swanlab_mcp.core.errors import InvalidArgument, NotAvailableOffline, NotFound
 from swanlab_mcp.core.html_text import extract_text
-from swanlab_mcp.core.i18n import join_sentences, say, say_plural
+from swanlab_mcp.core.i18n import gettext, join_sentences, ngettext
 from swanlab_mcp.core.models import ApiResponse, Media, MediaFile, MediaItem, MediaPart, Page, Picture
 from swanlab_mcp.core.pictures import prepare_picture
 from swanlab_mcp.core.refs import ExperimentRef
@@ -103,15 +103,15 @@ async def get_media(
         lacking = ", ".join(str(step) for step in dict.fromkeys(steps) if step not in known)
         reported = {"key": quote(key), "steps": describe_steps(known), "count": len(known)}
         notes.append(
-            say("Steps with {key}: {steps} ({count}); none at step {lacking}.", lacking=lacking, **reported)
+            gettext("Steps with {key}: {steps} ({count}); none at step {lacking}.", lacking=lacking, **reported)
             if lacking
-            else say("Steps with {key}: {steps} ({count}).", **reported)
+            else gettext("Steps with {key}: {steps} ({count}).", **reported)
         )
     if left:
         following = ", ".join(quote(key) for key in left[:_NAMED])
         following += ", …" if len(left) > _NAMED else ""
         notes.append(
-            say(
+            gettext(
                 "Only the first {count} of {total} keys were checked; continue with {names} as keys.",
                 count=len(chosen),
                 total=len(chosen) + len(left),
@@ -120,7 +120,7 @@ async def get_media(
         )
     if steps_only:
         total = sum(len(answer.data.steps) for answer in answers[:: len(wanted)] if answer.data)
-        note = say("Without contents, as requested.")
+        note = gettext("Without contents, as requested.")
         return add_notes(ApiResponse(data=[], page=Page(returned=0, total=total)), note, *dict.fromkeys(notes))
     items = [item for part in parts for item in part.items]
     _check_steps(items, parts, steps)
@@ -133,15 +133,15 @@ async def get_media(
         page=Page(returned=len(shown), total=len(items)),
         pictures=[one.picture for one in shown if one.picture],
     )
-    paged = describe_page(answer, page, size, say("by key and step"))
-    return add_notes(paged, *dict.fromkeys(notes), say("Page: {link}", link=link) if link else "")
+    paged = describe_page(answer, page, size, gettext("by key and step"))
+    return add_notes(paged, *dict.fromkeys(notes), gettext("Page: {link}", link=link) if link else "")
 
 
 def _choose_keys(scalars: Sequence[str], media: Sequence[str], keys: Sequence[str]) -> list[str]:
     plain = [key for key in keys if key in scalars and key not in media]
     if plain:
         raise InvalidArgument(
-            say("{key!r} is a numeric metric, not media.", key=shorten(plain[0])), hint=say("Use get_metrics.")
+            gettext("{key!r} is a numeric metric, not media.", key=shorten(plain[0])), hint=gettext("Use get_metrics.")
         )
     return match_keys(media, keys, "media")
 
@@ -152,11 +152,11 @@ def _check_steps(items: Sequence[MediaItem], parts: Sequence[MediaPart], steps: 
     known = sorted({step for part in parts for step in part.steps})
     for step in steps:
         if step not in found:
-            place = bisect.bisect_left(known, step)
-            near = known[max(0, place - 2) : place + 2]
+            index = bisect.bisect_left(known, step)
+            near = known[max(0, index - 2) : index + 2]
             raise NotFound(
-                say("No such media were logged at step {step}.", step=step),
-                hint=say("The nearest steps with media: {steps}.", steps=", ".join(map(str, near))) if near else "",
+                gettext("No such media were logged at step {step}.", step=step),
+                hint=gettext("The nearest steps with media: {steps}.", steps=", ".join(map(str, near))) if near else "",
             )
 
 
@@ -188,7 +188,7 @@ async def _show(
     hide = make_mask(client.get_secrets())
     shown: list[_Shown] = []
     pictures = 0
-    for place_in_list, (item, kind) in enumerate(zip(items, kinds, strict=True)):
+    for index, (item, kind) in enumerate(zip(items, kinds, strict=True)):
         file = files.get(item, MediaFile(None, None))
         describe = partial(_describe, item, kind, file, text_start, hide)
         is_quick = kind in ("text", "unknown") and len(file.content or b"") <= _QUICK
@@ -198,7 +198,7 @@ async def _show(
         if one.picture:
             pictures += 1
             row = one.row.model_copy(update={"picture": pictures})
-            one = one._replace(row=row, picture=one.picture._replace(row=place_in_list))
+            one = one._replace(row=row, picture=one.picture._replace(row=index))
         shown.append(one)
     return shown, notes
 
@@ -215,12 +215,12 @@ def _describe(item: MediaItem, kind: str, file: MediaFile, text_start: int, hide
         return _Shown(row)
     if file.content is None:
         most = _LARGEST_FILE // 1_000_000
-        note = say("{name} at step {step}: larger than {most} MB, so it is not shown.", most=most, **where)
+        note = gettext("{name} at step {step}: larger than {most} MB, so it is not shown.", most=most, **where)
         return _Shown(row, note=note)
     if kind == "image":
         picture = prepare_picture(file.content)
         if isinstance(picture, str):
-            return _Shown(row, note=say("{name} at step {step}: {reason}.", reason=picture, **where))
+            return _Shown(row, note=gettext("{name} at step {step}: {reason}.", reason=picture, **where))
         return _Shown(row, picture)
     # mask secrets before cutting the text, because half of a secret would not be recognised
     text = hide(file.content.decode("utf-8", errors="replace"))
@@ -236,10 +236,10 @@ def _describe(item: MediaItem, kind: str, file: MediaFile, text_start: int, hide
     end = text_start + len(part)
     row = row.model_copy(update={"type": kind, "text": part})
     cut = table.left_out if table else ""
-    notes = [say("{name} at step {step}: {left_out} omitted.", left_out=cut, **where)] if cut else []
+    notes = [gettext("{name} at step {step}: {left_out} omitted.", left_out=cut, **where)] if cut else []
     if end < total:
         notes.append(
-            say(
+            gettext(
                 "{name} at step {step}: {total} characters in total; continue with text_start={end}.",
                 total=total,
                 end=end,
@@ -305,8 +305,8 @@ class _Table(NamedTuple):
         columns, rows = self.columns - len(self.names), self.height - len(self.rows)
         return ", ".join(
             [
-                *([say_plural("{count} column", "{count} columns", columns)] if columns else []),
-                *([say_plural("{count} row", "{count} rows", rows)] if rows else []),
+                *([ngettext("{count} column", "{count} columns", columns)] if columns else []),
+                *([ngettext("{count} row", "{count} rows", rows)] if rows else []),
             ]
         )
 

@@ -10,7 +10,7 @@ from swanlab_mcp.analysis.machines import MACHINE_FIELDS
 from swanlab_mcp.analysis.unsent_fields import UNSENT_FIELDS, name_answer
 from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core.errors import InvalidArgument, UnexpectedResponse
-from swanlab_mcp.core.i18n import say, say_plural
+from swanlab_mcp.core.i18n import gettext, ngettext
 from swanlab_mcp.core.models import Filter, Members
 from swanlab_mcp.core.refs import ProjectRef, Scope
 from swanlab_mcp.core.untrusted import quote
@@ -50,8 +50,8 @@ async def add_answers(
     fields = ", ".join(dict.fromkeys(one.field for one in conditions.values()))
     if not any(found):
         raise InvalidArgument(
-            say("Runs on disk and on this SwanLab server cannot be filtered by {fields}.", fields=fields),
-            hint=say("Omit this condition."),
+            gettext("Runs on disk and on this SwanLab server cannot be filtered by {fields}.", fields=fields),
+            hint=gettext("Omit this condition."),
         )
     known = {(one.project, name_answer(one.condition)): members for one, members in zip(questions, found, strict=True)}
     unread = (*UNSENT_FIELDS, *MACHINE_FIELDS)
@@ -73,8 +73,8 @@ def _answer(cuid: str, members: Members | None, fields: str) -> bool | None:
         return None
     if (cuid in members.matching) == (cuid in members.others):
         raise UnexpectedResponse(
-            say("SwanLab's answers about {fields} contradict each other.", fields=fields),
-            hint=say("Try again, or omit this condition."),
+            gettext("SwanLab's answers about {fields} contradict each other.", fields=fields),
+            hint=gettext("Try again, or omit this condition."),
         )
     return cuid in members.matching
 
@@ -87,7 +87,7 @@ def _note_dropped(names: Sequence[str], fields: str) -> list[str]:
     if not names:
         return []
     return [
-        say_plural(
+        ngettext(
             "Incomplete: {count} experiment is omitted ({names}): SwanLab returns pinned experiments for any "
             "condition on {fields}, and runs on disk do not record these fields.",
             "Incomplete: {count} experiments are omitted ({names}): SwanLab returns pinned experiments for "

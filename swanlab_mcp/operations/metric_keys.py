@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from swanlab_mcp.analysis.system_units import find_unit
 from swanlab_mcp.client.routing import SwanLabClient
-from swanlab_mcp.core.i18n import join_sentences, say, say_plural
+from swanlab_mcp.core.i18n import gettext, join_sentences, ngettext
 from swanlab_mcp.core.models import ApiResponse, MetricKey
 from swanlab_mcp.core.refs import find_near_names, label_experiments
 from swanlab_mcp.core.untrusted import quote, shorten
@@ -77,7 +77,7 @@ async def list_metrics(
     media = sum(row.type == "MEDIA" for row in rows)
     if kind == "custom" and media:
         notes.append(
-            say_plural(
+            ngettext(
                 "There is also {count} media key (kind='media').",
                 "There are also {count} media keys (kind='media').",
                 media,
@@ -87,7 +87,7 @@ async def list_metrics(
         groups = _group(chosen)
         if len(groups) <= _MANY:
             notes.append(
-                say_plural(
+                ngettext(
                     "{keys} keys in {count} group; search for a group like {prefix} or pass page=1.",
                     "{keys} keys in {count} groups; search for a group like {prefix} or pass page=1.",
                     len(groups),
@@ -96,7 +96,7 @@ async def list_metrics(
                 )
             )
             chosen = groups
-    return list_page(chosen, page, size, say("in the order logged"), notes)
+    return list_page(chosen, page, size, gettext("in the order logged"), notes)
 
 
 def _is_of(row: MetricKey, kind: str) -> bool:
@@ -127,12 +127,12 @@ def _group(rows: Iterable[MetricKey]) -> list[MetricKey]:
 
 def _explain_none(rows: list[MetricKey], kind: str, search: str) -> str:
     if not rows:
-        return say("No metric has been logged (yet).")
+        return gettext("No metric has been logged (yet).")
     near = find_near_names(search.strip("*?"), [row.key for row in rows])
-    hint = say("Similar: {names}.", names=", ".join(quote(key) for key in near)) if near else ""
+    hint = gettext("Similar: {names}.", names=", ".join(quote(key) for key in near)) if near else ""
     if not search:
         return join_sentences(
-            say_plural(
+            ngettext(
                 "No {kind} keys: the {count} logged key has another type.",
                 "No {kind} keys: the {count} logged keys have other types.",
                 len(rows),
@@ -140,7 +140,7 @@ def _explain_none(rows: list[MetricKey], kind: str, search: str) -> str:
             ),
             hint,
         )
-    none = say_plural(
+    none = ngettext(
         "No {kind} keys match {text!r}; {count} key was logged.",
         "No {kind} keys match {text!r}; {count} keys were logged.",
         len(rows),

@@ -12,7 +12,7 @@ from swanlab_mcp.analysis.system_units import find_unit
 from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core import progress
 from swanlab_mcp.core.errors import InvalidArgument, NotFound
-from swanlab_mcp.core.i18n import say, say_plural
+from swanlab_mcp.core.i18n import gettext, ngettext
 from swanlab_mcp.core.models import ApiResponse, Page, Points, Series
 from swanlab_mcp.core.records import read_time, show_time
 from swanlab_mcp.core.refs import ExperimentRef
@@ -143,7 +143,7 @@ async def get_metrics(
             gaps = sum(step not in one.axis for step in kept.steps) if x_axis not in _CLOCKS else 0
             if gaps:
                 notes.append(
-                    say(
+                    gettext(
                         "{key} of {cuid}: {axis} has no value at {count} steps (x is NaN there).",
                         key=quote(key),
                         cuid=quote(cuid),
@@ -157,7 +157,7 @@ async def get_metrics(
     copies = [await note_copy(client, ref) for ref in read_refs if len(read_refs) == 1]
     notes = [_note_cuts(series, head), *notes, *copies, *(str(error) for error in missing)]
     whole = ApiResponse(data=series, page=Page(returned=len(series), total=len(rows) - repeated))
-    return add_notes(describe_page(whole, page, size, say("in the requested order")), *dict.fromkeys(notes))
+    return add_notes(describe_page(whole, page, size, gettext("in the requested order")), *dict.fromkeys(notes))
 
 
 def read_selection(
@@ -187,8 +187,8 @@ def _read_bound(bound: int | str | None) -> _Bound:
     moment = read_time(bound)
     if moment is None:
         raise InvalidArgument(
-            say("{text!r} is not a step or a time.", text=shorten(bound)),
-            hint=say("Write a step like 1000, a time like 2026-11-23T08:00 (UTC) or 2026-11-23T16:00+08:00."),
+            gettext("{text!r} is not a step or a time.", text=shorten(bound)),
+            hint=gettext("Write a step like 1000, a time like 2026-11-23T08:00 (UTC) or 2026-11-23T16:00+08:00."),
         )
     return _Bound(time=int(moment.timestamp() * 1000))
 
@@ -238,7 +238,7 @@ async def _read(
             points[key] = _add_points(points[key], {one.step: one.value for one in extremes if one.step is not None})
             if len(extremes) < 2 or any(one.step is None for one in extremes):
                 notes.append(
-                    say(
+                    gettext(
                         "{key} of {cuid}: extremes between the sampled points may be missing.",
                         key=quote(key),
                         cuid=quote(cuid),
@@ -262,7 +262,7 @@ async def _read(
         began = read_time(experiment.createdAt) if experiment else None
         if began is None:
             raise InvalidArgument(
-                say("The start time of {cuid} is unknown.", cuid=quote(cuid)), hint=say("Use x_axis='time'.")
+                gettext("The start time of {cuid} is unknown.", cuid=quote(cuid)), hint=gettext("Use x_axis='time'.")
             )
         axis = {-1: began.timestamp() * 1000}
     return _Found(ref, {key: points[key] for key in keys if key in points}, axis, notes, missing)
@@ -291,7 +291,7 @@ def _add_points(points: Points, others: Mapping[int, float]) -> Points:
 
 
 def _name(error: NotFound, cuid: str) -> NotFound:
-    return NotFound(say("{cuid}: {error}", cuid=quote(cuid), error=error.message), hint=error.hint)
+    return NotFound(gettext("{cuid}: {error}", cuid=quote(cuid), error=error.message), hint=error.hint)
 
 
 def _take_first(points: Points, count: int | None) -> Points:
@@ -326,9 +326,9 @@ def _describe(cuid: str, key: str, part: Points, kept: Points, axis: Mapping[int
 def _note_points(cuid: str, key: str, part: Points) -> list[str]:
     which = {"key": quote(key), "cuid": quote(cuid)}
     if not part.steps:
-        return [say("{key} of {cuid}: no points in the requested range.", **which)]
+        return [gettext("{key} of {cuid}: no points in the requested range.", **which)]
     if not part.is_whole:
-        sampled = say(
+        sampled = gettext(
             "{key} of {cuid}: from a sample, so NaN between its points may be missing. mode=exact reads all points.",
             **which,
         )
@@ -345,7 +345,7 @@ def _note_cuts(series: Sequence[Series], head: int | None) -> str:
     returned = {one.returned for one in cut}
     rest = "" if head is None else f" head={head - min(returned)}"
     if len(starts) == 1 and (head is None or len(returned) == 1):
-        return say_plural(
+        return ngettext(
             "{count} of {total} series is cut; continue with {arguments}.",
             "{count} of {total} series are cut; continue with {arguments}.",
             len(cut),
@@ -353,11 +353,11 @@ def _note_cuts(series: Sequence[Series], head: int | None) -> str:
             arguments=f"start={starts.pop()}{rest}",
         )
     if head is None:
-        return say(
+        return gettext(
             "{count} series are cut at different steps. Request each again, with its next_start as start.",
             count=len(cut),
         )
-    return say(
+    return gettext(
         "{count} series are cut at different steps. Request each again, with its next_start as start, and "
         "reduce head by the number of returned points.",
         count=len(cut),

@@ -9,7 +9,7 @@ from typing import Any, cast
 from swanlab_mcp.analysis.filtering import Candidate
 from swanlab_mcp.analysis.misses import explain_miss
 from swanlab_mcp.core.durations import show_duration
-from swanlab_mcp.core.i18n import say, say_plural
+from swanlab_mcp.core.i18n import gettext, ngettext
 from swanlab_mcp.core.models import Filter
 from swanlab_mcp.core.untrusted import quote, shorten
 
@@ -26,12 +26,12 @@ def note_miss(candidates: Sequence[Candidate], filters: Sequence[Filter]) -> lis
     miss = explain_miss(candidates, filters)
     if miss is None:
         return []
-    condition = say(" or ").join(
+    condition = gettext(" or ").join(
         f"{quote(one.field)} {one.op} {shorten(str(one.value), _TEXT)}".strip() for one in miss.clause
     )
     if not miss.is_never_met:
         return [
-            say_plural(
+            ngettext(
                 "No experiment meets all conditions; without {condition}, {count} experiment matches.",
                 "No experiment meets all conditions; without {condition}, {count} experiments match.",
                 miss.without,
@@ -40,7 +40,7 @@ def note_miss(candidates: Sequence[Candidate], filters: Sequence[Filter]) -> lis
         ]
     if miss.is_empty:
         return [
-            say_plural(
+            ngettext(
                 "No experiment meets {condition}, because the {count} experiment has no value for it.",
                 "No experiment meets {condition}, because none of the {count} experiments has a value for it.",
                 len(candidates),
@@ -48,10 +48,10 @@ def note_miss(candidates: Sequence[Candidate], filters: Sequence[Filter]) -> lis
             )
         ]
     if miss.closest is None:
-        return [say("No experiment meets {condition}.", condition=condition)]
+        return [gettext("No experiment meets {condition}.", condition=condition)]
     one = miss.closest.experiment
     return [
-        say(
+        gettext(
             "No experiment meets {condition}; the closest value is {value}, in {name} ({cuid}).",
             condition=condition,
             value=_show(miss.clause[0].field, miss.value),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from swanlab_mcp.core.errors import InvalidArgument
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import gettext
 from swanlab_mcp.core.records import read_time, show_time
 from swanlab_mcp.core.untrusted import shorten
 
@@ -33,13 +33,13 @@ def read_since(since: str, now: int) -> int:
     moment = read_moment(since)
     if not moment:
         raise InvalidArgument(
-            say("{text!r} is not a time.", text=shorten(since)),
-            hint=say("Write it like 2026-11-23T08:00:00Z, 24h or 7d."),
+            gettext("{text!r} is not a time.", text=shorten(since)),
+            hint=gettext("Write it like 2026-11-23T08:00:00Z, 24h or 7d."),
         )
     if moment > now + _CLOCK_SKEW:
         raise InvalidArgument(
-            say("since={time} is in the future.", time=show_time(moment)),
-            hint=say("This server's clock shows {now}.", now=show_time(now)),
+            gettext("since={time} is in the future.", time=show_time(moment)),
+            hint=gettext("This server's clock shows {now}.", now=show_time(now)),
         )
     return moment
 

@@ -15,7 +15,7 @@ from swanlab_mcp.analysis.operation import choose_densest
 from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core.concurrency import gather
 from swanlab_mcp.core.errors import SwanLabError
-from swanlab_mcp.core.i18n import join_sentences, say
+from swanlab_mcp.core.i18n import gettext, join_sentences
 from swanlab_mcp.core.models import ApiResponse, Experiment, Page, Project, Summary
 from swanlab_mcp.core.refs import LOCAL, ExperimentRef, ProjectRef, find_near_names
 from swanlab_mcp.core.untrusted import quote, shorten
@@ -135,7 +135,7 @@ async def whats_new(
     happenings.sort(key=_rate, reverse=True)
     shown, unjudged = await _judge(client, happenings[get_slice(page, size)], verdicts)
     whole = ApiResponse(data=[*shown], page=Page(returned=len(shown), total=len(happenings)))
-    paged = describe_page(whole, page, size, say("records first, then the newest"))
+    paged = describe_page(whole, page, size, gettext("records first, then the newest"))
     is_demo = client.stopped_clock is not None and is_period(since)
     lacks = _find_lacks([*shown, *happenings], moment) if project else []
     news = News(shown, happenings, moment, latest, unjudged, now, is_demo, lacks, is_named)
@@ -221,11 +221,11 @@ def _explain_watched(metrics: Sequence[str], watched: _Watched) -> list[str]:
     for key in dict.fromkeys(metrics):
         if key in watched.absent - watched.found:
             near = find_near_names(key, list(watched.logged)) or list(watched.logged)[:_NAMED]
-            reported = say("Similar names: {names}.", names=", ".join(quote(one) for one in near)) if near else ""
-            notes.append(join_sentences(say("No experiment has a metric {key!r}.", key=shorten(key)), reported))
+            reported = gettext("Similar names: {names}.", names=", ".join(quote(one) for one in near)) if near else ""
+            notes.append(join_sentences(gettext("No experiment has a metric {key!r}.", key=shorten(key)), reported))
         elif not describe_key(key).direction:
             notes.append(
-                say(
+                gettext(
                     "It is unknown whether larger or smaller values of {key} are better, so its records are "
                     "not reported.",
                     key=quote(key),
@@ -305,7 +305,7 @@ def _find_changes(
     """Return an event for each experiment that started or ended since `moment`."""
     found: list[Happening] = []
     results = [(study.metric, get_results(study)[0]) for study in studies]
-    for place, experiment in enumerate(experiments):
+    for index, experiment in enumerate(experiments):
         created, finished = read_moment(experiment.createdAt), read_moment(experiment.finishedAt)
         is_new = created > moment
         if finished > moment and experiment.state in _ENDS:
@@ -314,7 +314,7 @@ def _find_changes(
             when, what = created, "no end recorded" if experiment.state == "UNKNOWN" else "new"
         else:
             continue
-        reached = [(key, some[place].value) for key, some in results]
+        reached = [(key, some[index].value) for key, some in results]
         best = [(key, value) for key, value in reached if value is not None and math.isfinite(value)]
         found.append(Happening(when, what, ref, experiment, is_new and what != "new", best))
     return found
@@ -333,7 +333,7 @@ async def _find_troubles(
     running.sort(key=lambda one: one.createdAt, reverse=True)
     if len(running) > _WATCHED:
         notes.append(
-            say(
+            gettext(
                 "Only the newest {count} of {total} running experiments were checked for stalls and problems.",
                 count=_WATCHED,
                 total=len(running),

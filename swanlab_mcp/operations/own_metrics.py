@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from swanlab_mcp.analysis.metric_catalogue import extend_catalogue
-from swanlab_mcp.core.i18n import say, speak
+from swanlab_mcp.core.i18n import gettext, use_language
 from swanlab_mcp.core.untrusted import shorten
 from swanlab_mcp.settings import Settings
 
@@ -21,14 +21,14 @@ def use_own_metrics(settings: Settings) -> Settings:
     name = settings.metrics_file
     if not name:
         return settings
-    with speak(settings.language):
+    with use_language(settings.language):
         try:
             extend_catalogue(Path(name).expanduser().read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, RuntimeError) as error:
             kind = type(error).__name__
-            problem = say("SWANLAB_MCP_METRICS: {file} cannot be read ({kind}).", file=shorten(name), kind=kind)
+            problem = gettext("SWANLAB_MCP_METRICS: {file} cannot be read ({kind}).", file=shorten(name), kind=kind)
         except ValueError as error:
-            problem = say("SWANLAB_MCP_METRICS is not used: {fault}", fault=shorten(str(error)))
+            problem = gettext("SWANLAB_MCP_METRICS is not used: {fault}", fault=shorten(str(error)))
         else:
             return settings
     return replace(settings, problems=(*settings.problems, problem))

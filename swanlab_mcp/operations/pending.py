@@ -6,7 +6,7 @@ from contextvars import ContextVar
 from typing import Any
 from weakref import WeakSet
 
-from swanlab_mcp.core.i18n import join_sentences, say
+from swanlab_mcp.core.i18n import gettext, join_sentences
 
 __all__ = ["PendingChange", "find_in_flight", "make_failure", "pending"]
 
@@ -26,8 +26,8 @@ class PendingChange:
         """Record that a change is about to be sent. `what` describes the completed change."""
         # formatted here, because the language of the call is only known now
         self.doubt = join_sentences(
-            say("The server stopped before it was known whether {what}.", what=what),
-            say("Check whether it was done before you retry."),
+            gettext("The server stopped before it was known whether {what}.", what=what),
+            gettext("Check whether it was done before you retry."),
         )
         _in_flight.add(self)
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from swanlab_mcp.analysis.differences import find_varying, flatten, freeze, identify_settings, is_setting
 from swanlab_mcp.analysis.setting_names import find_same_settings
 from swanlab_mcp.core.errors import NotFound
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import gettext
 from swanlab_mcp.core.models import Experiment
 from swanlab_mcp.core.refs import find_near_names
 from swanlab_mcp.core.untrusted import quote
@@ -24,11 +24,11 @@ class PlotGroup(NamedTuple):
     """A group of experiments.
 
     `pairs` contains the config keys that define the group, with their values ("" if an experiment lacks the key).
-    `places` contains the indices of the experiments in the group.
+    `indices` contains the indices of the experiments in the group.
     """
 
     pairs: Sequence[tuple[str, Any]]
-    places: Sequence[int]
+    indices: Sequence[int]
 
 
 def group_experiments(experiments: Sequence[Experiment], by: str) -> list[PlotGroup]:
@@ -41,14 +41,14 @@ def group_experiments(experiments: Sequence[Experiment], by: str) -> list[PlotGr
     if by != REPEATS:
         values = find_config_values(experiments, by)
         return [
-            PlotGroup([(by.removeprefix("config."), values[places[0]])], places)
-            for places in _collect([freeze(value) for value in values])
+            PlotGroup([(by.removeprefix("config."), values[indices[0]])], indices)
+            for indices in _collect([freeze(value) for value in values])
         ]
     # if no settings were recorded, there is no evidence that two experiments are repeats
-    codes = [place if code is None else code for place, code in enumerate(identify_settings(configs))]
+    codes = [index if code is None else code for index, code in enumerate(identify_settings(configs))]
     groups = _collect(codes)
-    pairs = _name_settings([configs[places[0]] for places in groups])
-    return [PlotGroup(one, places) for one, places in zip(pairs, groups, strict=True)]
+    pairs = _name_settings([configs[indices[0]] for indices in groups])
+    return [PlotGroup(one, indices) for one, indices in zip(pairs, groups, strict=True)]
 
 
 def _name_settings(configs: Sequence[Mapping[str, Any]]) -> list[list[tuple[str, Any]]]:
@@ -61,11 +61,11 @@ def _name_settings(configs: Sequence[Mapping[str, Any]]) -> list[list[tuple[str,
             columns.setdefault(tuple(map(codes.index, codes)), key)
     usual: dict[str, int] = {}
     for column, key in columns.items():
-        place, count = Counter(column).most_common(1)[0]
-        usual[key] = place if count > 1 else -1
+        index, count = Counter(column).most_common(1)[0]
+        usual[key] = index if count > 1 else -1
     named: list[list[tuple[str, Any]]] = []
-    for place, config in enumerate(configs):
-        keys = [key for column, key in columns.items() if column[place] != usual[key]] or list(usual)[:1]
+    for index, config in enumerate(configs):
+        keys = [key for column, key in columns.items() if column[index] != usual[key]] or list(usual)[:1]
         named.append([(key, config.get(key, "")) for key in keys[:_NAMED_BY]])
     return named
 
@@ -81,14 +81,14 @@ def find_config_values(experiments: Sequence[Experiment], name: str) -> list[Any
         known = list(dict.fromkeys(one for config in configs for one in config))
         near = find_same_settings(key, known) or find_near_names(key, known) or known[:10]
         raise NotFound(
-            say("No experiment has a config key {key}.", key=quote(key)),
-            hint=say("Similar names: {names}.", names=", ".join(map(quote, near))) if near else "",
+            gettext("No experiment has a config key {key}.", key=quote(key)),
+            hint=gettext("Similar names: {names}.", names=", ".join(map(quote, near))) if near else "",
         )
     return [config.get(key, "") for config in configs]
 
 
 def _collect(codes: Sequence[Any]) -> list[list[int]]:
     groups: dict[Any, list[int]] = {}
-    for place, code in enumerate(codes):
-        groups.setdefault(code, []).append(place)
+    for index, code in enumerate(codes):
+        groups.setdefault(code, []).append(index)
     return list(groups.values())

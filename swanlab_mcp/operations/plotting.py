@@ -12,7 +12,7 @@ from swanlab_mcp.analysis.selection import Selection
 from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core import progress
 from swanlab_mcp.core.errors import InvalidArgument, NotFound
-from swanlab_mcp.core.i18n import say, say_plural
+from swanlab_mcp.core.i18n import gettext, ngettext
 from swanlab_mcp.core.models import ApiResponse, Experiment, Points
 from swanlab_mcp.core.records import read_time
 from swanlab_mcp.core.refs import ExperimentRef, label_experiments, prefix_names
@@ -50,7 +50,7 @@ class PlottedExperiment(NamedTuple):
     """An experiment in a plot.
 
     `label` is its id or path. `began` is its start time in Unix seconds, or 0 if it is unknown. If the x axis is a
-    metric, `axis` maps steps to x values. In a scatter plot, `place` is the experiment's x value, and `shade` is the
+    metric, `axis` maps steps to x values. In a scatter plot, `x` is the experiment's x value, and `shade` is the
     number that determines its colour.
     """
 
@@ -61,7 +61,7 @@ class PlottedExperiment(NamedTuple):
     keys: Sequence[str]
     found: Experiment
     axis: Mapping[int, float] = MappingProxyType({})
-    place: float = math.nan
+    x: float = math.nan
     shade: float = math.nan
 
 
@@ -131,14 +131,14 @@ async def plot_metrics(
     groups = [] if is_scatter else _group(experiments, group_by)
     _refuse_many(len(wanted) if is_scatter else _count_curves(experiments, wanted, groups))
     if x_axis.startswith(_CONFIG):
-        experiments = _place(experiments, x_axis, notes)
+        experiments = _set_x(experiments, x_axis, notes)
     read = partial(_read_summary, client, colour=colour) if is_scatter else partial(_read, client)
     answers = await progress.follow("experiments", *(read(one, wanted, x_axis=x_axis) for one in experiments))
     if x_axis.startswith(METRIC):
-        answers = _keep_placed(answers, x_axis, notes)
+        answers = _drop_without_x(answers, x_axis, notes)
     notes += [note for _, answer in answers for note in answer.notes]
     notes += [
-        say(
+        gettext(
             "{name} ({cuid}) has not logged {key}.",
             name=quote(one.name),
             cuid=quote(one.label),
@@ -165,8 +165,8 @@ async def plot_metrics(
 def _group(experiments: Sequence[PlottedExperiment], group_by: str) -> list[PlotGroup]:
     if group_by.startswith(METRIC):
         raise InvalidArgument(
-            say("{key} can only colour points, but this plot has curves.", key=quote(group_by)),
-            hint=say("Group by a config key, or pass x_axis=config.KEY or metric.KEY."),
+            gettext("{key} can only colour points, but this plot has curves.", key=quote(group_by)),
+            hint=gettext("Group by a config key, or pass x_axis=config.KEY or metric.KEY."),
         )
     return group_experiments([one.found for one in experiments], group_by) if group_by else []
 
@@ -201,11 +201,11 @@ def _shade(experiments: Sequence[PlottedExperiment], colour: str, notes: list[st
     key = colour.removeprefix(METRIC)
     if without == len(shaded):
         raise match_known_keys(dict.fromkeys(name for one in shaded for name in one.keys), [key])[1] or NotFound(
-            say("No experiment has a finite value for {key}.", key=quote(key))
+            gettext("No experiment has a finite value for {key}.", key=quote(key))
         )
     if without:
         notes.append(
-            say_plural(
+            ngettext(
                 "{count} experiment without a finite value for {key} is shown in grey.",
                 "{count} experiments without a finite value for {key} are shown in grey.",
                 without,
@@ -224,58 +224,57 @@ def _count_curves(experiments: Sequence[PlottedExperiment], wanted: Sequence[str
 def _refuse_many(count: int) -> None:
     if count > MOST_CURVES:
         raise InvalidArgument(
-            say(
+            gettext(
                 "The arguments select {count} curves, but one picture can clearly show at most {most}.",
                 count=count,
                 most=MOST_CURVES,
             ),
-            hint=say("Name fewer experiments or keys."),
+            hint=gettext("Name fewer experiments or keys."),
         )
 
 
-def _place(experiments: Sequence[PlottedExperiment], x_axis: str, notes: list[str]) -> list[PlottedExperiment]:
+def _set_x(experiments: Sequence[PlottedExperiment], x_axis: str, notes: list[str]) -> list[PlottedExperiment]:
     """Return the experiments with a numeric `x_axis` value, each placed at that value.
 
     Raises InvalidArgument if there are none.
     """
     values = find_config_values([one.found for one in experiments], x_axis)
-    placed = [
-        one._replace(place=float(value)) for one, value in zip(experiments, values, strict=True) if _is_number(value)
-    ]
-    if not placed:
+    shown = [one._replace(x=float(value)) for one, value in zip(experiments, values, strict=True) if _is_number(value)]
+    if not shown:
         raise InvalidArgument(
-            say("{key} is not a number in any experiment.", key=quote(x_axis)), hint=say("Pass it as group_by instead.")
+            gettext("{key} is not a number in any experiment.", key=quote(x_axis)),
+            hint=gettext("Pass it as group_by instead."),
         )
-    if len(placed) < len(experiments):
+    if len(shown) < len(experiments):
         notes.append(
-            say_plural(
+            ngettext(
                 "{count} experiment without a numeric value for {key} is not drawn.",
                 "{count} experiments without a numeric value for {key} are not drawn.",
-                len(experiments) - len(placed),
+                len(experiments) - len(shown),
                 key=quote(x_axis),
             )
         )
-    return placed
+    return shown
 
 
-def _keep_placed(answers: _Answers, x_axis: str, notes: list[str]) -> _Answers:
+def _drop_without_x(answers: _Answers, x_axis: str, notes: list[str]) -> _Answers:
     """Return the answers for the experiments that have a value on the x axis. Raises NotFound if there are none."""
-    placed = [(one, answer) for one, answer in answers if math.isfinite(one.place)]
+    shown = [(one, answer) for one, answer in answers if math.isfinite(one.x)]
     key = x_axis.removeprefix(METRIC)
-    if not placed:
+    if not shown:
         raise match_known_keys(dict.fromkeys(name for one, _ in answers for name in one.keys), [key])[1] or NotFound(
-            say("No experiment has a finite value for {key}.", key=quote(key))
+            gettext("No experiment has a finite value for {key}.", key=quote(key))
         )
-    if len(placed) < len(answers):
+    if len(shown) < len(answers):
         notes.append(
-            say_plural(
+            ngettext(
                 "{count} experiment without a finite value for {key} is not drawn.",
                 "{count} experiments without a finite value for {key} are not drawn.",
-                len(answers) - len(placed),
+                len(answers) - len(shown),
                 key=quote(key),
             )
         )
-    return placed
+    return shown
 
 
 async def _find_experiment(client: SwanLabClient, exp_cuid: str, *, project: str, username: str) -> PlottedExperiment:
@@ -344,7 +343,7 @@ async def _read_summary(
             steps = sorted(values)
             points[key] = Points(steps, [values[step] for step in steps], [0] * len(steps))
     if x_key in points:
-        one = one._replace(place=_choose_result(x_key, points[x_key].values))
+        one = one._replace(x=_choose_result(x_key, points[x_key].values))
     if colour_key in points:
         one = one._replace(shade=_choose_result(colour_key, points[colour_key].values))
     return one, ApiResponse(data={key: points[key] for key in wanted if key in points}, notes=answer.notes)

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from swanlab_mcp.client.routing import SwanLabClient
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import gettext
 from swanlab_mcp.core.models import ApiResponse, Project
 from swanlab_mcp.core.untrusted import shorten
 from swanlab_mcp.operations.arguments import (
@@ -56,18 +56,18 @@ async def list_projects(
     note = ""
     if not total:
         note = (
-            say(
+            gettext(
                 "The workspace {username!r} has no project with {text!r} in its name.",
                 username=str(ref),
                 text=shorten(search),
             )
             if search
-            else say("The workspace {username!r} has no projects.", username=str(ref))
+            else gettext("The workspace {username!r} has no projects.", username=str(ref))
         )
     link = client.at(ref).get_link(ref.project("<name>"))
-    by_update = say("most recently updated first")
-    orders = {"": by_update, "update": by_update, "create": say("newest first"), "name": say("by name")}
-    pages = say("Pages: {link}", link=link) if link and total else ""
+    by_update = gettext("most recently updated first")
+    orders = {"": by_update, "update": by_update, "create": gettext("newest first"), "name": gettext("by name")}
+    pages = gettext("Pages: {link}", link=link) if link and total else ""
     return add_notes(describe_page(answer, page, size, orders[sort]), note, pages)
 
 

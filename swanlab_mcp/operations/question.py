@@ -10,7 +10,7 @@ import json
 import unicodedata
 from typing import Any
 
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import gettext
 from swanlab_mcp.core.lookalikes import find_oddities, make_skeleton
 from swanlab_mcp.core.planned_changes import Change
 from swanlab_mcp.core.untrusted import neutralise_value, shorten
@@ -22,22 +22,22 @@ _LONGEST = 2000
 
 def describe_change(change: Change) -> str:
     """Return the question to ask the user before a change is made."""
-    lines = [say("SwanLab: {action}?", action=change.action)]
+    lines = [gettext("SwanLab: {action}?", action=change.action)]
     if change.visibility == "PUBLIC":
-        lines.append(say("Visibility: PUBLIC, everyone can see it"))
+        lines.append(gettext("Visibility: PUBLIC, everyone can see it"))
     elif change.visibility:
-        lines.append(say("Visibility: {visibility}", visibility=shorten(change.visibility)))
+        lines.append(gettext("Visibility: {visibility}", visibility=shorten(change.visibility)))
     if change.description:
-        lines.append(say("Description: {description}", description=_quote(change.description)))
+        lines.append(gettext("Description: {description}", description=_quote(change.description)))
     if change.running_count:
-        lines.append(say("Still running: {count}", count=change.running_count))
+        lines.append(gettext("Still running: {count}", count=change.running_count))
     lines += [f"{_quote(one.name)} ({one.cuid}, {one.state}, {one.createdAt})" for one in change.experiments]
     more = (change.experiment_count or 0) - len(change.experiments)
     if more > 0:
-        lines.append(say("and {count} more", count=more))
+        lines.append(gettext("and {count} more", count=more))
     lines += warn_about_names(change)
     if change.fingerprint:
-        lines.append(say("Fingerprint of everything affected: {fingerprint}", fingerprint=change.fingerprint))
+        lines.append(gettext("Fingerprint of everything affected: {fingerprint}", fingerprint=change.fingerprint))
     return "\n".join(lines)
 
 
@@ -48,11 +48,11 @@ def warn_about_names(change: Change) -> list[str]:
         for kind, letters in find_oddities(name):
             spelled = ", ".join(_spell(letter) for letter in letters)
             if kind == "mixed scripts":
-                text = say("Caution: {name} mixes scripts: {letters}.", name=_quote(name), letters=spelled)
+                text = gettext("Caution: {name} mixes scripts: {letters}.", name=_quote(name), letters=spelled)
             elif kind == "look-alikes":
-                text = say("Caution: {name} only looks Latin: {letters}.", name=_quote(name), letters=spelled)
+                text = gettext("Caution: {name} only looks Latin: {letters}.", name=_quote(name), letters=spelled)
             else:
-                text = say("Caution: {name} has unusual characters: {letters}.", name=_quote(name), letters=spelled)
+                text = gettext("Caution: {name} has unusual characters: {letters}.", name=_quote(name), letters=spelled)
             warnings.append(text)
     return warnings
 
@@ -71,7 +71,7 @@ def make_fingerprint(value: Any) -> str:
 def _quote(text: str) -> str:
     """Quote a string on one line, escape invisible characters, and truncate it to 2,000 characters."""
     line = json.dumps(neutralise_value(text[:_LONGEST]), ensure_ascii=False)
-    return line if len(text) <= _LONGEST else say("{text} (of {count} characters)", text=line, count=len(text))
+    return line if len(text) <= _LONGEST else gettext("{text} (of {count} characters)", text=line, count=len(text))
 
 
 def _spell(letter: str) -> str:

@@ -14,7 +14,7 @@ from swanlab_mcp.analysis.noise import Scatter
 from swanlab_mcp.analysis.standings import Field, Standing, choose_columns, name_settings
 from swanlab_mcp.client.base import FurtherKeys
 from swanlab_mcp.client.routing import SwanLabClient
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import gettext
 from swanlab_mcp.core.models import ApiResponse, Experiment, Page
 from swanlab_mcp.core.refs import ProjectRef
 from swanlab_mcp.core.untrusted import quote
@@ -113,7 +113,7 @@ async def rank_experiments(
     experiments, notes = choice.experiments, list(dict.fromkeys(choice.notes))
     if not experiments:
         none = ApiResponse[Any](data=[], page=Page(returned=0, total=0), notes=notes)
-        return add_notes(none, "" if filters else say("The project has no experiments yet."))
+        return add_notes(none, "" if filters else gettext("The project has no experiments yet."))
     reached = await read_reached(client, ref, choice, metric, at)
     study = Study(client, ref, choice, reached, metric, repeats_by)
     links = link_scope(client, ref)
@@ -124,7 +124,7 @@ async def rank_experiments(
             await study.check_health(end, by_state=not unfinished)
         parts = [_show_end(study.make_field(end, by_state=not unfinished)) for end in ends]
         count = sum(len(part.rows) for part in parts)
-        shown = Page(returned=count, total=count, order=say("smallest and largest values"))
+        shown = Page(returned=count, total=count, order=gettext("smallest and largest values"))
         both = Ranking(metric, reached, experiments, parts, kind, health=study.health)
         return add_notes(ApiResponse(data=both, page=shown, notes=notes), *links)
     by_seed = by_seed or bool(baseline)
@@ -141,7 +141,7 @@ async def rank_experiments(
         metric,
         reached,
         experiments,
-        [Part("", field, rows, choose_columns(field, [row.place for row in rows], with_seeds=not by_seed))],
+        [Part("", field, rows, choose_columns(field, [row.run_index for row in rows], with_seeds=not by_seed))],
         kind,
         is_direction_requested=mode != "auto",
         scatter=field.scatter,
@@ -155,12 +155,12 @@ async def rank_experiments(
     )
     whole = ApiResponse(data=list(rows), page=Page(returned=len(rows), total=order.total), notes=notes)
     words = (
-        say("by {metric} ({at}), smallest first", metric=quote(metric), at=quote(at))
+        gettext("by {metric} ({at}), smallest first", metric=quote(metric), at=quote(at))
         if wanted == "min"
-        else say("by {metric} ({at}), largest first", metric=quote(metric), at=quote(at))
+        else gettext("by {metric} ({at}), largest first", metric=quote(metric), at=quote(at))
     )
     paged = describe_page(whole, page, size, words)
-    shown = {ref.experiment(one.cuid): one for one in (experiments[row.place] for row in rows)}
+    shown = {ref.experiment(one.cuid): one for one in (experiments[row.run_index] for row in rows)}
     copies = await note_copies(client, shown, compared=FEW_COPIES)
     # the report always covers the whole project
     report = ref if isinstance(ref, ProjectRef) and page <= 1 and not filters else None
@@ -168,9 +168,9 @@ async def rank_experiments(
 
 
 def _show_end(field: Field) -> Part:
-    places = order_results(field.results, field.reasons, field.mode)[: len(field.ranked)][:_ENDS]
-    rows = [Standing(place, None, field.get_value(place)) for place in places if math.isfinite(field.get_value(place))]
-    return Part(field.mode, field, rows, choose_columns(field, places))
+    indices = order_results(field.results, field.reasons, field.mode)[: len(field.ranked)][:_ENDS]
+    rows = [Standing(index, None, field.get_value(index)) for index in indices if math.isfinite(field.get_value(index))]
+    return Part(field.mode, field, rows, choose_columns(field, indices))
 
 
 def _shorten_keys(names: Sequence[Sequence[tuple[str, Any]]]) -> dict[str, str]:

@@ -14,7 +14,7 @@ from swanlab_mcp.analysis.smoothing import find_smooth_best
 from swanlab_mcp.analysis.thresholds import DEFAULTS
 from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core.errors import InvalidArgument, NotFound
-from swanlab_mcp.core.i18n import join_sentences, say
+from swanlab_mcp.core.i18n import gettext, join_sentences
 from swanlab_mcp.core.models import MetricSummary, Points
 from swanlab_mcp.core.refs import Scope
 from swanlab_mcp.core.untrusted import quote
@@ -46,20 +46,20 @@ class Reached(NamedTuple):
     def get_results(self, mode: str, states: Iterable[str], breakages: Mapping[int, Breakage]) -> list[Result]:
         """Return the result of each experiment, given their states and the known breakages by index."""
         return [
-            _read_summary(read, mode, self.at, state, breakages.get(place))
+            _read_summary(read, mode, self.at, state, breakages.get(index))
             if isinstance(read, MetricSummary)
-            else self._read_series(place, read, mode, state, breakages.get(place))
-            for place, (read, state) in enumerate(zip(self.read, states, strict=True))
+            else self._read_series(index, read, mode, state, breakages.get(index))
+            for index, (read, state) in enumerate(zip(self.read, states, strict=True))
         ]
 
-    def _read_series(self, place: int, read: Points | None, mode: str, state: str, breakage: Breakage | None) -> Result:
+    def _read_series(self, index: int, read: Points | None, mode: str, state: str, breakage: Breakage | None) -> Result:
         if read is None or not read.steps:
             return Result(None, None, None, None, state)
         last = Result(None, None, read.values[-1], read.steps[-1], state, breakage=breakage)
         if self.window:
             return _read_smooth_best(read, mode, self.window, last)
         if self.decided_mode:
-            return _read_decided(read, self.decided[place], self.decided_mode, last)
+            return _read_decided(read, self.decided[index], self.decided_mode, last)
         return _read_points(read, self.at, last)
 
     def find_breakages(self) -> dict[int, Breakage]:
@@ -69,8 +69,8 @@ class Reached(NamedTuple):
         """
         if not self.decided_mode:
             return {}
-        found = {place: find_breakage(self.at, {self.at: one}, ()) for place, one in enumerate(self.decided) if one}
-        return {place: one for place, one in found.items() if one}
+        found = {index: find_breakage(self.at, {self.at: one}, ()) for index, one in enumerate(self.decided) if one}
+        return {index: one for index, one in found.items() if one}
 
 
 async def read_reached(
@@ -99,21 +99,21 @@ async def read_reached(
     is_key = at != "smoothed" and not at.startswith("step:")
     if is_key and not describe_key(at).direction:
         raise InvalidArgument(
-            say(
+            gettext(
                 "at={at} is not best, last, smoothed, step:N or a metric with a known direction.",
                 at=quote(at),
             ),
-            hint=say("Name a metric, for example val/acc: the ranking then uses the values at its best step."),
+            hint=gettext("Name a metric, for example val/acc: the ranking then uses the values at its best step."),
         )
     if len(experiments) > _WHOLE_SERIES:
         raise InvalidArgument(
-            say(
+            gettext(
                 "at={at} reads every point in {count} experiments, and at most {most} can be read at once.",
                 at=quote(at),
                 count=len(experiments),
                 most=_WHOLE_SERIES,
             ),
-            hint=say("Narrow the filters, or rank with at=best or at=last."),
+            hint=gettext("Narrow the filters, or rank with at=best or at=last."),
         )
     series = await read_series(client, ref, experiments, [metric, at] if is_key else [metric])
     points = [one.get(metric) for one in series]
@@ -126,7 +126,7 @@ async def read_reached(
         try:
             await explain_missing_metric(client, ref, experiments, at)
         except NotFound as error:
-            hint = say("at must be best, last, smoothed, step:N or a metric key.")
+            hint = gettext("at must be best, last, smoothed, step:N or a metric key.")
             raise InvalidArgument(error.message, hint=join_sentences(error.hint, hint)) from error
     return Reached(at, points, decided, describe_key(at).direction)
 
@@ -193,7 +193,7 @@ def _read_decided(points: Points, decided: Points | None, mode: str, last: Resul
     if not finite:
         return last._replace(missing=Reason("not at that step"))
     wanted = min(finite)[1]
-    reached = [place for place, step in enumerate(points.steps) if step <= wanted]
+    reached = [index for index, step in enumerate(points.steps) if step <= wanted]
     if not reached:
         return last._replace(missing=Reason("begins later", points.steps[0]))
     return last._replace(value=points.values[reached[-1]], step=points.steps[reached[-1]])
@@ -206,7 +206,7 @@ def _read_points(points: Points, at: str, last: Result) -> Result:
     wanted = int(at.removeprefix("step:"))
     if points.steps[-1] < wanted:
         return last._replace(missing=Reason("not there yet", points.steps[-1]))
-    reached = [place for place, step in enumerate(points.steps) if step <= wanted]
+    reached = [index for index, step in enumerate(points.steps) if step <= wanted]
     if not reached:
         return last._replace(missing=Reason("begins later", points.steps[0]))
     value, step = points.values[reached[-1]], points.steps[reached[-1]]

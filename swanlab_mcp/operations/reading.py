@@ -15,7 +15,7 @@ from swanlab_mcp.client.base import Backend, FurtherKeys
 from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core import progress
 from swanlab_mcp.core.errors import SwanLabError
-from swanlab_mcp.core.i18n import say, say_plural
+from swanlab_mcp.core.i18n import gettext, ngettext
 from swanlab_mcp.core.models import ApiResponse, Experiment, Filter, Narrowed, Points, Summary
 from swanlab_mcp.core.records import read_time
 from swanlab_mcp.core.refs import LOCAL, ExperimentRef, ProjectRef, Scope
@@ -112,14 +112,14 @@ def note_failures(failed: dict[ProjectRef, SwanLabError], total: int) -> list[st
         return []
     reasons = [f"{quote(ref)}: {error}" for ref, error in list(failed.items())[:_NAMED]]
     if len(failed) > _NAMED:
-        reasons.append(say("{count} more", count=len(failed) - _NAMED))
+        reasons.append(gettext("{count} more", count=len(failed) - _NAMED))
     return [
-        say_plural(
+        ngettext(
             "Incomplete: {count} of {total} projects could not be read ({reasons}).",
             "Incomplete: {count} of {total} projects could not be read ({reasons}).",
             len(failed),
             total=total,
-            reasons=say("; ").join(reasons),
+            reasons=gettext("; ").join(reasons),
         )
     ]
 
@@ -149,7 +149,7 @@ async def read_narrowed(
     notes = note_failures(failed, len(ref.projects))
     if dropped:
         notes.append(
-            say_plural(
+            ngettext(
                 "{count} run is both in the cloud and on this machine; only the copy in the cloud counts.",
                 "{count} runs are both in the cloud and on this machine; only the copies in the cloud count.",
                 dropped,

@@ -73,16 +73,16 @@ async def find_record(study: Study, new: Sequence[bool], active: Sequence[bool],
     mode = get_mode(study.metric)
     results, reasons = get_results(study)
     for _ in range(_CHECKED // _CHECKED_AT_ONCE):
-        ranked = [place for place in order_results(results, reasons, mode) if not reasons[place]]
-        olds = [place for place in ranked[1:] if not new[place]][:1]
+        ranked = [index for index in order_results(results, reasons, mode) if not reasons[index]]
+        olds = [index for index in ranked[1:] if not new[index]][:1]
         if not ranked or not olds or not active[ranked[0]]:
             return None
         if results[ranked[0]].value == results[olds[0]].value:
             return None
         if {ranked[0], *olds} <= study.breakages.keys():
             return await _describe(study, (ranked[0], olds[0]), since)
-        await study.check_places(
-            [place for place in dict.fromkeys([*olds, *ranked]) if place not in study.breakages][:_CHECKED_AT_ONCE]
+        await study.check_experiments(
+            [index for index in dict.fromkeys([*olds, *ranked]) if index not in study.breakages][:_CHECKED_AT_ONCE]
         )
         results, reasons = get_results(study)
     return None
@@ -100,8 +100,8 @@ def get_mode(metric: str) -> Literal["min", "max"]:
     return "max" if describe_key(metric).direction == "max" else "min"
 
 
-async def _describe(study: Study, places: tuple[int, int], since: int) -> Record | None:
-    top, before = places
+async def _describe(study: Study, indices: tuple[int, int], since: int) -> Record | None:
+    top, before = indices
     field = study.make_field(get_mode(study.metric), by_state=False, by_length=False)
     order = order_results(field.results, field.reasons, field.mode)
     number = order.index(before)
@@ -131,7 +131,7 @@ async def _describe(study: Study, places: tuple[int, int], since: int) -> Record
 def _find_time(points: Points, step: int | None, best: float, sign: int) -> int:
     """Return the time when the best value was logged, in Unix milliseconds, or 0 if it is unknown."""
     if step is not None:
-        place = bisect_left(points.steps, step)
-        return points.times[place] if place < len(points.times) else 0
+        index = bisect_left(points.steps, step)
+        return points.times[index] if index < len(points.times) else 0
     reached = [when for value, when in zip(points.values, points.times, strict=True) if sign * value <= sign * best]
     return min(reached, default=0)

@@ -19,7 +19,7 @@ from swanlab_mcp.analysis.refusals import (
     UnsentField,
 )
 from swanlab_mcp.core.errors import InvalidArgument
-from swanlab_mcp.core.i18n import join_sentences, say
+from swanlab_mcp.core.i18n import gettext, join_sentences
 from swanlab_mcp.core.untrusted import quote, shorten
 
 __all__ = ["word_refusals"]
@@ -44,39 +44,41 @@ def _word(refusal: Refusal) -> InvalidArgument:
             return _word_unknown_field(refusal)
         case UnknownState(state, known):
             return InvalidArgument(
-                say("Unknown state {state!r}.", state=shorten(state)),
-                hint=say("States: {names}.", names=", ".join(known)),
+                gettext("Unknown state {state!r}.", state=shorten(state)),
+                hint=gettext("States: {names}.", names=", ".join(known)),
             )
         case BadTime(text):
             return InvalidArgument(
-                say("{text!r} is not a time.", text=shorten(text)),
-                hint=say("Write it like 2026-11-23, 2026-11-23T08:00:00+08:00, or with < and > like 7d (7 days ago)."),
+                gettext("{text!r} is not a time.", text=shorten(text)),
+                hint=gettext(
+                    "Write it like 2026-11-23, 2026-11-23T08:00:00+08:00, or with < and > like 7d (7 days ago)."
+                ),
             )
         case BadDuration(text):
             return InvalidArgument(
-                say("{text!r} is not a duration.", text=shorten(text)),
-                hint=say("Write it like 90m, 12h or 2d, or as a number of seconds."),
+                gettext("{text!r} is not a duration.", text=shorten(text)),
+                hint=gettext("Write it like 90m, 12h or 2d, or as a number of seconds."),
             )
         case UnsentField(field):
             instead = (
-                say("Filters on this field need <, <=, > or >= and a time in whole seconds.")
+                gettext("Filters on this field need <, <=, > or >= and a time in whole seconds.")
                 if field == "updated"
-                else say("Filters on this field need = or != and true or false.")
+                else gettext("Filters on this field need = or != and true or false.")
             )
             return InvalidArgument(
-                say("SwanLab does not report the experiment field {field!r}.", field=field), hint=instead
+                gettext("SwanLab does not report the experiment field {field!r}.", field=field), hint=instead
             )
         case Incomparable(field, op, value, example):
             return InvalidArgument(
-                say(
+                gettext(
                     "{field} {op} {value!r} compares different types of values.",
                     field=quote(field),
                     op=op,
                     value=shorten(value),
                 ),
-                hint=say("Its values look like {example}.", example=_show(example))
+                hint=gettext("Its values look like {example}.", example=_show(example))
                 if example is not None
-                else say("Compare numbers with a number, and created and finished with an ISO 8601 time."),
+                else gettext("Compare numbers with a number, and created and finished with an ISO 8601 time."),
             )
         case _:
             raise AssertionError("unreachable: every refusal has its words")
@@ -86,30 +88,34 @@ def _word_contradiction(refusal: Contradiction) -> InvalidArgument:
     match refusal.kind:
         case "steps":
             return InvalidArgument(
-                say("start={start} is after end={end}.", start=refusal.start, end=refusal.end),
-                hint=say("Pass the smaller step as start."),
+                gettext("start={start} is after end={end}.", start=refusal.start, end=refusal.end),
+                hint=gettext("Pass the smaller step as start."),
             )
         case "times":
-            return InvalidArgument(say("start is after end."), hint=say("Pass the earlier time as start."))
+            return InvalidArgument(gettext("start is after end."), hint=gettext("Pass the earlier time as start."))
         case "minutes":
             return InvalidArgument(
-                say("last_minutes cannot be combined with a time as start or end."), hint=say("Pass only one.")
+                gettext("last_minutes cannot be combined with a time as start or end."), hint=gettext("Pass only one.")
             )
-        case "places":
+        case "indices":
             return InvalidArgument(
-                say("{names} cannot be combined.", names=say(" and ").join(refusal.names)),
-                hint=say("Pass only {name}.", name=refusal.names[0]),
+                gettext("{names} cannot be combined.", names=gettext(" and ").join(refusal.names)),
+                hint=gettext("Pass only {name}.", name=refusal.names[0]),
             )
 
 
 def _word_unknown_field(refusal: UnknownField) -> InvalidArgument:
     known = [*refusal.fixed, "config.<key>", *(["metric.<key>"] if refusal.may_be_metric else [])]
-    hints = [say("Fields: {names}.", names=", ".join(known))]
+    hints = [gettext("Fields: {names}.", names=", ".join(known))]
     if refusal.near:
-        hints.insert(0, say("Did you mean {names}?", names=say(" or ").join(quote(name) for name in refusal.near)))
+        hints.insert(
+            0, gettext("Did you mean {names}?", names=gettext(" or ").join(quote(name) for name in refusal.near))
+        )
     elif refusal.held:
-        hints.insert(0, say("The configs contain {names}.", names=", ".join(quote(name) for name in refusal.held)))
-    return InvalidArgument(say("Unknown field {field!r}.", field=shorten(refusal.field)), hint=join_sentences(*hints))
+        hints.insert(0, gettext("The configs contain {names}.", names=", ".join(quote(name) for name in refusal.held)))
+    return InvalidArgument(
+        gettext("Unknown field {field!r}.", field=shorten(refusal.field)), hint=join_sentences(*hints)
+    )
 
 
 def _show(value: Any) -> str:

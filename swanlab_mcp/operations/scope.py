@@ -9,7 +9,7 @@ from typing import NamedTuple
 from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core.concurrency import gather
 from swanlab_mcp.core.errors import NotFound, SwanLabError
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import gettext
 from swanlab_mcp.core.models import Project
 from swanlab_mcp.core.refs import ProjectRef, ProjectSet, Scope, WorkspaceRef
 from swanlab_mcp.core.untrusted import quote, shorten
@@ -91,7 +91,7 @@ def note_skipped(count: int, located: Sequence[Located]) -> list[str]:
         return []
     names = ", ".join(skipped[:_NAMED]) + (", …" if len(skipped) > _NAMED else "")
     return [
-        say(
+        gettext(
             "Incomplete: only the first {count} of {total} projects were read; skipped: {names}.",
             count=count,
             total=len(located),
@@ -111,7 +111,7 @@ def link_scope(client: SwanLabClient, ref: Scope, shown: Iterable[str] | None = 
         projects = ref.projects if shown is None else [ref.experiment(cuid).parent for cuid in shown]
         spaces = dict.fromkeys(one.parent for one in projects)
         links = [client.at(one).get_link(one.project("<project>").experiment("<cuid>")) for one in spaces]
-    return [say("Pages: {link}", link=link) for link in links[:_LINKS] if link]
+    return [gettext("Pages: {link}", link=link) for link in links[:_LINKS] if link]
 
 
 async def _expand(client: SwanLabClient, text: str, username: str) -> tuple[list[Located], list[str]]:
@@ -134,13 +134,13 @@ async def _expand(client: SwanLabClient, text: str, username: str) -> tuple[list
         if _matches(one.name, pattern)
     ]
     notes = [
-        say("Incomplete: the workspace {username} could not be listed ({error}).", username=quote(ref), error=error)
+        gettext("Incomplete: the workspace {username} could not be listed ({error}).", username=quote(ref), error=error)
         for ref, error in failed
     ]
     if not located and not notes:
         raise NotFound(
-            say("No project matches {text!r}.", text=shorten(text)),
-            hint=say("list_workspaces and list_projects show the names."),
+            gettext("No project matches {text!r}.", text=shorten(text)),
+            hint=gettext("list_workspaces and list_projects show the names."),
         )
     return located, notes
 

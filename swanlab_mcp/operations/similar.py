@@ -11,7 +11,7 @@ from swanlab_mcp.analysis.differences import flatten
 from swanlab_mcp.analysis.metric_catalogue import describe_key
 from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core.errors import InvalidArgument
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import gettext
 from swanlab_mcp.core.models import ApiResponse, Experiment, MetricSummary, Page, Summary
 from swanlab_mcp.core.refs import ProjectRef, Scope
 from swanlab_mcp.operations.arguments import Projects, Username
@@ -79,8 +79,8 @@ async def find_similar_experiments(
     """
     if config and exp_cuid:
         raise InvalidArgument(
-            say("Pass either config or exp_cuid."),
-            hint=say('config is text such as "lr=0.01, optimizer=adam" or JSON.'),
+            gettext("Pass either config or exp_cuid."),
+            hint=gettext('config is text such as "lr=0.01, optimizer=adam" or JSON.'),
         )
     ref, choice = await choose_in_scope(client, project, username, ())
     experiments = choice.experiments
@@ -102,7 +102,9 @@ async def find_similar_experiments(
         sought = own.profile.get("config") or {}
         experiments = [one for one in experiments if one.cuid != own.cuid]
         if not flatten(sought):
-            raise InvalidArgument(say("The experiment has no recorded config."), hint=say("Pass config instead."))
+            raise InvalidArgument(
+                gettext("The experiment has no recorded config."), hint=gettext("Pass config instead.")
+            )
     found = await _find(client, ref, sought, experiments, summaries, (metric, direction), size, is_part=not exp_cuid)
     page = Page(returned=len(found.rows), total=len(experiments))
     return ApiResponse(data=found, page=page, notes=[*choice.notes, *links])
@@ -136,19 +138,19 @@ async def _find(
     metric, direction = target
     # runs in a thread, because comparing thousands of configs takes seconds
     space, near, distances = await asyncio.to_thread(_compare, sought, others, is_part=is_part)
-    order = sorted(range(len(others)), key=lambda place: (not near[place], distances[place]))
+    order = sorted(range(len(others)), key=lambda index: (not near[index], distances[index]))
     shown = order[:size]
-    healths = await _read_health(client, ref, [others[place] for place in shown])
+    healths = await _read_health(client, ref, [others[index] for index in shown])
     rows = [
         Similar(
-            others[place],
-            space.get_differences(0, place + 1, only_first=is_part),
-            distances[place],
-            near[place],
-            _get_result(summaries.get(others[place].cuid, {}).get(metric), direction),
+            others[index],
+            space.get_differences(0, index + 1, only_first=is_part),
+            distances[index],
+            near[index],
+            _get_result(summaries.get(others[index].cuid, {}).get(metric), direction),
             health,
         )
-        for place, health in zip(shown, healths, strict=True)
+        for index, health in zip(shown, healths, strict=True)
     ]
     return SimilarExperiments(
         rows,
@@ -166,9 +168,9 @@ def _compare(
 ) -> tuple[ConfigSpace, list[bool], list[float]]:
     """Return the config space, and for each experiment whether it is a near-duplicate and its distance."""
     space = build_space([sought, *(one.profile.get("config") for one in others)])
-    places = range(1, len(others) + 1)
-    near = [space.is_near_duplicate(0, place, only_first=is_part) for place in places]
-    return space, near, [space.measure(0, place, only_first=is_part) for place in places]
+    indices = range(1, len(others) + 1)
+    near = [space.is_near_duplicate(0, index, only_first=is_part) for index in indices]
+    return space, near, [space.measure(0, index, only_first=is_part) for index in indices]
 
 
 async def _read_health(client: SwanLabClient, ref: Scope, experiments: Sequence[Experiment]) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import gettext
 
 __all__ = ["describe_steps"]
 
@@ -17,21 +17,21 @@ def describe_steps(steps: Sequence[int]) -> str:
     If there are many ranges, those in the middle are omitted.
     """
     runs: list[str] = []
-    place = 0
-    while place < len(steps):
-        end = place + 1
+    index = 0
+    while index < len(steps):
+        end = index + 1
         if end < len(steps):
-            distance = steps[end] - steps[place]
+            distance = steps[end] - steps[index]
             while end + 1 < len(steps) and steps[end + 1] - steps[end] == distance:
                 end += 1
-            if end - place >= 2:
-                span = f"{steps[place]}-{steps[end]}"
-                runs.append(say("{span} every {distance}", span=span, distance=distance) if distance > 1 else span)
-                place = end + 1
+            if end - index >= 2:
+                span = f"{steps[index]}-{steps[end]}"
+                runs.append(gettext("{span} every {distance}", span=span, distance=distance) if distance > 1 else span)
+                index = end + 1
                 continue
-        runs.append(str(steps[place]))
-        place += 1
+        runs.append(str(steps[index]))
+        index += 1
     if len(runs) > _LONGEST:
         half = _LONGEST // 2
         runs = [*runs[:half], "…", *runs[-half:]]
-    return ", ".join(runs) or say("none")
+    return ", ".join(runs) or gettext("none")

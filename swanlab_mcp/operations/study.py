@@ -64,9 +64,9 @@ class Study:
         )
         self._health = HealthReader(client, ref, choice, metric, self._homes)
         by_home: dict[str, list[int]] = {}
-        for place, home in enumerate(self._homes):
-            by_home.setdefault(home, []).append(place)
-        self._places = list(by_home.values())
+        for index, home in enumerate(self._homes):
+            by_home.setdefault(home, []).append(index)
+        self._indices_by_home = list(by_home.values())
         self._apart: tuple[Hashable, tuple[list[Result], list[Reason | None]]] | None = None
         self._settings: KnownSettings = {}
         self.known_origins: set[int] = set()
@@ -119,7 +119,7 @@ class Study:
 
     def make_field(self, mode: Literal["min", "max"], *, by_state: bool, by_length: bool = True) -> Field:
         results, reasons = self.get_results(mode, by_state=by_state, by_length=by_length)
-        ranked = [place for place, reason in enumerate(reasons) if not reason]
+        ranked = [index for index, reason in enumerate(reasons) if not reason]
         settings = group_settings(self.runs, ranked, self._settings, is_declared=self.by != "config")
         return Field(self.configs, results, reasons, settings, mode)
 
@@ -127,7 +127,7 @@ class Study:
         self, mode: Literal["min", "max"], *, by_state: bool, by_length: bool = True
     ) -> tuple[list[Result], list[Reason | None]]:
         """Return each experiment's result, and the reason if the experiment is not ranked."""
-        broken = tuple((place, how) for place, how in self.breakages.items() if how)
+        broken = tuple((index, how) for index, how in self.breakages.items() if how)
         name = (mode, by_state, by_length, broken)
         if self._apart and self._apart[0] == name:
             return self._apart[1]
@@ -136,14 +136,14 @@ class Study:
         is_at_step = self.reached.at.startswith("step:")
         reasons: list[Reason | None] = [None] * len(results)
         # runs are only compared in length with runs in the same project
-        for places in self._places:
+        for indices in self._indices_by_home:
             part = set_apart(
-                [results[place] for place in places],
+                [results[index] for index in indices],
                 by_state=by_state and not is_at_step,
                 by_length=by_length and not is_at_step,
             )
-            for place, reason in zip(places, part, strict=True):
-                reasons[place] = reason
+            for index, reason in zip(indices, part, strict=True):
+                reasons[index] = reason
         self._apart = name, (results, reasons)
         return results, reasons
 
@@ -162,7 +162,7 @@ class Study:
             # settings are not needed here, only for rows
             results, reasons = self.get_results(mode, by_state=by_state)
             # an experiment may no longer count as short once broken experiments are excluded
-            ranked = [place for place in order_results(results, reasons, mode) if not reasons[place]]
+            ranked = [index for index in order_results(results, reasons, mode) if not reasons[index]]
             if not await self._health.advance(ranked):
                 break
 
@@ -173,9 +173,9 @@ class Study:
         reads = [self.read_origins(field)] if field else []
         await gather(self.check_health(mode, by_state=by_state), *reads)
 
-    async def check_places(self, places: Sequence[int]) -> None:
+    async def check_experiments(self, indices: Sequence[int]) -> None:
         """Check whether the given experiments are broken, by their summaries and by all their points."""
-        await self._health.check_closely(places)
+        await self._health.check_closely(indices)
 
     async def read_origins(self, field: Field, checked: Sequence[Standing] = ()) -> bool:
         """Read the commands and commits of repeats, and return whether the order of the ranking may have changed.
@@ -184,16 +184,16 @@ class Study:
         """
         if self.by != "config":
             return False
-        repeated = [place for one in field.settings if len(one.places) > 1 for place in one.places]
-        wanted = [place for place in repeated if place not in self.known_origins]
+        repeated = [index for one in field.settings if len(one.indices) > 1 for index in one.indices]
+        wanted = [index for index in repeated if index not in self.known_origins]
         if len(repeated) > _ORIGINS:
-            shown = {place for row in checked if row.setting for place in row.setting.places}
-            wanted = [place for place in wanted if place in shown][: _MOST_ORIGINS - len(self.known_origins)]
-        refs = [self.ref.experiment(self.experiments[place].cuid) for place in wanted]
+            shown = {index for row in checked if row.setting for index in row.setting.indices}
+            wanted = [index for index in wanted if index in shown][: _MOST_ORIGINS - len(self.known_origins)]
+        refs = [self.ref.experiment(self.experiments[index].cuid) for index in wanted]
         read = await read_by_backend(self.client, refs, lambda backend, own: backend.get_experiments(own))
-        for place, experiment in zip(wanted, read, strict=True):
+        for index, experiment in zip(wanted, read, strict=True):
             command, commit = read_origin(experiment)
-            self.runs[place] = self.runs[place]._replace(command=command, commit=commit)
+            self.runs[index] = self.runs[index]._replace(command=command, commit=commit)
         self.known_origins.update(wanted)
-        self.unread_origins = sum(place not in self.known_origins for place in repeated)
+        self.unread_origins = sum(index not in self.known_origins for index in repeated)
         return bool(wanted)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from swanlab_mcp.analysis.system_units import find_unit
 from swanlab_mcp.client.routing import SwanLabClient
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import gettext
 from swanlab_mcp.core.models import ApiResponse, MetricSummary, Page, Summary
 from swanlab_mcp.operations.arguments import ExpCuid, Keys, OptionalProject, PageNumber, PageSize, Username
 from swanlab_mcp.operations.copies import note_copy
@@ -45,16 +45,21 @@ async def get_exp_summary(
         ApiResponse(data=names, page=Page(returned=len(names), total=len(summary))),
         page,
         size,
-        say("system metrics last"),
+        gettext("system metrics last"),
     )
     link = client.at(ref).get_link(ref)
     where = link or ref
     copy = await note_copy(client, ref)
-    note = unknown if answer.data else say("No metric has been logged for this experiment (yet).")
+    note = unknown if answer.data else gettext("No metric has been logged for this experiment (yet).")
     return ApiResponse(
         data={name: _add_unit(name, summary[name]) for name in names},
         page=reported.page,
-        notes=[*answer.notes, *reported.notes, *filter(None, (note, copy)), say("Experiment: {where}", where=where)],
+        notes=[
+            *answer.notes,
+            *reported.notes,
+            *filter(None, (note, copy)),
+            gettext("Experiment: {where}", where=where),
+        ],
     )
 
 

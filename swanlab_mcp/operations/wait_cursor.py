@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from swanlab_mcp.analysis.conditions import Condition, Met
 from swanlab_mcp.core.errors import InvalidArgument
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import gettext
 from swanlab_mcp.core.models import Experiment
 from swanlab_mcp.core.records import read_time
 from swanlab_mcp.core.refs import ProjectRef
@@ -88,13 +88,13 @@ def read_cursor(text: str, ref: ProjectRef) -> Cursor:
     found = _CURSOR.fullmatch(text.strip())
     if found:
         names = found[2]
-        running = (names[place : place + _DIGEST] for place in range(0, len(names), _DIGEST))
+        running = (names[index : index + _DIGEST] for index in range(0, len(names), _DIGEST))
         cursor = Cursor(int(found[1]), frozenset(running), frozenset(filter(None, found[3].split(","))))
         if write_cursor(cursor, ref) == found[0]:
             return cursor
     raise InvalidArgument(
-        say("This cursor was changed, or was not returned by wait_for_experiments for {project}.", project=ref),
-        hint=say("Omit the cursor to start again."),
+        gettext("This cursor was changed, or was not returned by wait_for_experiments for {project}.", project=ref),
+        hint=gettext("Omit the cursor to start again."),
     )
 
 

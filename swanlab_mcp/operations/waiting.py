@@ -9,7 +9,7 @@ from swanlab_mcp.analysis.conditions import PLAIN, Condition, Met, find_met, par
 from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core.concurrency import gather
 from swanlab_mcp.core.errors import InvalidArgument, NotFound, RateLimited, ServerUnavailable
-from swanlab_mcp.core.i18n import join_sentences, say
+from swanlab_mcp.core.i18n import gettext, join_sentences
 from swanlab_mcp.core.models import ApiResponse, Experiment, Summary
 from swanlab_mcp.core.progress import Stage
 from swanlab_mcp.core.refs import ProjectRef, find_near_names
@@ -177,8 +177,8 @@ class _Wait:
             near = find_near_names(key, await list_logged_keys(self._client, self._ref, listed))
             if near:
                 raise NotFound(
-                    say("No experiment in the project has a metric {key!r}.", key=shorten(key)),
-                    hint=say("Similar names: {names}.", names=", ".join(map(quote, near))),
+                    gettext("No experiment in the project has a metric {key!r}.", key=shorten(key)),
+                    hint=gettext("Similar names: {names}.", names=", ".join(map(quote, near))),
                 )
 
 
@@ -186,10 +186,10 @@ def _parse(text: str) -> Condition:
     condition = parse_condition(text)
     if condition is None:
         near = find_near_names(text.partition(":")[0].strip(), [*PLAIN, "step"], 1)
-        forms = say('Conditions: finished, crashed, non_finite, stalled, any_new, step:1000, "val/acc >= 0.9".')
+        forms = gettext('Conditions: finished, crashed, non_finite, stalled, any_new, step:1000, "val/acc >= 0.9".')
         raise InvalidArgument(
-            say("until={text!r} is not a condition.", text=shorten(text)),
-            hint=join_sentences(say("Did you mean {names}?", names=near[0]) if near else "", forms),
+            gettext("until={text!r} is not a condition.", text=shorten(text)),
+            hint=join_sentences(gettext("Did you mean {names}?", names=near[0]) if near else "", forms),
         )
     return condition
 

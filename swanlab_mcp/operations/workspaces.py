@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from swanlab_mcp.client.routing import SwanLabClient
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import gettext
 from swanlab_mcp.core.models import ApiResponse, User, Workspace
 from swanlab_mcp.operations.arguments import PageNumber, PageSize, Username
 from swanlab_mcp.operations.listing import describe_page, get_slice
@@ -32,4 +32,6 @@ async def list_workspaces(
     """
     answer = await client.list_workspaces()
     workspaces = (answer.data or [])[get_slice(page, size)]
-    return describe_page(answer.model_copy(update={"data": workspaces}), page, size, say("personal workspace first"))
+    return describe_page(
+        answer.model_copy(update={"data": workspaces}), page, size, gettext("personal workspace first")
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from swanlab_mcp.core.findings import AggregatedGroup, round_number
-from swanlab_mcp.core.i18n import say, say_plural
+from swanlab_mcp.core.i18n import gettext, ngettext
 from swanlab_mcp.core.models import ApiResponse, Experiment
 from swanlab_mcp.core.untrusted import shorten
 from swanlab_mcp.operations.aggregation import Aggregation, Group
@@ -23,7 +23,7 @@ def publish(answer: ApiResponse[Aggregation]) -> ApiResponse[list[AggregatedGrou
     assert found is not None
     rows = [_publish_row(found, one) for one in found.rows]
     notes = [
-        say_plural(
+        ngettext(
             "{count} group with {total} experiments.",
             "{count} groups with {total} experiments.",
             found.groups,
@@ -36,14 +36,14 @@ def publish(answer: ApiResponse[Aggregation]) -> ApiResponse[list[AggregatedGrou
     lacking = sum(one.without_end for one in found.rows if one.metric == found.rows[0].metric)
     if lacking:
         notes.append(
-            say_plural(
+            ngettext(
                 "{count} experiment without a recorded end is not included in hours.",
                 "{count} experiments without a recorded end are not included in hours.",
                 lacking,
             )
         )
     if found.has_gpu_hours:
-        notes.append(say("gpu_hours: run time multiplied by the number of GPUs in the machine, used or not."))
+        notes.append(gettext("gpu_hours: run time multiplied by the number of GPUs in the machine, used or not."))
     return ApiResponse(data=rows, page=answer.page, notes=[*notes, *answer.notes])
 
 
@@ -85,18 +85,18 @@ def _show(value: Any) -> Any:
 
 def _describe_left(one: Group, *, has_gpu_hours: bool) -> str:
     parts = [
-        (one.unfinished, say("not finished")),
-        (one.missing, say("no value")),
-        (one.non_finite, say("NaN or infinite")),
-        (one.broken, say("broken")),
-        (one.without_gpus if has_gpu_hours else 0, say("no known GPU hours")),
+        (one.unfinished, gettext("not finished")),
+        (one.missing, gettext("no value")),
+        (one.non_finite, gettext("NaN or infinite")),
+        (one.broken, gettext("broken")),
+        (one.without_gpus if has_gpu_hours else 0, gettext("no known GPU hours")),
     ]
-    return say(", ").join(say("{count} {reason}", count=count, reason=what) for count, what in parts if count)
+    return gettext(", ").join(gettext("{count} {reason}", count=count, reason=what) for count, what in parts if count)
 
 
 def _describe_value(found: Aggregation) -> str:
     if found.at == "last":
-        return say("Values: the last value of each experiment.")
-    return say(
+        return gettext("Values: the last value of each experiment.")
+    return gettext(
         "Values: the best value of each experiment, or the last value if it is unknown which direction is better."
     )

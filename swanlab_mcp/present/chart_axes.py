@@ -37,7 +37,7 @@ class Scales(NamedTuple):
     log_x: bool
     log_y: bool
 
-    def place(self, x: float) -> float:
+    def map_x(self, x: float) -> float:
         """Return the position of `x` on the x axis (in days if the axis shows times), or NaN if it cannot be drawn."""
         return x / 86_400 if self.is_time else x if x > 0 or not self.log_x else math.nan
 
@@ -85,7 +85,7 @@ def _add_margin(low: float, high: float, share: float, *, flat: float) -> tuple[
     return low - margin, high + margin
 
 
-def show_number(value: float, _place: float | None = None) -> str:
+def show_number(value: float, _position: float | None = None) -> str:
     return (f"{value:.10g}" if abs(value) < 1e7 else f"{value:.4g}").replace("-", "\u2212")
 
 

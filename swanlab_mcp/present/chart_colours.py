@@ -36,7 +36,7 @@ class ColourScale(NamedTuple):
         numbers = sorted({shade for shade in shades if math.isfinite(shade)})
         return cls(numbers, numbers[0] > 0 and numbers[-1] >= _SPREAD * numbers[0]) if numbers else None
 
-    def place(self, shade: float) -> float:
+    def normalize(self, shade: float) -> float:
         """Return the position of a number on the scale, from 0 (smallest) to 1 (largest)."""
         low, at, high = (
             math.log10(one) if self.is_log else one / 2 for one in (self.numbers[0], shade, self.numbers[-1])
@@ -44,7 +44,7 @@ class ColourScale(NamedTuple):
         return (at - low) / (high - low) if high > low else 0.5
 
     def colour(self, shade: float) -> tuple[float, float, float]:
-        return _mix(self.place(shade))
+        return _mix(self.normalize(shade))
 
 
 def _mix(share: float) -> tuple[float, float, float]:
@@ -68,7 +68,7 @@ def add_colour_bar(writer: Writer, name: str, scale: ColourScale, left: float) -
     start, high = left + _START, HEIGHT - _TOP
     writer.add_text(start, HEIGHT - 24, writer.fit(name, _SIZE, WIDTH - start - 8), _SIZE, va="center_baseline")
     axes = writer.figure.add_axes((start / WIDTH, _BOTTOM / HEIGHT, _WIDE / WIDTH, (high - _BOTTOM) / HEIGHT))
-    axes.imshow([[_mix(place / 255)] for place in range(256)], aspect="auto", origin="lower")
+    axes.imshow([[_mix(index / 255)] for index in range(256)], aspect="auto", origin="lower")
     axes.set_xticks([])
     axes.set_yticks([])
     axes.spines[:].set_linewidth(0.6)
@@ -77,7 +77,7 @@ def add_colour_bar(writer: Writer, name: str, scale: ColourScale, left: float) -
     ticks = scale.numbers if few else [*ends, *list_ticks(ends[0], ends[1], 6, is_log=scale.is_log)]
     taken: list[float] = []
     for tick in ticks:
-        height = _BOTTOM + scale.place(tick) * (high - _BOTTOM)
+        height = _BOTTOM + scale.normalize(tick) * (high - _BOTTOM)
         if all(abs(height - other) >= _GAP for other in taken):
             taken.append(height)
             end = start + _WIDE

@@ -139,7 +139,7 @@ def add_entries(
     order = sorted(entries, key=lambda entry: -entry.end[1] if entry.end else float("inf"))
     low = 30.0
     gap = min(_LINES if has_details else _LINE, (high - low) / max(len(order), 1))
-    heights = [high - place * gap for place in range(len(order))]
+    heights = [high - index * gap for index in range(len(order))]
     if has_connectors:
         heights = _spread([_find_height(axes, entry) for entry in order], gap, axes.bbox.y0, axes.bbox.y1)
     start = left + (_CONNECTOR if has_connectors else 0)
@@ -190,8 +190,8 @@ def _spread(wanted: Sequence[float], gap: float, low: float, high: float) -> lis
         heights.append(ceiling)
         ceiling -= gap
     floor = low
-    for place in reversed(range(len(heights))):
-        heights[place] = floor = max(heights[place], floor)
+    for index in reversed(range(len(heights))):
+        heights[index] = floor = max(heights[index], floor)
         floor += gap
     return heights
 

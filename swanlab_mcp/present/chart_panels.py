@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from swanlab_mcp.analysis.metric_catalogue import describe_key
 from swanlab_mcp.analysis.system_units import find_unit
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import gettext
 from swanlab_mcp.core.untrusted import shorten
 
 __all__ = ["Layout", "divide_keys", "name_panel"]
@@ -42,12 +42,12 @@ def divide_keys(values: Mapping[str, Sequence[float]]) -> list[Layout]:
 
 def name_panel(keys: Sequence[str]) -> str:
     """Return the title of a panel, with one line per key. Several keys are listed with their line styles."""
-    styles = (say("solid"), say("dashed"), say("dotted"))
+    styles = (gettext("solid"), gettext("dashed"), gettext("dotted"))
     if len(keys) == 1:
         unit = find_unit(keys[0])
         return f"{keys[0]} ({unit})" if unit else keys[0]
     return "\n".join(
-        say("{key} ({style})", key=shorten(key), style=style) for key, style in zip(keys, styles, strict=False)
+        gettext("{key} ({style})", key=shorten(key), style=style) for key, style in zip(keys, styles, strict=False)
     )
 
 

@@ -18,7 +18,7 @@ from itertools import pairwise, repeat
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from swanlab_mcp.analysis.bands import choose_limits, list_calm
-from swanlab_mcp.core.i18n import say, speak
+from swanlab_mcp.core.i18n import gettext, use_language
 from swanlab_mcp.core.untrusted import shorten
 from swanlab_mcp.present.chart_axes import LOG_ENDS, Scales, fit_ticks, hide_overlapping_ticks, set_axes, widen
 from swanlab_mcp.present.chart_colours import ColourScale, add_colour_bar, measure_bar
@@ -110,12 +110,12 @@ def compose(
     legend = [_word_mark(kind) for kind in kinds]
     font, missing = find_font([*map(shorten, texts), *names, *legend])
     if missing.intersection("".join(legend)):
-        with speak("en"):
+        with use_language("en"):
             legend = [_word_mark(kind) for kind in kinds]
     figure = Figure(figsize=(WIDTH / DPI, HEIGHT / DPI), dpi=DPI, facecolor="white")
     writer = Writer(figure, FigureCanvasAgg(figure).get_renderer(), font, missing)
-    with speak("en"):
-        plain_x, other_x, other_colour = name_x(), say("x-axis: see the reply"), say("colour: see the reply")
+    with use_language("en"):
+        plain_x, other_x, other_colour = name_x(), gettext("x-axis: see the reply"), gettext("colour: see the reply")
     scales = scales._replace(x_label=_choose(missing, scales.x_label, plain_x, other_x))
     entries, numbered = _list_entries(panels, scales, missing)
     panels = [_name_metric(panel, missing) for panel in panels]
@@ -131,11 +131,11 @@ def compose(
     top = _GAP_TOP + (max(map(len, titles)) - 1) * _TITLE_LINE
     bottom = BOTTOM if kinds else 0
     axes = list["Axes"]()
-    for place, panel in enumerate(panels):
-        row, column = divmod(place, columns)
-        is_last = place + columns >= len(panels)
+    for index, panel in enumerate(panels):
+        row, column = divmod(index, columns)
+        is_last = index + columns >= len(panels)
         axes.append(_add_axes(figure, (rows, columns), (row, column), left, (top, bottom), is_last=is_last))
-        _draw_panel(writer, axes[-1], panel, titles[place], limits[place], scales, shades, size, is_last=is_last)
+        _draw_panel(writer, axes[-1], panel, titles[index], limits[index], scales, shades, size, is_last=is_last)
     high = HEIGHT - 24.0
     if shades:
         high = add_colour_bar(writer, shade_name, shades, left)
@@ -152,9 +152,9 @@ def _number(panels: Sequence[Panel]) -> list[Panel]:
     number, numbered = 0, list[Panel]()
     for panel in panels:
         curves: list[Curve] = []
-        for place, curve in enumerate(panel.curves):
+        for index, curve in enumerate(panel.curves):
             number += 1
-            colour = place if curve.colour is None else curve.colour
+            colour = index if curve.colour is None else curve.colour
             curves.append(curve._replace(number=curve.number or number, colour=colour % len(COLOURS)))
         numbered.append(panel._replace(curves=curves))
     return numbered
@@ -178,7 +178,7 @@ def _list_entries(panels: Sequence[Panel], scales: Scales, missing: set[str]) ->
                 numbered.append(curve.number)
                 name = f"#{curve.number}"
             finite = [
-                (scales.place(x), y) for x, y in zip(curve.xs, scales.keep(curve.ys), strict=True) if not math.isnan(y)
+                (scales.map_x(x), y) for x, y in zip(curve.xs, scales.keep(curve.ys), strict=True) if not math.isnan(y)
             ]
             detail = "  ".join(f"{MARKS[one.kind].sign} {one.text}" for one in curve.marks if one.text)
             entries[key] = Entry(
@@ -255,12 +255,12 @@ def _draw_panel(
             bottom = LOG_ENDS[0]
             # on a logarithmic axis, a lower bound of 0 or less extends to the bottom
             lows = [low if not math.isnan(low) else bottom if scales.log_y else low for low in lows]
-            axes.fill_between([scales.place(x) for x in curve.band[0]], lows, highs, color=colour, alpha=0.18, lw=0)
+            axes.fill_between([scales.map_x(x) for x in curve.band[0]], lows, highs, color=colour, alpha=0.18, lw=0)
         if curve.raw:
-            xs, ys = [scales.place(x) for x in curve.raw[0]], scales.keep(curve.raw[1])
+            xs, ys = [scales.map_x(x) for x in curve.raw[0]], scales.keep(curve.raw[1])
             axes.plot(xs, ys, alpha=0.25, lw=0.8, color=colour)
     for curve in panel.curves:
-        xs, ys = [scales.place(x) for x in curve.xs], scales.keep(curve.ys)
+        xs, ys = [scales.map_x(x) for x in curve.xs], scales.keep(curve.ys)
         if curve.shades and shades:
             axes.scatter(xs, ys, s=42, c=[shades.colour(shade) for shade in curve.shades], lw=0, zorder=3)
             continue
@@ -291,8 +291,8 @@ def _name_metric(panel: Panel, missing: set[str]) -> Panel:
     """Return the panel, with a generic title and y label if the font cannot display the metric's name."""
     if not missing.intersection(shorten(panel.plain_title or panel.title)):
         return panel
-    with speak("en"):
-        name = say("metric #{number}", number=panel.curves[0].number)
+    with use_language("en"):
+        name = gettext("metric #{number}", number=panel.curves[0].number)
     return panel._replace(title=name, plain_title=name, y_label=name)
 
 
@@ -304,16 +304,16 @@ def _choose_limits(panel: Panel, scales: Scales) -> tuple[float, float]:
     calm = list_calm(drawn, panel.worse) if is_cut else range(len(curves))
     others = [
         scales.keep(line)
-        for curve in (curves[place] for place in calm)
+        for curve in (curves[index] for index in calm)
         for line in ([curve.raw[1]] if curve.raw else curve.band[1:] if curve.band else [])
     ]
-    ys = [y for line in [*(drawn[place] for place in calm), *others] for y in line if not math.isnan(y)]
+    ys = [y for line in [*(drawn[index] for index in calm), *others] for y in line if not math.isnan(y)]
     if not ys:
         return 1.0, 2.0
     if not is_cut:
         return min(ys), max(ys)
-    lasts = [next((y for y in reversed(drawn[place]) if not math.isnan(y)), math.nan) for place in calm]
-    best = [mark.y for place in calm for mark in curves[place].marks if mark.y is not None]
+    lasts = [next((y for y in reversed(drawn[index]) if not math.isnan(y)), math.nan) for index in calm]
+    best = [mark.y for index in calm for mark in curves[index].marks if mark.y is not None]
     return choose_limits(ys, [*lasts, *scales.keep(best)])
 
 
@@ -323,17 +323,17 @@ def _count_hidden(panel: Panel, limits: tuple[float, float], scales: Scales) -> 
 
 def _set_limits(axes: Axes, curves: Sequence[Curve], limits: tuple[float, float], scales: Scales) -> None:
     """Set the axis limits, and mark the points where curves leave the plot."""
-    xs = [x for curve in curves for one in curve.xs if not math.isnan(x := scales.place(one))]
+    xs = [x for curve in curves for one in curve.xs if not math.isnan(x := scales.map_x(one))]
     axes.set_xlim(widen(min(xs, default=1), max(xs, default=2), 0.02, is_log=scales.log_x))
     low, high = limits
     axes.set_ylim(widen(low, high, 0.06, is_log=scales.log_y))
     for curve in curves:
         sides = [1 if y > high else -1 if y < low else 0 for y in scales.keep(curve.ys)]
-        for place, (before, side) in enumerate(pairwise([0, *sides])):
+        for index, (before, side) in enumerate(pairwise([0, *sides])):
             if side and side != before:
                 y = axes.get_ylim()[side > 0]
                 axes.plot(
-                    [scales.place(curve.xs[place])], [y], ls="", marker=6 if side < 0 else 7, ms=6, clip_on=False,
+                    [scales.map_x(curve.xs[index])], [y], ls="", marker=6 if side < 0 else 7, ms=6, clip_on=False,
                     color=COLOURS[curve.colour or 0], zorder=6,
                 )  # fmt: skip
 
@@ -348,9 +348,9 @@ def _find_lonely(ys: Sequence[float]) -> list[int]:
     """Return the indices of values between two gaps. Such values are drawn as dots, because no line reaches them."""
     around = [math.nan, *ys, math.nan]
     return [
-        place
-        for place, y in enumerate(ys)
-        if not math.isnan(y) and math.isnan(around[place]) and math.isnan(around[place + 2])
+        index
+        for index, y in enumerate(ys)
+        if not math.isnan(y) and math.isnan(around[index]) and math.isnan(around[index + 2])
     ]
 
 
@@ -363,7 +363,7 @@ def _add_marks(axes: Axes, curves: Sequence[Curve], scales: Scales) -> None:
             kind = MARKS[mark.kind]
             y = scales.keep([math.nan if mark.y is None else mark.y])[0]
             line = Line2D(
-                [scales.place(mark.x)], [bottom if math.isnan(y) else y], ls="", marker=kind.shape, ms=kind.size,
+                [scales.map_x(mark.x)], [bottom if math.isnan(y) else y], ls="", marker=kind.shape, ms=kind.size,
                 color=COLOURS[curve.colour or 0], mec="white", mew=0.8, zorder=5, clip_on=False,
             )  # fmt: skip
             axes.add_line(line)
@@ -372,11 +372,11 @@ def _add_marks(axes: Axes, curves: Sequence[Curve], scales: Scales) -> None:
 
 def _word_mark(kind: str) -> str:
     words = {
-        "best": say("best"),
-        "non-finite": say("first NaN or infinite value"),
-        "worsening": say("gets worse from here and never recovers"),
-        OUTSIDE: say("extreme points outside the plot"),
-        FEWER: say("mean of fewer experiments"),
+        "best": gettext("best"),
+        "non-finite": gettext("first NaN or infinite value"),
+        "worsening": gettext("gets worse from here and never recovers"),
+        OUTSIDE: gettext("extreme points outside the plot"),
+        FEWER: gettext("mean of fewer experiments"),
     }
     return words[kind]
 

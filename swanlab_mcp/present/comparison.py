@@ -10,7 +10,7 @@ from swanlab_mcp.analysis.differences import MOST_GROUPS, Association
 from swanlab_mcp.analysis.thresholds import DEFAULTS
 from swanlab_mcp.core import findings
 from swanlab_mcp.core.findings import ComparedExperiment, Comparison, DifferingKey
-from swanlab_mcp.core.i18n import say, say_plural
+from swanlab_mcp.core.i18n import gettext, ngettext
 from swanlab_mcp.core.models import ApiResponse
 from swanlab_mcp.core.refs import label_experiments, prefix_names
 from swanlab_mcp.core.secret_masking import mask_secrets
@@ -58,9 +58,9 @@ def publish(answer: ApiResponse[Any]) -> ApiResponse[Comparison]:
     )
     notes = [
         *note_decisions(decided, len(decisions)),
-        "" if found.metrics else say("No logged metric has a known direction; pass metric keys in metrics."),
+        "" if found.metrics else gettext("No logged metric has a known direction; pass metric keys in metrics."),
         *(
-            say(
+            gettext(
                 "{name}: {how}; its best values are from before that.",
                 name=quote(name),
                 how=describe_breakage(breakage),
@@ -69,7 +69,7 @@ def publish(answer: ApiResponse[Any]) -> ApiResponse[Comparison]:
         ),
         *_list_left_out(found.settings, found.facts),
         *(_list_cautions(found) if found.associations else [_explain_few(found)]),
-        *(say("Pages: {link}", link=link) for link in found.links if link),
+        *(gettext("Pages: {link}", link=link) for link in found.links if link),
     ]
     return add_notes(answer.model_copy(update={"data": comparison}), *notes)
 
@@ -80,13 +80,13 @@ def _align(name: str, found: Difference) -> DifferingKey:
 
 
 def _list_left_out(settings: Differing, facts: Differing) -> list[str]:
-    keys = say_plural("{count} config key", "{count} config keys", settings.equal)
-    alike = say_plural("{count} fact about the environment", "{count} facts about the environment", facts.equal)
+    keys = ngettext("{count} config key", "{count} config keys", settings.equal)
+    alike = ngettext("{count} fact about the environment", "{count} facts about the environment", facts.equal)
     is_any = settings.equal or facts.equal
-    notes = [say("Equal in all experiments: {keys} and {facts}.", keys=keys, facts=alike)] if is_any else []
+    notes = [gettext("Equal in all experiments: {keys} and {facts}.", keys=keys, facts=alike)] if is_any else []
     if settings.others:
         notes.append(
-            say_plural(
+            ngettext(
                 "{count} config key also differs, but is not a setting: {names}.",
                 "{count} config keys also differ, but are not settings: {names}.",
                 len(settings.others),
@@ -96,7 +96,7 @@ def _list_left_out(settings: Differing, facts: Differing) -> list[str]:
     more = [one.name for one in settings.found[_KEYS:]]
     if more:
         notes.append(
-            say_plural(
+            ngettext(
                 "{count} more config key differs: {names}.",
                 "{count} more config keys differ: {names}.",
                 len(more),
@@ -106,7 +106,7 @@ def _list_left_out(settings: Differing, facts: Differing) -> list[str]:
     more = [one.name for one in facts.found[_FACTS:]]
     if more:
         notes.append(
-            say_plural(
+            ngettext(
                 "{count} more fact about the environment differs (see get_environment): {names}.",
                 "{count} more facts about the environment differ (see get_environment): {names}.",
                 len(more),
@@ -120,13 +120,13 @@ def _list_cautions(found: Compared) -> list[str]:
     target = found.metrics[0]
     metric = quote(target.key)
     notes = [
-        say(
+        gettext(
             "An association with the best value of {metric} does not prove an effect. "
             "The effects of keys in varies_with cannot be separated.",
             metric=metric,
         )
         if target.best
-        else say(
+        else gettext(
             "An association with the last value of {metric} does not prove an effect. "
             "The effects of keys in varies_with cannot be separated.",
             metric=metric,
@@ -134,7 +134,7 @@ def _list_cautions(found: Compared) -> list[str]:
     ]
     if found.apart:
         notes.append(
-            say_plural(
+            ngettext(
                 "The associations exclude {count} experiment that is broken, unfinished, too short or "
                 "without a finite value.",
                 "The associations exclude {count} experiments that are broken, unfinished, too short or "
@@ -150,7 +150,7 @@ def _explain_few(found: Compared) -> str:
     total, fewest = len(found.experiments), DEFAULTS.associated
     if not total - found.apart < fewest <= total:
         return ""
-    return say_plural(
+    return ngettext(
         "No associations: {count} experiment is broken, unfinished, too short or without a finite value, so "
         "fewer than {fewest} are left.",
         "No associations: {count} experiments are broken, unfinished, too short or without a finite value, "
@@ -167,13 +167,13 @@ def _join(names: Sequence[str]) -> str:
 def _describe(found: Association, confounded: Sequence[str]) -> findings.Association:
     text = shorten(found.text, 120)
     if found.groups > MOST_GROUPS:
-        text += say("; {shown} of {known} values", shown=MOST_GROUPS, known=found.groups)
+        text += gettext("; {shown} of {known} values", shown=MOST_GROUPS, known=found.groups)
     return findings.Association(
         key=found.key,
         strength=round(found.strength, 2),
         n=found.n,
-        how=say("rank correlation: {text}", text=text)
+        how=gettext("rank correlation: {text}", text=text)
         if found.method == "rank correlation"
-        else say("group means: {text}", text=text),
+        else gettext("group means: {text}", text=text),
         varies_with=list(confounded),
     )

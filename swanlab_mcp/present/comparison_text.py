@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import gettext
 
 __all__ = ["rearrange"]
 
@@ -25,7 +25,7 @@ def rearrange(data: Mapping[str, Any], show: Callable[[Any], str]) -> Mapping[st
     experiments: Rows = data.get("experiments") or ()
     if not isinstance(experiments, list) or len(experiments) < _FEWEST or not ({"differences", "metrics"} & {*data}):
         return data
-    numbered: list[dict[str, Any]] = [{"number": place + 1, **one} for place, one in enumerate(experiments)]
+    numbered: list[dict[str, Any]] = [{"number": index + 1, **one} for index, one in enumerate(experiments)]
     for metric in cast("Rows", data.get("metrics") or ()):
         columns = {"best": metric.get("best"), "best_step": metric.get("best_step"), "last": metric.get("last")}
         columns[f"at step {metric.get('common_step')}"] = metric.get("at_common_step")
@@ -34,7 +34,7 @@ def rearrange(data: Mapping[str, Any], show: Callable[[Any], str]) -> Mapping[st
                 if value is not None:
                     one[f"{metric['key']} {name}"] = value
     kept = {name: value for name, value in data.items() if name not in ("experiments", "differences", "metrics")}
-    known = next((place for place, one in enumerate(experiments) if one.get("baseline")), None)
+    known = next((index for index, one in enumerate(experiments) if one.get("baseline")), None)
     differences = [_group(one, known, show) for one in cast("Rows", data.get("differences") or ())]
     described = ("key", "unit", "better")
     better = [{name: one.get(name) for name in described} for one in cast("Rows", data.get("metrics") or ())]
@@ -45,16 +45,16 @@ def rearrange(data: Mapping[str, Any], show: Callable[[Any], str]) -> Mapping[st
 def _group(row: Mapping[str, Any], baseline: int | None, show: Callable[[Any], str]) -> dict[str, Any]:
     values = [show(value) if value is not None else "null" for value in cast("list[Any]", row["values"])]
     usual = values[baseline] if baseline is not None else max(values, key=values.count)
-    places: dict[str, list[str]] = {}
-    for place, value in enumerate(values):
+    experiments: dict[str, list[str]] = {}
+    for index, value in enumerate(values):
         if value != usual:
-            places.setdefault(value, []).append(str(place + 1))
-    listed = [f"{','.join(numbers)}: {_quote(value)}" for value, numbers in places.items()]
+            experiments.setdefault(value, []).append(str(index + 1))
+    listed = [f"{','.join(numbers)}: {_quote(value)}" for value, numbers in experiments.items()]
     others = "; ".join(listed)
     if len(others) > _LONGEST:
-        fitting = sum(len("; ".join(listed[: place + 1])) <= _LONGEST for place in range(len(listed)))
+        fitting = sum(len("; ".join(listed[: index + 1])) <= _LONGEST for index in range(len(listed)))
         shown = listed[: max(1, fitting)]
-        others = say(
+        others = gettext(
             "{values}; {shown} of {known} other values",
             values="; ".join(shown),
             shown=len(shown),

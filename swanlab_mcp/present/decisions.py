@@ -7,7 +7,7 @@ from collections import Counter
 from swanlab_mcp.analysis.decisions import Decision
 from swanlab_mcp.analysis.standings import Standing
 from swanlab_mcp.core.findings import DecidedSetting, round_number
-from swanlab_mcp.core.i18n import say, say_plural
+from swanlab_mcp.core.i18n import gettext, ngettext
 from swanlab_mcp.core.untrusted import quote, shorten
 from swanlab_mcp.operations.budget import count_tokens
 from swanlab_mcp.operations.decisions import Decided
@@ -34,7 +34,7 @@ def list_decisions(found: Decided | None) -> list[DecidedSetting]:
     shown: list[DecidedSetting] = []
     for name, row in zip(names, found.rows, strict=False):
         # different names can become equal when they are shortened
-        label = name if times[name] == 1 else f"{found.ranking.experiments[row[0].place].cuid}: {name}"
+        label = name if times[name] == 1 else f"{found.ranking.experiments[row[0].run_index].cuid}: {name}"
         shown.append(_describe(found, label, *row))
     while len(shown) > 1 and _count(found, shown) > _TOKENS:
         shown.pop()
@@ -53,11 +53,13 @@ def note_decisions(found: Decided | None, shown: int) -> list[str]:
     metric = quote(found.ranking.metric)
     if found.baseline is None:
         return [
-            say("It is unknown whether a smaller or larger {metric} is better, so no decision is made.", metric=metric)
+            gettext(
+                "It is unknown whether a smaller or larger {metric} is better, so no decision is made.", metric=metric
+            )
         ]
     setting = found.baseline.setting
     notes = [
-        say_plural(
+        ngettext(
             "Baseline: {name}, {metric} {value:.6g} (n={count}).",
             "Baseline: {name}, {metric} {value:.6g} (n={count}).",
             len(setting.counted) if setting else 1,
@@ -68,7 +70,7 @@ def note_decisions(found: Decided | None, shown: int) -> list[str]:
     ]
     more = len(found.rows) - shown
     if more > 0:
-        text = say_plural(
+        text = ngettext(
             "rank_experiments with this baseline shows the decision for {count} more setting.",
             "rank_experiments with this baseline shows the decisions for {count} more settings.",
             more,
@@ -79,7 +81,7 @@ def note_decisions(found: Decided | None, shown: int) -> list[str]:
 
 def _describe(found: Decided, name: str, standing: Standing, decision: Decision) -> DecidedSetting:
     name = shorten(name, _NAME)
-    reason = found.ranking.parts[0].field.reasons[standing.place]
+    reason = found.ranking.parts[0].field.reasons[standing.run_index]
     judged = standing.judged
     if judged is None or standing.setting is None:
         return DecidedSetting(
@@ -87,7 +89,7 @@ def _describe(found: Decided, name: str, standing: Standing, decision: Decision)
         )
     why = explain_judgement(judged, name, is_split=standing.setting.is_split)
     if decision == "discard" and judged.verdict != "different":
-        why = say("the difference is too small to detect with a reasonable number of seeds")
+        why = gettext("the difference is too small to detect with a reasonable number of seeds")
     return DecidedSetting(
         name=name,
         decision=decision,

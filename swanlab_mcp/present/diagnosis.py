@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from swanlab_mcp.analysis.events import Event
 from swanlab_mcp.analysis.thresholds import DEFAULTS
 from swanlab_mcp.core.findings import Crash, Diagnosis, TimelineEvent, round_number
-from swanlab_mcp.core.i18n import say, say_plural
+from swanlab_mcp.core.i18n import gettext, ngettext
 from swanlab_mcp.core.models import ApiResponse
 from swanlab_mcp.core.records import show_time
 from swanlab_mcp.core.untrusted import quote, shorten
@@ -49,7 +49,7 @@ def publish(answer: ApiResponse[DiagnosedExperiment]) -> ApiResponse[Diagnosis]:
     notes = [*answer.notes]
     if len(events) > _EVENTS:
         notes.append(
-            say_plural(
+            ngettext(
                 "{count} less severe event is omitted.",
                 "{count} less severe events are omitted.",
                 len(events) - _EVENTS,
@@ -59,7 +59,7 @@ def publish(answer: ApiResponse[DiagnosedExperiment]) -> ApiResponse[Diagnosis]:
         notes.append(_note_points(found))
     if found.left:
         notes.append(
-            say_plural(
+            ngettext(
                 "{count} more key that may be relevant was not read.",
                 "{count} more keys that may be relevant were not read.",
                 found.left,
@@ -67,7 +67,7 @@ def publish(answer: ApiResponse[DiagnosedExperiment]) -> ApiResponse[Diagnosis]:
         )
     notes += filter(None, [note_lacks(found.lacks)])
     if found.link:
-        notes.append(say("Page: {link}", link=found.link))
+        notes.append(gettext("Page: {link}", link=found.link))
     return add_notes(ApiResponse(data=diagnosis), *dict.fromkeys(notes))
 
 
@@ -120,15 +120,15 @@ def _note_points(found: DiagnosedExperiment) -> str:
     total = sum(len(curve.steps) for curve in found.curves)
     names = ", ".join(quote(curve.key) for curve in found.curves[:_NAMED_KEYS])
     if len(found.curves) > _NAMED_KEYS:
-        names += say(" and {count} more", count=len(found.curves) - _NAMED_KEYS)
+        names += gettext(" and {count} more", count=len(found.curves) - _NAMED_KEYS)
     if any(not curve.is_whole for curve in found.curves):
-        return say_plural(
+        return ngettext(
             "Analyzed a sample of {count:,} point from {names}.",
             "Analyzed a sample of {count:,} points from {names}.",
             total,
             names=names,
         )
-    return say_plural(
+    return ngettext(
         "Analyzed the {count:,} point from {names}.", "Analyzed all {count:,} points from {names}.", total, names=names
     )
 
@@ -139,34 +139,36 @@ def _word_verdict(found: DiagnosedExperiment) -> str:
     parts = [_describe_end(found)] if state in ("CRASHED", "ABORTED") else []
     grave = [name_event(event) for event in list_grave(found.judgement.events)]
     if grave:
-        more = [say("{count} more", count=len(grave) - _NAMED_EVENTS)] if len(grave) > _NAMED_EVENTS else []
-        return say("; ").join([*parts, *grave[:_NAMED_EVENTS], *more])
-    return say("; ").join([*parts, _word_health(found), *_word_few(found)])
+        more = [gettext("{count} more", count=len(grave) - _NAMED_EVENTS)] if len(grave) > _NAMED_EVENTS else []
+        return gettext("; ").join([*parts, *grave[:_NAMED_EVENTS], *more])
+    return gettext("; ").join([*parts, _word_health(found), *_word_few(found)])
 
 
 def _word_health(found: DiagnosedExperiment) -> str:
     judgement = found.judgement
     if judgement.health == "healthy":
         if found.experiment.state in ("CRASHED", "ABORTED"):
-            return say("healthy until then")
-        return say("healthy so far") if found.experiment.state in ("RUNNING", "UNKNOWN") else say("healthy")
+            return gettext("healthy until then")
+        return gettext("healthy so far") if found.experiment.state in ("RUNNING", "UNKNOWN") else gettext("healthy")
     if not found.logged:
-        return say("cannot tell: no metric was logged")
+        return gettext("cannot tell: no metric was logged")
     if not judgement.is_measured:
-        return say("cannot tell: none of the logged metrics is known to improve as a model learns")
+        return gettext("cannot tell: none of the logged metrics is known to improve as a model learns")
     if judgement.doubtful:
-        return say("cannot tell: the changes in {key} may be autocorrelated noise", key=quote(judgement.doubtful[0]))
+        return gettext(
+            "cannot tell: the changes in {key} may be autocorrelated noise", key=quote(judgement.doubtful[0])
+        )
     sizes = {curve.key: len(curve.costs) for curve in found.curves}
     longest = max((sizes[key] for key in judgement.judged), default=0)
     if not longest:
-        return say("cannot tell: the logged metrics are constant or have no finite value")
-    text = say_plural(
+        return gettext("cannot tell: the logged metrics are constant or have no finite value")
+    text = ngettext(
         "cannot tell: only {count} point was logged, but {needed} are needed",
         "cannot tell: only {count} points were logged, but {needed} are needed",
         longest,
         needed=DEFAULTS.fewest_points,
     )
-    return text + say("; the values are improving so far") if judgement.improves else text
+    return text + gettext("; the values are improving so far") if judgement.improves else text
 
 
 def _word_few(found: DiagnosedExperiment) -> list[str]:
@@ -175,23 +177,23 @@ def _word_few(found: DiagnosedExperiment) -> list[str]:
     if not few or found.judgement.health != "healthy":
         return []
     key, count = few[0]
-    text = say_plural(
+    text = ngettext(
         "{key} has only {count} point: not judged", "{key} has only {count} points: not judged", count, key=quote(key)
     )
-    return [text + say(" and {count} more", count=len(few) - 1) if len(few) > 1 else text]
+    return [text + gettext(" and {count} more", count=len(few) - 1) if len(few) > 1 else text]
 
 
 def _describe_end(found: DiagnosedExperiment) -> str:
-    end = say("crashed") if found.experiment.state == "CRASHED" else say("aborted")
+    end = gettext("crashed") if found.experiment.state == "CRASHED" else gettext("aborted")
     error = found.error
     if error is None:
         return end
     words = {"end": end, "error": shorten(error.line, _SHORT_LINE)}
     if error.later:
-        return say_plural(
+        return ngettext(
             "{end}; the last error is {count} line before the end: {error}",
             "{end}; the last error is {count} lines before the end: {error}",
             error.later,
             **words,
         )
-    return say("{end}: {error}", **words)
+    return gettext("{end}: {error}", **words)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from swanlab_mcp.analysis.metric_catalogue import MetricKind
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import gettext
 
 __all__ = ["describe_direction"]
 
@@ -11,10 +11,10 @@ __all__ = ["describe_direction"]
 def describe_direction(kind: MetricKind) -> str:
     """Return the reason for the better direction of a metric, or "" if the direction is unknown."""
     if kind.rule == "per time":
-        return say("'per {unit}' is a speed: larger is better", unit=kind.word.removeprefix("per "))
+        return gettext("'per {unit}' is a speed: larger is better", unit=kind.word.removeprefix("per "))
     if kind.rule == "time per unit":
         first, _, second = kind.word.partition(" per ")
-        return say("'{first} per {second}' is a time: smaller is better", first=first, second=second)
+        return gettext("'{first} per {second}' is a time: smaller is better", first=first, second=second)
     if kind.direction == "min":
-        return say("'{word}' in the key: smaller is better", word=kind.word)
-    return say("'{word}' in the key: larger is better", word=kind.word) if kind.direction == "max" else ""
+        return gettext("'{word}' in the key: smaller is better", word=kind.word)
+    return gettext("'{word}' in the key: larger is better", word=kind.word) if kind.direction == "max" else ""

@@ -7,7 +7,7 @@ from collections import Counter
 from swanlab_mcp.analysis.effects import Effect, Group
 from swanlab_mcp.analysis.untried import Coverage
 from swanlab_mcp.core.findings import TriedSetting, round_number
-from swanlab_mcp.core.i18n import say, say_plural
+from swanlab_mcp.core.i18n import gettext, ngettext
 from swanlab_mcp.core.models import ApiResponse
 from swanlab_mcp.core.untrusted import quote, shorten
 from swanlab_mcp.operations.exploring import TriedSettings
@@ -58,54 +58,58 @@ def _describe_effect(one: Effect) -> str:
 
 def _write_group(key: str, group: Group) -> str:
     low = write_value(group.low, key)
-    return low if group.low == group.high else say("{low} to {high}", low=low, high=write_value(group.high, key))
+    return low if group.low == group.high else gettext("{low} to {high}", low=low, high=write_value(group.high, key))
 
 
 def _list_values(key: str, tried: Coverage) -> str:
     if tried.is_range:
         low, high = (write_value(end, key) for end in tried.values)
-        return say("{low} to {high}", low=low, high=high)
+        return gettext("{low} to {high}", low=low, high=high)
     shown = [write_value(value, key) for value in tried.values[:_VALUES]]
     return ", ".join([*shown, *(["…"] if len(tried.values) > _VALUES else [])])
 
 
 def _list_gaps(tried: Coverage) -> str:
-    return "; ".join(say("{low} to {high}", low=write_value(low), high=write_value(high)) for low, high in tried.gaps)
+    return "; ".join(
+        gettext("{low} to {high}", low=write_value(low), high=write_value(high)) for low, high in tried.gaps
+    )
 
 
 def _list_notes(found: TriedSettings) -> list[str]:
     if not found.experiments:
-        return [say("The project has no experiments yet.")]
+        return [gettext("The project has no experiments yet.")]
     notes: list[str] = []
     if found.metric:
         notes.append(_count_settings(found))
     else:
-        notes.append(say("No metric with a known direction was logged; pass metric to relate settings to results."))
+        notes.append(gettext("No metric with a known direction was logged; pass metric to relate settings to results."))
     if any(one.verdict in ("real", "cannot tell apart") for one in found.effects):
         notes.append(
-            say(
+            gettext(
                 '"real" means unlikely to be chance (error rate 5 % for all keys together). '
                 "It does not prove an effect."
             )
         )
     if found.metric and any(one.verdict == "cannot tell" for one in found.effects):
-        notes.append(say('"cannot tell" means too few settings, or values that do not repeat.'))
+        notes.append(gettext('"cannot tell" means too few settings, or values that do not repeat.'))
     if found.projects > 1:
-        notes.append(say("Results are compared within each project; means are differences from the project's mean."))
+        notes.append(
+            gettext("Results are compared within each project; means are differences from the project's mean.")
+        )
     pairs = [
         f"{quote(first)}={write_value(one, first)} + {quote(second)}={write_value(two, second)}"
         for (first, one), (second, two), _ in found.uncombined[:_PAIRS]
     ]
     if pairs:
         left = len(found.uncombined) - len(pairs)
-        more = say("; {count} more", count=left) if left else ""
-        notes.append(say("Never combined: {pairs}{more}.", pairs=", ".join(pairs), more=more))
+        more = gettext("; {count} more", count=left) if left else ""
+        notes.append(gettext("Never combined: {pairs}{more}.", pairs=", ".join(pairs), more=more))
     if found.constant:
         names = ", ".join(f"{quote(key)}={write_value(value, key)}" for key, value in found.constant[:_NAMED])
         left = len(found.constant) - _NAMED
-        more = say("; {count} more", count=left) if left > 0 else ""
+        more = gettext("; {count} more", count=left) if left > 0 else ""
         notes.append(
-            say(
+            gettext(
                 "These settings were never varied, so their effects are unknown: {names}{more}.", names=names, more=more
             )
         )
@@ -116,7 +120,7 @@ def _count_settings(found: TriedSettings) -> str:
     text = (
         describe_value(found.metric, found.direction)
         + " "
-        + say_plural(
+        + ngettext(
             "{count} setting with a result; repeats are averaged.",
             "{count} settings with a result; repeats are averaged.",
             found.settings,
@@ -124,6 +128,6 @@ def _count_settings(found: TriedSettings) -> str:
     )
     if found.apart:
         counts = Counter(map(name_reason, found.apart)).most_common()
-        reasons = say(", ").join(say("{count} {reason}", count=count, reason=name) for name, count in counts)
-        text += " " + say("Omitted: {reasons}.", reasons=reasons)
+        reasons = gettext(", ").join(gettext("{count} {reason}", count=count, reason=name) for name, count in counts)
+        text += " " + gettext("Omitted: {reasons}.", reasons=reasons)
     return text

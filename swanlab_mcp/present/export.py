@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, TextIO
 from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core import progress
 from swanlab_mcp.core.errors import InvalidArgument, NotFound
-from swanlab_mcp.core.i18n import say, say_plural
+from swanlab_mcp.core.i18n import gettext, ngettext
 from swanlab_mcp.core.models import Points
 from swanlab_mcp.core.records import show_time, to_json_value
 from swanlab_mcp.core.untrusted import neutralise, quote
@@ -72,10 +72,12 @@ async def export_series(
     """
     if form == "parquet" and find_spec("pyarrow") is None:
         raise InvalidArgument(
-            say("Parquet files need pyarrow, which is not installed."), hint=say("Use csv or json instead.")
+            gettext("Parquet files need pyarrow, which is not installed."), hint=gettext("Use csv or json instead.")
         )
     if form == "parquet" and output == "-":
-        raise InvalidArgument(say("Parquet cannot be written to standard output."), hint=say("Name a file with -o."))
+        raise InvalidArgument(
+            gettext("Parquet cannot be written to standard output."), hint=gettext("Name a file with -o.")
+        )
     if output not in ("", "-"):
         refuse_existing(Path(output))
     project = await choose_only_project(client, exp_cuid, project, username)
@@ -85,7 +87,7 @@ async def export_series(
     known = logged.data.scalars if logged.data else ()
     wanted = match_keys(known, keys) if keys else list(known)
     if not wanted:
-        raise NotFound(say("The experiment {cuid} has not logged any metrics (yet).", cuid=quote(ref.cuid)))
+        raise NotFound(gettext("The experiment {cuid} has not logged any metrics (yet).", cuid=quote(ref.cuid)))
     path = Path(output or f"{_UNUSUAL.sub('_', ref.cuid)}.{form}")
     if output != "-":
         refuse_existing(path)
@@ -96,18 +98,18 @@ async def export_series(
     samples = [quote(key) for key, points in series.items() if not points.is_whole]
     notes = list(answer.notes)
     if samples:
-        notes.append(say("SwanLab only sent a sample of the points for {keys}.", keys=", ".join(samples)))
+        notes.append(gettext("SwanLab only sent a sample of the points for {keys}.", keys=", ".join(samples)))
     about = {"username": ref.workspace, "project": ref.project, "exp_cuid": ref.cuid}
     stage = progress.Stage("metrics written", len(series))
     with _open(path, output, is_text=form != "parquet") as file:
         for _ in _WRITERS[form](file, series, about, notes):
             await stage.advance()
-    where = say("standard output") if output == "-" else str(path)
+    where = gettext("standard output") if output == "-" else str(path)
     count = sum(len(points.steps) for points in series.values())
-    size = say(
+    size = gettext(
         "{points} from {metrics}",
-        points=say_plural("{count} point", "{count} points", count),
-        metrics=say_plural("{count} metric", "{count} metrics", len(series)),
+        points=ngettext("{count} point", "{count} points", count),
+        metrics=ngettext("{count} metric", "{count} metrics", len(series)),
     )
     return Exported(where, size, notes)
 
@@ -129,7 +131,7 @@ async def export_log(
     ref, answer = await ask_about_experiment(client, ref, backend.read_logs, start=0, count=_LINES)
     part = answer.data
     if part is None or not part.total:
-        raise NotFound(say("No log line was recorded for {cuid}.", cuid=quote(ref.cuid)))
+        raise NotFound(gettext("No log line was recorded for {cuid}.", cuid=quote(ref.cuid)))
     path = Path(output or f"{_UNUSUAL.sub('_', ref.cuid)}.log")
     if output != "-":
         refuse_existing(path)
@@ -144,8 +146,8 @@ async def export_log(
             await stage.advance(len(part.lines))
             part = (await backend.read_logs(ref, start=done, count=_LINES)).data
     return Exported(
-        say("standard output") if output == "-" else str(path),
-        say_plural("{count} line", "{count} lines", done),
+        gettext("standard output") if output == "-" else str(path),
+        ngettext("{count} line", "{count} lines", done),
         answer.notes,
     )
 

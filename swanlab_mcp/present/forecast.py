@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from swanlab_mcp.analysis.forecasting import FEWEST
 from swanlab_mcp.core.findings import ExperimentForecast, round_number
-from swanlab_mcp.core.i18n import say, say_plural
+from swanlab_mcp.core.i18n import gettext, ngettext
 from swanlab_mcp.core.models import ApiResponse
 from swanlab_mcp.core.untrusted import shorten
 from swanlab_mcp.operations.forecasts import ForecastExperiment
@@ -45,38 +45,40 @@ def publish(answer: ApiResponse[ForecastExperiment]) -> ApiResponse[ExperimentFo
     notes = [*answer.notes]
     if ahead.cohort:
         notes.append(
-            say(
+            gettext(
                 "The 90 % interval is calibrated on the {count} finished experiments, each forecast from the others.",
                 count=ahead.cohort,
             )
         )
     if found.experiment.state != "RUNNING" and found.actual is None:
-        notes.append(say("The experiment is {state}, so it is no longer training.", state=found.experiment.state))
+        notes.append(gettext("The experiment is {state}, so it is no longer training.", state=found.experiment.state))
     if found.link:
-        notes.append(say("Page: {link}", link=found.link))
+        notes.append(gettext("Page: {link}", link=found.link))
     return add_notes(ApiResponse(data=record), *notes)
 
 
 def _give_reason(found: ForecastExperiment) -> str:
     ahead = found.forecast
     if found.is_broken:
-        return say("The metric is NaN or infinite at its last step; diagnose_experiment shows since when.")
+        return gettext("The metric is NaN or infinite at its last step; diagnose_experiment shows since when.")
     if not ahead.cohort:
-        return say(
+        return gettext(
             "Fewer than {needed} finished experiments reach step {until}, so the forecast only extrapolates "
             "the experiment's own curve.",
             needed=FEWEST,
             until=found.until_step,
         )
     if found.best is None or ahead.chance_best is None:
-        return say("It is unknown whether small or large values of this metric are better; pass mode=min or mode=max.")
+        return gettext(
+            "It is unknown whether small or large values of this metric are better; pass mode=min or mode=max."
+        )
     best = f"{round_number(found.best, 5):g}"
     if found.advice == "kill":
-        return say(
+        return gettext(
             "Even the better end of the interval is outside the best tenth of the cohort, whose best value is {best}.",
             best=best,
         )
-    return say(
+    return gettext(
         "It may still beat the best value in the cohort ({best}), with a chance of about {chance} %.",
         best=best,
         chance=max(1, round(100 * ahead.chance_best)),
@@ -90,5 +92,5 @@ def _describe_time(found: ForecastExperiment) -> str:
     return (
         str(timedelta(seconds=seconds))
         if seconds < 30 * 86400
-        else say_plural("{count} day", "{count} days", seconds // 86400)
+        else ngettext("{count} day", "{count} days", seconds // 86400)
     )

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from swanlab_mcp.analysis.hygiene import Lack, LackKind
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import gettext
 from swanlab_mcp.core.untrusted import quote
 
 __all__ = ["note_lacks", "note_lacks_of_many"]
@@ -20,10 +20,10 @@ def note_lacks(lacks: Sequence[Lack]) -> str:
     if not lacks:
         return ""
     parts = [
-        say("{lack} ({names})", lack=_name(one.kind), names=_join(one.names)) if one.names else _name(one.kind)
+        gettext("{lack} ({names})", lack=_name(one.kind), names=_join(one.names)) if one.names else _name(one.kind)
         for one in lacks
     ]
-    return say("Problems for later analysis: {lacks}.", lacks=say("; ").join(parts))
+    return gettext("Problems for later analysis: {lacks}.", lacks=gettext("; ").join(parts))
 
 
 def note_lacks_of_many(lacks: Sequence[Sequence[Lack]]) -> str:
@@ -35,20 +35,20 @@ def note_lacks_of_many(lacks: Sequence[Sequence[Lack]]) -> str:
     if not counts:
         return ""
     parts = [
-        say("{lack} in {count} of {total}", lack=_name(kind), count=count, total=len(lacks))
+        gettext("{lack} in {count} of {total}", lack=_name(kind), count=count, total=len(lacks))
         for kind, count in counts.most_common()
     ]
-    return say("Problems for later analysis of new experiments: {lacks}.", lacks=say("; ").join(parts))
+    return gettext("Problems for later analysis of new experiments: {lacks}.", lacks=gettext("; ").join(parts))
 
 
 def _name(kind: LackKind) -> str:
     return {
-        "no config": say("no config"),
-        "no seed": say("no seed in the config"),
-        "results in config": say("results stored in the config"),
-        "no validation": say("no validation metric"),
-        "no common steps": say("no common steps"),
-        "same names": say("same name for different settings"),
+        "no config": gettext("no config"),
+        "no seed": gettext("no seed in the config"),
+        "results in config": gettext("results stored in the config"),
+        "no validation": gettext("no validation metric"),
+        "no common steps": gettext("no common steps"),
+        "same names": gettext("same name for different settings"),
     }[kind]
 
 

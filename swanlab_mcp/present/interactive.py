@@ -95,48 +95,48 @@ def label_experiments(
     """
     names = [clean(row.name) for _, row in experiments]
     cuids = [clean(row.exp_cuid) for _, row in experiments]
-    places = [clean(f"{ref.workspace}/{ref.project}") for ref, _ in experiments]
+    paths = [clean(f"{ref.workspace}/{ref.project}") for ref, _ in experiments]
     same_names, same_ids = Counter(names), Counter(zip(names, cuids, strict=True))
     return [
         name
         if same_names[name] == 1
         else f"{name} ({cuid})"
         if same_ids[name, cuid] == 1
-        else f"{name} ({place}/{cuid})"
-        for name, cuid, place in zip(names, cuids, places, strict=True)
+        else f"{name} ({path}/{cuid})"
+        for name, cuid, path in zip(names, cuids, paths, strict=True)
     ]
 
 
 def _describe_points(curve: InteractiveCurve, count: int, clean: Callable[[str], str]) -> dict[str, Any]:
     points = curve.points
     size = len(points.steps)
-    places = reduce_points(Points(range(size), points.values, range(size)), count).steps
+    indices = reduce_points(Points(range(size), points.values, range(size)), count).steps
     reported: dict[str, Any] = {
         "total": size,
         "sampled": not points.is_whole,
-        "steps": [points.steps[place] for place in places],
-        "values": [_round(points.values[place]) for place in places],
+        "steps": [points.steps[index] for index in indices],
+        "values": [_round(points.values[index]) for index in indices],
     }
-    times = [points.times[place] for place in places]
+    times = [points.times[index] for index in indices]
     origin = next((time for time in times if is_moment(time)), None)
     if origin is not None:
         reported |= {"origin": origin, "times": [time - origin if is_moment(time) else None for time in times]}
-    if len(places) < size:
+    if len(indices) < size:
         finite = [0, *accumulate(map(math.isfinite, points.values))]
-        seen = [0, *(finite[place + 1] for place in places)]
+        seen = [0, *(finite[index + 1] for index in indices)]
         reported["gaps"] = [after - before for before, after in pairwise(seen)]
     if curve.xs is not None:
-        xs = [curve.xs[place] for place in places]
+        xs = [curve.xs[index] for index in indices]
         reported["xs"] = [x if math.isfinite(x) else None for x in xs]
     if curve.band:
         reported |= {
-            end: [_round(bound[place]) for place in places]
+            end: [_round(bound[index]) for index in indices]
             for end, bound in zip(("low", "high"), curve.band, strict=True)
         }
     if curve.names is not None:
-        reported |= {"dots": True, "names": [clean(curve.names[place]) for place in places]}
+        reported |= {"dots": True, "names": [clean(curve.names[index]) for index in indices]}
     if curve.shades is not None:
-        reported["shades"] = [curve.shades[place] for place in places]
+        reported["shades"] = [curve.shades[index] for index in indices]
     return reported
 
 
@@ -159,9 +159,9 @@ def _list_events(curve: InteractiveCurve) -> list[dict[str, Any]]:
     events: list[dict[str, Any]] = []
     for kind, step in steps.items():
         if step is not None:
-            place = bisect_left(points.steps, step)
-            time = points.times[place]
-            value = best.value if best and kind == "best" else points.values[place]
+            index = bisect_left(points.steps, step)
+            time = points.times[index]
+            value = best.value if best and kind == "best" else points.values[index]
             events.append(
                 {"kind": kind, "step": step, "time": time if is_moment(time) else None, "value": to_json_value(value)}
             )

@@ -12,7 +12,7 @@ from swanlab_mcp.operations.plotting import CLOCKS, Plot
 from swanlab_mcp.present.chart_colours import ColourScale
 from swanlab_mcp.present.interactive import InteractiveCurve, describe_chart, label_experiments
 from swanlab_mcp.present.interactive_runs import describe_runs
-from swanlab_mcp.present.plot_lines import Line, Place, choose_value, divide_lines, measure_group, place_lines
+from swanlab_mcp.present.plot_lines import Line, XValues, choose_value, divide_lines, list_x_values, measure_group
 from swanlab_mcp.present.scatter import divide_points, name_value
 
 __all__ = ["describe_view"]
@@ -28,8 +28,8 @@ def describe_view(
     if plot.is_scatter:
         curves, x_name = _list_points(lines, plot), name_value(plot.x_axis)
     else:
-        name_x, places = place_lines(members, plot.x_axis)
-        by_number = {line.row.number: xs for line, xs in zip(members, places, strict=True)}
+        name_x, x_values = list_x_values(members, plot.x_axis)
+        by_number = {line.row.number: xs for line, xs in zip(members, x_values, strict=True)}
         curves, x_name = _list_lines(lines, by_number, plot), name_x()
     experiments = {line.experiment.ref: line for line in members}
     names = label_experiments([(line.experiment.ref, line.row) for line in experiments.values()], clean)
@@ -59,7 +59,7 @@ def _describe_colours(
     return {"colours": {"name": clean(name_value(plot.colour)), **ends}}
 
 
-def _list_lines(lines: Sequence[Line], places: Mapping[int, Place], plot: Plot) -> list[InteractiveCurve]:
+def _list_lines(lines: Sequence[Line], x_values: Mapping[int, XValues], plot: Plot) -> list[InteractiveCurve]:
     layouts = divide_lines(lines)
     curves: list[InteractiveCurve] = []
     for line in lines:
@@ -67,16 +67,16 @@ def _list_lines(lines: Sequence[Line], places: Mapping[int, Place], plot: Plot) 
         one = line.experiment
         curve = InteractiveCurve(one.ref, one.began, line.points, line.row, panel, layouts[panel].keys.index(line.key))
         if line.members:
-            curve = _add_band(curve, line, places, plot)
+            curve = _add_band(curve, line, x_values, plot)
         elif plot.x_axis not in CLOCKS:
-            own = places[line.row.number]
+            own = x_values[line.row.number]
             curve = curve._replace(xs=[own.get(step, math.nan) for step in line.points.steps])
         curves.append(curve)
     return curves
 
 
-def _add_band(curve: InteractiveCurve, line: Line, places: Mapping[int, Place], plot: Plot) -> InteractiveCurve:
-    band = measure_group(line, places, plot.band)
+def _add_band(curve: InteractiveCurve, line: Line, x_values: Mapping[int, XValues], plot: Plot) -> InteractiveCurve:
+    band = measure_group(line, x_values, plot.band)
     steps = [round(x) for x in band.xs] if plot.x_axis == "step" else range(len(band.xs))
     return curve._replace(
         points=Points(steps, band.means, [0] * len(band.xs)),
@@ -98,7 +98,7 @@ def _list_points(lines: Sequence[Line], plot: Plot) -> list[InteractiveCurve]:
                         Points(range(len(own)), [choose_value(line) for line in own], [0] * len(own)),
                         row,
                         panel,
-                        xs=[line.experiment.place for line in own],
+                        xs=[line.experiment.x for line in own],
                         names=[line.experiment.name for line in own],
                         shades=[line.experiment.shade for line in own] if plot.colour and not number else None,
                     )

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from swanlab_mcp.core.errors import InvalidArgument
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import gettext
 
 __all__ = ["open_new", "refuse_existing", "remove_unfinished"]
 
@@ -37,13 +37,15 @@ def refuse_existing(path: Path, advice: str = "") -> None:
         raise _refuse(path, error) from error
     if is_taken:
         raise InvalidArgument(
-            say("{path} already exists and was not overwritten.", path=path),
-            hint=advice or say("Name another file with -o."),
+            gettext("{path} already exists and was not overwritten.", path=path),
+            hint=advice or gettext("Name another file with -o."),
         )
     if not is_possible or not os.access(path.parent, os.W_OK):
         raise InvalidArgument(
-            say("{path} cannot be written because the folder {folder} does not exist.", path=path, folder=path.parent),
-            hint=say("Name another file with -o."),
+            gettext(
+                "{path} cannot be written because the folder {folder} does not exist.", path=path, folder=path.parent
+            ),
+            hint=gettext("Name another file with -o."),
         )
 
 
@@ -95,6 +97,6 @@ def _publish(part: Path, path: Path) -> None:
 
 def _refuse(path: Path, error: OSError) -> InvalidArgument:
     return InvalidArgument(
-        say("{path} cannot be written ({why}).", path=path, why=error.strerror or type(error).__name__),
-        hint=say("Name another file with -o."),
+        gettext("{path} cannot be written ({why}).", path=path, why=error.strerror or type(error).__name__),
+        hint=gettext("Name another file with -o."),
     )

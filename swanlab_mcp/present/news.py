@@ -6,7 +6,7 @@ from collections import Counter
 
 from swanlab_mcp.core.durations import show_duration
 from swanlab_mcp.core.findings import NewsItem
-from swanlab_mcp.core.i18n import say, say_plural
+from swanlab_mcp.core.i18n import gettext, ngettext
 from swanlab_mcp.core.models import ApiResponse
 from swanlab_mcp.core.records import show_time
 from swanlab_mcp.core.untrusted import quote, shorten
@@ -29,43 +29,43 @@ def publish(answer: ApiResponse[News]) -> ApiResponse[list[NewsItem]]:
     # decided by the caller's argument: if several projects were named, each row must name its project
     rows = [_publish_row(one, is_one=news.is_one_project) for one in news.rows]
     counts = Counter(one.what for one in news.whole)
-    happened = say(", ").join(
-        say("{count} {reason}", count=count, reason=_name(what)) for what, count in counts.most_common()
+    happened = gettext(", ").join(
+        gettext("{count} {reason}", count=count, reason=_name(what)) for what, count in counts.most_common()
     )
     since, now = show_time(news.since), show_time(news.now)
     return add_notes(
         ApiResponse(data=rows, page=answer.page, notes=answer.notes),
-        say_plural(
+        ngettext(
             "{count} more experiment on this page was not diagnosed.",
             "{count} more experiments on this page were not diagnosed.",
             news.unjudged,
         )
         if news.unjudged
         else "",
-        say("Since {time} (now: {now}): {counts}.", time=since, now=now, counts=happened)
+        gettext("Since {time} (now: {now}): {counts}.", time=since, now=now, counts=happened)
         if happened
-        else say(
+        else gettext(
             "Since {time} (now: {now}): no events, so no new, finished, crashed, aborted, stalled or failing "
             "experiments and no records.",
             time=since,
             now=now,
         ),
         note_lacks_of_many(news.lacks),
-        say("The demo's clock shows {time}.", time=now) if news.is_demo else "",
-        say("Cursor for the next call: since={cursor}", cursor=show_time(news.cursor)),
+        gettext("The demo's clock shows {time}.", time=now) if news.is_demo else "",
+        gettext("Cursor for the next call: since={cursor}", cursor=show_time(news.cursor)),
     )
 
 
 def _name(what: str) -> str:
     return {
-        "new": say("new"),
-        "finished": say("finished"),
-        "crashed": say("crashed"),
-        "aborted": say("aborted"),
-        "stalled": say("stalled"),
-        "problem": say("problem"),
-        "no end recorded": say("no end recorded"),
-        "record": say("record"),
+        "new": gettext("new"),
+        "finished": gettext("finished"),
+        "crashed": gettext("crashed"),
+        "aborted": gettext("aborted"),
+        "stalled": gettext("stalled"),
+        "problem": gettext("problem"),
+        "no end recorded": gettext("no end recorded"),
+        "record": gettext("record"),
     }[what]
 
 
@@ -85,14 +85,14 @@ def _word_detail(one: Happening) -> str:
         if one.event.kind != "stalled":
             return name_event(one.event)
         silent = show_duration(one.event.facts["seconds"])
-        return say("no point since step {step}, {duration} ago", step=one.event.step, duration=silent)
+        return gettext("no point since step {step}, {duration} ago", step=one.event.step, duration=silent)
     best = ", ".join(f"{quote(key, _NAME)} {value:.6g}" for key, value in one.best)
     parts = [
-        say("new") if one.is_new else "",
-        say("best {values}", values=best) if best else "",
+        gettext("new") if one.is_new else "",
+        gettext("best {values}", values=best) if best else "",
         _word_verdict(one.verdict, one.experiment.state) if one.verdict else "",
     ]
-    return say("; ").join(part for part in parts if part)
+    return gettext("; ").join(part for part in parts if part)
 
 
 def _word_verdict(verdict: Verdict, state: str) -> str:
@@ -102,13 +102,13 @@ def _word_verdict(verdict: Verdict, state: str) -> str:
     """
     grave = list_grave(verdict.judgement.events)
     if grave:
-        more = [say("{count} more", count=len(grave) - 1)] if len(grave) > 1 else []
-        return say("; ").join([name_event(grave[0]), *more])
+        more = [gettext("{count} more", count=len(grave) - 1)] if len(grave) > 1 else []
+        return gettext("; ").join([name_event(grave[0]), *more])
     if verdict.judgement.health != "healthy":
         return ""
     if state in ("CRASHED", "ABORTED"):
-        return say("healthy until then")
-    return say("healthy so far") if state in ("RUNNING", "UNKNOWN") else say("healthy")
+        return gettext("healthy until then")
+    return gettext("healthy so far") if state in ("RUNNING", "UNKNOWN") else gettext("healthy")
 
 
 def _word_record(record: Record) -> str:
@@ -120,12 +120,12 @@ def _word_record(record: Record) -> str:
         "cuid": record.old_holder.cuid,
     }
     text = (
-        say("{key} {value:.6g}; previous best: {old:.6g} in {name} ({cuid})", **known)
+        gettext("{key} {value:.6g}; previous best: {old:.6g} in {name} ({cuid})", **known)
         if record.step is None
-        else say(
+        else gettext(
             "{key} {value:.6g} at step {step}; previous best: {old:.6g} in {name} ({cuid})", step=record.step, **known
         )
     )
     if record.within_noise:
-        text += say("; within the noise between repeats")
-    return text + say("; values of single training batches") if record.is_batch else text
+        text += gettext("; within the noise between repeats")
+    return text + gettext("; values of single training batches") if record.is_batch else text

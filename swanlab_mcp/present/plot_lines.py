@@ -15,7 +15,7 @@ from swanlab_mcp.analysis.system_units import find_unit
 from swanlab_mcp.analysis.trends import find_worsening
 from swanlab_mcp.core.errors import InvalidArgument
 from swanlab_mcp.core.findings import PlottedCurve, round_number
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import gettext
 from swanlab_mcp.core.models import Extreme, Points
 from swanlab_mcp.core.records import is_moment
 from swanlab_mcp.core.secret_masking import mask_secrets
@@ -27,12 +27,21 @@ from swanlab_mcp.present.chart_panels import Layout, divide_keys
 from swanlab_mcp.present.charts import NameAxis
 
 __all__ = [
-    "Line", "Place", "choose_value", "describe_line", "divide_lines", "group_lines", "measure_group", "name_group",
-    "name_lines", "name_runs", "place_lines",
+    "Line",
+    "XValues",
+    "choose_value",
+    "describe_line",
+    "divide_lines",
+    "group_lines",
+    "list_x_values",
+    "measure_group",
+    "name_group",
+    "name_lines",
+    "name_runs",
 ]  # fmt: skip
 
 _NAME = 60
-Place = Mapping[int, float]
+XValues = Mapping[int, float]
 
 
 class Line(NamedTuple):
@@ -50,14 +59,14 @@ class Line(NamedTuple):
 
 def describe_line(number: int, one: PlottedExperiment, key: str, part: Points) -> PlottedCurve:
     odd = [step for step, value in zip(part.steps, part.values, strict=True) if not math.isfinite(value)]
-    finite = [place for place, value in enumerate(part.values) if math.isfinite(value)]
+    finite = [index for index, value in enumerate(part.values) if math.isfinite(value)]
     low, high = (
         (min(finite, key=part.values.__getitem__), max(finite, key=part.values.__getitem__)) if finite else (0, 0)
     )
     mode = describe_key(key).direction
 
-    def report(place: int) -> Extreme:
-        return Extreme(step=part.steps[place], value=part.values[place])
+    def report(index: int) -> Extreme:
+        return Extreme(step=part.steps[index], value=part.values[index])
 
     return PlottedCurve(
         number=number,
@@ -102,13 +111,13 @@ def divide_lines(lines: Sequence[Line]) -> list[Layout]:
     return divide_keys(values)
 
 
-def place_lines(lines: Sequence[Line], x_axis: str) -> tuple[NameAxis, list[dict[int, float]]]:
+def list_x_values(lines: Sequence[Line], x_axis: str) -> tuple[NameAxis, list[dict[int, float]]]:
     """Return a function that names the x axis, and a mapping from steps to x values for each line.
 
     Steps without an x value are omitted. Raises InvalidArgument if the x values cannot be determined.
     """
     if x_axis == "step":
-        return lambda: say("step"), [{step: step for step in line.points.steps} for line in lines]
+        return lambda: gettext("step"), [{step: step for step in line.points.steps} for line in lines]
     if x_axis not in CLOCKS:
         return lambda: x_axis, [
             {step: x for step in line.points.steps if math.isfinite(x := line.experiment.axis.get(step, math.nan))}
@@ -117,9 +126,9 @@ def place_lines(lines: Sequence[Line], x_axis: str) -> tuple[NameAxis, list[dict
     unknown = [line.experiment.label for line in lines if not line.experiment.began]
     if x_axis == "relative_time" and unknown:
         raise InvalidArgument(
-            say("The start time of {cuid} is unknown.", cuid=quote(unknown[0])), hint=say("Use x_axis='time'.")
+            gettext("The start time of {cuid} is unknown.", cuid=quote(unknown[0])), hint=gettext("Use x_axis='time'.")
         )
-    places = [
+    x_values = [
         {
             step: time / 1000 - (line.experiment.began if x_axis == "relative_time" else 0)
             for step, time in zip(line.points.steps, line.points.times, strict=True)
@@ -127,19 +136,19 @@ def place_lines(lines: Sequence[Line], x_axis: str) -> tuple[NameAxis, list[dict
         }
         for line in lines
     ]
-    if not any(places):
-        raise InvalidArgument(say("No times are recorded for these points."), hint=say("Use x_axis='step'."))
+    if not any(x_values):
+        raise InvalidArgument(gettext("No times are recorded for these points."), hint=gettext("Use x_axis='step'."))
     if x_axis == "time":
-        first = datetime.fromtimestamp(min(x for xs in places for x in xs.values()), timezone.utc)
-        return lambda: say("time (UTC), from {date}", date=f"{first:%Y-%m-%d}"), places
-    longest = max(abs(x) for xs in places for x in xs.values())
+        first = datetime.fromtimestamp(min(x for xs in x_values for x in xs.values()), timezone.utc)
+        return lambda: gettext("time (UTC), from {date}", date=f"{first:%Y-%m-%d}"), x_values
+    longest = max(abs(x) for xs in x_values for x in xs.values())
     names = {
-        3600: lambda: say("hours since the start"),
-        60: lambda: say("minutes since the start"),
-        1: lambda: say("seconds since the start"),
+        3600: lambda: gettext("hours since the start"),
+        60: lambda: gettext("minutes since the start"),
+        1: lambda: gettext("seconds since the start"),
     }
     seconds = 3600 if longest > 3 * 3600 else 60 if longest > 300 else 1
-    return names[seconds], [{step: x / seconds for step, x in xs.items()} for xs in places]
+    return names[seconds], [{step: x / seconds for step, x in xs.items()} for xs in x_values]
 
 
 def name_lines(lines: Sequence[Line]) -> list[str]:
@@ -165,27 +174,27 @@ def name_runs(lines: Sequence[Line]) -> list[str]:
 
 def group_lines(lines: Sequence[Line], plot: Plot) -> list[Line]:
     """Return one line per group and metric, in the order of the groups."""
-    places = {one.ref: place for place, one in enumerate(plot.experiments)}
+    indices = {one.ref: index for index, one in enumerate(plot.experiments)}
     keys = dict.fromkeys(line.key for line in lines)
     grouped: list[Line] = []
     for group in plot.groups:
         for key in keys:
-            members = [line for line in lines if line.key == key and places[line.experiment.ref] in group.places]
+            members = [line for line in lines if line.key == key and indices[line.experiment.ref] in group.indices]
             if any(math.isfinite(value) for line in members for value in line.points.values):
                 joined = _join(len(grouped) + 1, group, members, plot.band)
                 # use the keys of all experiments in the group, because the first may lack some keys
-                grouped.append(joined._replace(experiment=plot.experiments[group.places[0]]))
+                grouped.append(joined._replace(experiment=plot.experiments[group.indices[0]]))
     return grouped
 
 
-def measure_group(line: Line, places: Mapping[int, Place], spread: Spread) -> Band:
+def measure_group(line: Line, x_values: Mapping[int, XValues], spread: Spread) -> Band:
     """Return the mean and the band of a group along the x axis.
 
-    `places` maps the row number of each member to the member's x values by step.
+    `x_values` maps the row number of each member to the member's x values by step.
     """
     curves: list[tuple[list[float], list[float]]] = []
     for member in line.members:
-        xs = places[member.row.number]
+        xs = x_values[member.row.number]
         # x values must increase; if several points have the same x value, the last point is used
         points = dict(
             sorted((xs[step], value) for step, value in zip(member.points.steps, member.points.values, strict=True)
@@ -198,7 +207,7 @@ def measure_group(line: Line, places: Mapping[int, Place], spread: Spread) -> Ba
 def name_group(group: PlotGroup) -> str:
     """Return the name of a group, made from its config keys and values, with secrets masked."""
     pairs = [(key.rsplit(".", 1)[-1], mask_secrets(value, key)) for key, value in group.pairs]
-    return shorten(write_name(pairs), _NAME) if pairs else say("all")
+    return shorten(write_name(pairs), _NAME) if pairs else gettext("all")
 
 
 def _join(number: int, group: PlotGroup, members: Sequence[Line], spread: Spread) -> Line:

@@ -13,7 +13,7 @@ from swanlab_mcp.analysis.selection import reduce_points, select_points
 from swanlab_mcp.analysis.smoothing import smooth
 from swanlab_mcp.core.errors import InvalidArgument, NotFound
 from swanlab_mcp.core.findings import PlottedCurve
-from swanlab_mcp.core.i18n import join_sentences, say, say_plural, speak
+from swanlab_mcp.core.i18n import gettext, join_sentences, ngettext, use_language
 from swanlab_mcp.core.models import ApiResponse, Page, Picture, Points
 from swanlab_mcp.core.refs import ExperimentRef
 from swanlab_mcp.core.untrusted import quote
@@ -25,14 +25,14 @@ from swanlab_mcp.present.charts import Chart, NameAxis, draw_chart
 from swanlab_mcp.present.interactive_curves import describe_view
 from swanlab_mcp.present.plot_lines import (
     Line,
-    Place,
+    XValues,
     describe_line,
     divide_lines,
     group_lines,
+    list_x_values,
     measure_group,
     name_lines,
     name_runs,
-    place_lines,
 )
 from swanlab_mcp.present.scatter import arrange_points, describe_points, name_value
 from swanlab_mcp.present.sparklines import draw_sparkline
@@ -50,7 +50,7 @@ def publish(answer: ApiResponse[Any]) -> ApiResponse[list[PlottedCurve]]:
     members, notes = _read_lines(plot)
     lines, pictures, remarks = _plot(members, plot)
     rows = [line.row for line in lines]
-    links = [say("Pages: {link}", link=link) for link in plot.links if link]
+    links = [gettext("Pages: {link}", link=link) for link in plot.links if link]
     return ApiResponse(
         data=rows,
         page=Page(returned=len(rows), total=len(rows)),
@@ -76,13 +76,13 @@ def _plot(members: list[Line], plot: Plot) -> tuple[list[Line], list[Picture], l
         drawn = [draw_sparkline(line.points.values, is_log=plot.log_y) for line in lines]
         rows = [line.row.model_copy(update={"sparkline": bars}) for line, bars in zip(lines, drawn, strict=True)]
         advice = (
-            say(
+            gettext(
                 "matplotlib is not installed, so sparklines replace the picture. Install it with `pip "
                 "install 'swanlab-mcp-server[plot]'`."
             )
             if isinstance(error, ImportError)
             # for example, matplotlib needs a writable folder to cache its list of fonts
-            else say(
+            else gettext(
                 "matplotlib cannot start ({kind}), so sparklines replace the picture. Set MPLCONFIGDIR to a "
                 "folder that the server can write to.",
                 kind=type(error).__name__,
@@ -92,7 +92,7 @@ def _plot(members: list[Line], plot: Plot) -> tuple[list[Line], list[Picture], l
     if chart.numbered:
         numbers = ", ".join(f"#{number}" for number in chart.numbered)
         notes.append(
-            say("In the picture, {numbers} replace names that no installed font can display.", numbers=numbers)
+            gettext("In the picture, {numbers} replace names that no installed font can display.", numbers=numbers)
         )
     return lines, [Picture(chart.png, "image/png")], notes
 
@@ -111,12 +111,12 @@ def _read_lines(plot: Plot) -> tuple[list[Line], list[str]]:
         else:
             which = {"key": quote(key), "name": quote(one.name), "cuid": quote(one.label)}
             notes.append(
-                say("{key} of {name} ({cuid}): no points in the requested range.", **which)
+                gettext("{key} of {name} ({cuid}): no points in the requested range.", **which)
                 if points.steps
-                else say("{key} of {name} ({cuid}): no points yet.", **which)
+                else gettext("{key} of {name} ({cuid}): no points yet.", **which)
             )
     if not lines:
-        raise NotFound(say("There are no points to draw."), hint=join_sentences(*notes))
+        raise NotFound(gettext("There are no points to draw."), hint=join_sentences(*notes))
     return lines, notes
 
 
@@ -128,7 +128,7 @@ def _arrange_lines(lines: list[Line], plot: Plot) -> list[Line]:
         return lines
     grouped = group_lines(lines, plot)
     if not grouped:
-        raise NotFound(say("There are no points to draw."), hint=say("All values are NaN or infinite."))
+        raise NotFound(gettext("There are no points to draw."), hint=gettext("All values are NaN or infinite."))
     return grouped
 
 
@@ -137,11 +137,11 @@ def _check_log_axis(lines: Sequence[Line], plot: Plot) -> list[str]:
         hidden = sum(value <= 0 for line in lines for value in line.points.values)
         if not any(value > 0 for line in lines for value in line.points.values):
             raise InvalidArgument(
-                say("log_y needs values above 0, but all values are 0 or less."), hint=say("Omit log_y.")
+                gettext("log_y needs values above 0, but all values are 0 or less."), hint=gettext("Omit log_y.")
             )
         return (
             [
-                say_plural(
+                ngettext(
                     "{count} value at or below 0 is not shown on the logarithmic axis.",
                     "{count} values at or below 0 are not shown on the logarithmic axis.",
                     hidden,
@@ -156,13 +156,13 @@ def _check_log_axis(lines: Sequence[Line], plot: Plot) -> list[str]:
 def _compare_sizes(lines: Sequence[Line], key: str) -> str:
     """Return a note if one curve of a metric is so much larger than another that the smaller one looks flat."""
     own = [line for line in lines if line.key == key and line.row.min]
-    calm = [own[place] for place in list_calm([line.points.values for line in own], describe_key(key).worse_side)]
+    calm = [own[index] for index in list_calm([line.points.values for line in own], describe_key(key).worse_side)]
     # ignore extreme points and exploding curves, because they lie outside the plot
     sizes = {line.row.number: max(map(abs, choose_limits(line.points.values))) for line in calm}
     largest, smallest = max(sizes, key=sizes.__getitem__, default=0), min(sizes, key=sizes.__getitem__, default=0)
     if not sizes or sizes[largest] <= UNLIKE * sizes[smallest]:
         return ""
-    return say(
+    return gettext(
         "Curve {largest} is more than {times} times as large as curve {smallest}, which therefore looks "
         "flat. Draw them separately, or use log_y.",
         largest=largest,
@@ -180,8 +180,8 @@ def _arrange_panels(
     """
     if plot.is_scatter:
         return partial(name_value, plot.x_axis), arrange_points(lines, plot)
-    name_x, places = place_lines(members, plot.x_axis)
-    lost = sum(len(line.points.steps) - len(xs) for line, xs in zip(members, places, strict=True))
+    name_x, x_values = list_x_values(members, plot.x_axis)
+    lost = sum(len(line.points.steps) - len(xs) for line, xs in zip(members, x_values, strict=True))
     if lost:
         notes.append(_describe_lost(lost, plot.x_axis))
     layouts = divide_lines(lines)
@@ -192,7 +192,7 @@ def _arrange_panels(
     if plot.groups:
         sizes = _count_members(lines)
         names = [f"{name} ({sizes[line.experiment.ref]})" for line, name in zip(lines, names, strict=True)]
-    by_number = {line.row.number: xs for line, xs in zip(members, places, strict=True)}
+    by_number = {line.row.number: xs for line, xs in zip(members, x_values, strict=True)}
     panels: list[Panel] = []
     for layout in layouts:
         curves = [
@@ -201,7 +201,7 @@ def _arrange_panels(
             if line.key in layout.keys
         ]
         unit = layout.keys[0] if len(layout.keys) == 1 else " ".join(describe_key(layout.keys[0]).family)
-        with speak("en"):
+        with use_language("en"):
             plain = name_panel(layout.keys)
         worse = describe_key(layout.keys[0]).worse_side
         panels.append(Panel(name_panel(layout.keys), unit, curves, plain, worse=worse))
@@ -216,7 +216,7 @@ def _draw(lines: Sequence[Line], members: Sequence[Line], plot: Plot, notes: lis
     name_x, panels = _arrange_panels(lines, members, plot, notes)
     if plot.smoothing and not plot.is_scatter:
         notes.append(
-            say(
+            gettext(
                 "The curves are smoothed ({weight:g}), and the raw values are shown faintly. Stars mark the "
                 "best smoothed values; the table contains raw values.",
                 weight=plot.smoothing,
@@ -237,7 +237,7 @@ def _draw(lines: Sequence[Line], members: Sequence[Line], plot: Plot, notes: lis
     )
     if chart.hidden:
         notes.append(
-            say_plural(
+            ngettext(
                 "{count} extreme point lies outside the plot; a small triangle at the edge marks it.",
                 "{count} extreme points lie outside the plot; small triangles at the edge mark them.",
                 chart.hidden,
@@ -248,12 +248,12 @@ def _draw(lines: Sequence[Line], members: Sequence[Line], plot: Plot, notes: lis
 
 def _describe_lost(count: int, x_axis: str) -> str:
     if x_axis in CLOCKS:
-        return say_plural(
+        return ngettext(
             "{count} point without a recorded time is not drawn.",
             "{count} points without a recorded time are not drawn.",
             count,
         )
-    return say_plural(
+    return ngettext(
         "{count} point without a value for {axis} at its step is not drawn.",
         "{count} points without a value for {axis} at their step are not drawn.",
         count,
@@ -263,19 +263,19 @@ def _describe_lost(count: int, x_axis: str) -> str:
 
 def _describe_band(plot: Plot) -> str:
     if plot.band == "sd":
-        return say(
+        return gettext(
             "Curves are means of n experiments; low and high are the last mean minus and plus one standard deviation."
         )
-    return say("Curves are means of n experiments; low and high are the smallest and largest last values.")
+    return gettext("Curves are means of n experiments; low and high are the smallest and largest last values.")
 
 
-def _to_curve(line: Line, places: Mapping[int, Place], label: str, plot: Plot, style: tuple[int, int]) -> Curve:
+def _to_curve(line: Line, x_values: Mapping[int, XValues], label: str, plot: Plot, style: tuple[int, int]) -> Curve:
     if line.members:
-        return _to_band(line, places, label, plot, style)
-    xs = places[line.row.number]
-    kept = [place for place, step in enumerate(line.points.steps) if step in xs]
-    steps = [line.points.steps[place] for place in kept]
-    values = [line.points.values[place] for place in kept]
+        return _to_band(line, x_values, label, plot, style)
+    xs = x_values[line.row.number]
+    kept = [index for index, step in enumerate(line.points.steps) if step in xs]
+    steps = [line.points.steps[index] for index in kept]
+    values = [line.points.values[index] for index in kept]
     smoothed = smooth(values, plot.smoothing) if plot.smoothing else values
     return Curve(
         label,
@@ -300,8 +300,8 @@ def _count_members(lines: Sequence[Line]) -> dict[ExperimentRef, str]:
     return {ref: f"n={max(one)}" if min(one) == max(one) else f"n={max(one)}…{min(one)}" for ref, one in counts.items()}
 
 
-def _to_band(line: Line, places: Mapping[int, Place], label: str, plot: Plot, style: tuple[int, int]) -> Curve:
-    band = measure_group(line, places, plot.band)
+def _to_band(line: Line, x_values: Mapping[int, XValues], label: str, plot: Plot, style: tuple[int, int]) -> Curve:
+    band = measure_group(line, x_values, plot.band)
     means, lows, highs = (
         smooth(values, plot.smoothing) if plot.smoothing else values for values in (band.means, band.lows, band.highs)
     )
@@ -325,11 +325,11 @@ def _thin(steps: Sequence[int], values: Sequence[float], xs: Mapping[int, float]
 def _mark(row: PlottedCurve, steps: Sequence[int], values: Sequence[float], xs: Mapping[int, float]) -> list[Mark]:
     """Return the markers on a curve. `values` are the drawn values, which may be smoothed."""
     marks: list[Mark] = []
-    finite = [place for place, value in enumerate(values) if math.isfinite(value)]
+    finite = [index for index, value in enumerate(values) if math.isfinite(value)]
     if row.best and finite:
-        place = (min if row.best == "min" else max)(finite, key=values.__getitem__)
-        marks.append(Mark("best", xs[steps[place]], values[place], f"{values[place]:.4g} @ {steps[place]}"))
-    odd = next((place for place, value in enumerate(values) if not math.isfinite(value)), None)
+        index = (min if row.best == "min" else max)(finite, key=values.__getitem__)
+        marks.append(Mark("best", xs[steps[index]], values[index], f"{values[index]:.4g} @ {steps[index]}"))
+    odd = next((index for index, value in enumerate(values) if not math.isfinite(value)), None)
     if odd is not None:
         near = next((value for value in [*reversed(values[:odd]), *values[odd:]] if math.isfinite(value)), None)
         word = "NaN" if math.isnan(values[odd]) else "inf"

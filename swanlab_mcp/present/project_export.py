@@ -19,7 +19,7 @@ from urllib.parse import unquote
 from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core import progress
 from swanlab_mcp.core.errors import InvalidArgument, SwanLabError
-from swanlab_mcp.core.i18n import say, say_plural
+from swanlab_mcp.core.i18n import gettext, ngettext
 from swanlab_mcp.core.models import Experiment, MetricSummary, Points, Summary
 from swanlab_mcp.core.records import show_time, to_json_value
 from swanlab_mcp.core.refs import ExperimentRef, ProjectRef
@@ -107,15 +107,15 @@ async def export_projects(
     answers, failed = await read_projects([one.ref for one in located], read)
     notes += note_failures(failed, len(located))
     if keys and not any(one.filled for one in answers.values()):
-        notes.append(say("No experiment has a metric that matches {keys}.", keys=quote(", ".join(keys), 400)))
+        notes.append(gettext("No experiment has a metric that matches {keys}.", keys=quote(", ".join(keys), 400)))
     is_whole = not notes and all(one.is_whole for one in answers.values())
     notes += [note for one in answers.values() for note in one.notes]
-    what = say(
+    what = gettext(
         "{experiments} from {projects}, {written} written",
-        experiments=say_plural(
+        experiments=ngettext(
             "{count} experiment", "{count} experiments", sum(one.experiments for one in answers.values())
         ),
-        projects=say_plural("{count} project", "{count} projects", len(answers)),
+        projects=ngettext("{count} project", "{count} projects", len(answers)),
         written=sum(one.written for one in answers.values()),
     )
     return Exported(str(root), what, list(dict.fromkeys(notes)), is_whole)
@@ -128,7 +128,7 @@ def _prepare(root: Path, form: _Form) -> None:
     """
     if form.name == "parquet" and find_spec("pyarrow") is None:
         raise InvalidArgument(
-            say("Parquet files need pyarrow, which is not installed."), hint=say("Use csv or json instead.")
+            gettext("Parquet files need pyarrow, which is not installed."), hint=gettext("Use csv or json instead.")
         )
     try:
         root.mkdir(parents=True, exist_ok=True)
@@ -139,8 +139,8 @@ def _prepare(root: Path, form: _Form) -> None:
         raise _refuse(root, error) from error
     if is_foreign or (known is not None and known != {"format": form.name, "version": 1}):
         raise InvalidArgument(
-            say("The folder {path} does not contain a {name} export.", path=root, name=form.name),
-            hint=say("Name another folder with -o."),
+            gettext("The folder {path} does not contain a {name} export.", path=root, name=form.name),
+            hint=gettext("Name another folder with -o."),
         )
     with open_new(about, is_text=True, is_forced=True) as file:
         json.dump({"format": form.name, "version": 1}, file)
@@ -190,16 +190,16 @@ async def _export_project(
     notes = list(listed.notes)
     if failures:
         notes.append(
-            say_plural(
+            ngettext(
                 "Incomplete: the series of {count} experiment could not be read ({reasons}).",
                 "Incomplete: the series of {count} experiments could not be read ({reasons}).",
                 len(failures),
-                reasons=say("; ").join(failures[:3]),
+                reasons=gettext("; ").join(failures[:3]),
             )
         )
     if samples:
         names = ", ".join(dict.fromkeys(samples[:10]))
-        notes.append(say("SwanLab only sent a sample of the points for {keys}.", keys=names))
+        notes.append(gettext("SwanLab only sent a sample of the points for {keys}.", keys=names))
     return _Done(len(experiments), sum(written), sum(filled), not failures, notes)
 
 
@@ -250,7 +250,7 @@ def _make_folder(base: Path, ref: ProjectRef | ExperimentRef) -> Path:
 def _refuse(path: Path, error: Exception) -> InvalidArgument:
     why = getattr(error, "strerror", None) or type(error).__name__
     return InvalidArgument(
-        say("{path} cannot be written ({why}).", path=path, why=why), hint=say("Name another folder with -o.")
+        gettext("{path} cannot be written ({why}).", path=path, why=why), hint=gettext("Name another folder with -o.")
     )
 
 
@@ -363,5 +363,5 @@ def _write_parquet(file: Any, columns: Mapping[str, str], rows: Sequence[Row]) -
     arrow: Any = import_module("pyarrow")
     parquet: Any = import_module("pyarrow.parquet")
     types = {"string": arrow.string(), "int64": arrow.int64(), "double": arrow.float64()}
-    arrays = [arrow.array([row[place] for row in rows], types[kind]) for place, kind in enumerate(columns.values())]
+    arrays = [arrow.array([row[index] for row in rows], types[kind]) for index, kind in enumerate(columns.values())]
     parquet.write_table(arrow.table(arrays, names=list(columns)), file)

@@ -14,7 +14,7 @@ from swanlab_mcp.analysis.metric_catalogue import describe_key
 from swanlab_mcp.analysis.noise import Judgement
 from swanlab_mcp.analysis.standings import Field, Standing
 from swanlab_mcp.core.findings import RankedExperiment, round_number
-from swanlab_mcp.core.i18n import join_sentences, say, say_plural
+from swanlab_mcp.core.i18n import gettext, join_sentences, ngettext
 from swanlab_mcp.core.models import ApiResponse
 from swanlab_mcp.core.secret_masking import mask_secrets
 from swanlab_mcp.core.untrusted import quote, shorten
@@ -50,49 +50,49 @@ def describe_reason(reason: Reason) -> str:
     name = name_reason(reason)
     detail = ""
     if reason.kind == "short":
-        detail = say("ends at step {last}, others at {usual:g}", last=reason.step, usual=reason.usual)
+        detail = gettext("ends at step {last}, others at {usual:g}", last=reason.step, usual=reason.usual)
     elif reason.kind == "not there yet":
-        detail = say("ends at step {step}", step=reason.step)
+        detail = gettext("ends at step {step}", step=reason.step)
     elif reason.kind == "begins later":
-        detail = say("at step {step}", step=reason.step)
+        detail = gettext("at step {step}", step=reason.step)
     elif reason.breakage:
         detail = describe_breakage(reason.breakage)
-    return say("{reason}: {detail}", reason=name, detail=detail) if detail else name
+    return gettext("{reason}: {detail}", reason=name, detail=detail) if detail else name
 
 
 def describe_breakage(breakage: Breakage) -> str:
     """Describe how a run broke, such as "train/loss became NaN or infinite at step 12"."""
     known = {"key": shorten(breakage.key), "step": breakage.step}
     if breakage.kind == "diverged":
-        return say("{key} rose after step {step} and never recovered", **known)
+        return gettext("{key} rose after step {step} and never recovered", **known)
     if breakage.step is None:
-        return say("{key} has NaN or infinite values", **known)
-    return say("{key} became NaN or infinite at step {step}", **known)
+        return gettext("{key} has NaN or infinite values", **known)
+    return gettext("{key} became NaN or infinite at step {step}", **known)
 
 
 def name_reason(reason: Reason) -> str:
     """Return a short form of the reason why an experiment is not ranked."""
     names = {
-        "missing": say("without the metric"),
-        "no extremes": say("SwanLab returned no minimum or maximum; at=last has a value"),
-        "not there yet": say("step not reached yet"),
-        "begins later": say("starts at a later step"),
-        "not at that step": say("has no best step"),
-        "non-finite": say("NaN or infinite"),
-        "broken": say("broken"),
-        "short": say("short"),
-        "no end": say("no end recorded"),
-        "running": say("running"),
-        "crashed": say("crashed"),
-        "aborted": say("aborted"),
-        "offline": say("offline"),
+        "missing": gettext("without the metric"),
+        "no extremes": gettext("SwanLab returned no minimum or maximum; at=last has a value"),
+        "not there yet": gettext("step not reached yet"),
+        "begins later": gettext("starts at a later step"),
+        "not at that step": gettext("has no best step"),
+        "non-finite": gettext("NaN or infinite"),
+        "broken": gettext("broken"),
+        "short": gettext("short"),
+        "no end": gettext("no end recorded"),
+        "running": gettext("running"),
+        "crashed": gettext("crashed"),
+        "aborted": gettext("aborted"),
+        "offline": gettext("offline"),
         "other": reason.state,
     }
     return names[reason.kind]
 
 
 def _pick_config(part: Part, standing: Standing) -> dict[str, Any]:
-    config = part.field.configs[standing.place]
+    config = part.field.configs[standing.run_index]
     return {key: config[key] for key in part.columns if key in config}
 
 
@@ -108,8 +108,8 @@ def _shorten_configs(configs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any
 
 
 def _publish_row(ranking: Ranking, part: Part, standing: Standing, config: dict[str, Any]) -> RankedExperiment:
-    field, place = part.field, standing.place
-    experiment, result, reason = ranking.experiments[place], field.results[place], field.reasons[place]
+    field, index = part.field, standing.run_index
+    experiment, result, reason = ranking.experiments[index], field.results[index], field.reasons[index]
     row = RankedExperiment(
         rank=standing.rank,
         end={"min": "smallest", "max": "largest"}.get(part.end),
@@ -129,7 +129,7 @@ def _publish_row(ranking: Ranking, part: Part, standing: Standing, config: dict[
 def _add_setting(ranking: Ranking, field: Field, standing: Standing, row: RankedExperiment) -> RankedExperiment:
     setting = standing.setting
     assert setting
-    members = [ranking.experiments[place] for place in setting.places]
+    members = [ranking.experiments[index] for index in setting.indices]
     name = _name_setting(ranking, standing.number)
     update: dict[str, Any] = {
         "name": name or row.name,
@@ -157,7 +157,7 @@ def _add_setting(ranking: Ranking, field: Field, standing: Standing, row: Ranked
 def name_standing(ranking: Ranking, standing: Standing) -> str:
     """Return the name of a row, which is the name of its setting or, if it has no setting, of its experiment."""
     name = _name_setting(ranking, standing.number) if standing.setting and ranking.names else ""
-    return name or shorten(ranking.experiments[standing.place].name, _NAME)
+    return name or shorten(ranking.experiments[standing.run_index].name, _NAME)
 
 
 def _name_setting(ranking: Ranking, number: int) -> str:
@@ -179,26 +179,26 @@ def _name_verdict(judged: Judgement, ranking: Ranking, field: Field) -> str:
 def explain_judgement(judged: Judgement, name: str, *, is_split: bool) -> str:
     """Explain a verdict. If no difference was detected, say how many more seeds could detect one of this size."""
     if judged.verdict == "different":
-        return say("one seed, compared with the noise of the noisiest setting") if judged.rule == "borrowed" else ""
+        return gettext("one seed, compared with the noise of the noisiest setting") if judged.rule == "borrowed" else ""
     reasons = {
-        "borrowed": say("only one seed"),
-        "one seed each": say("one seed each"),
-        "no repeats": say("no setting has repeats"),
-        "one pair of repeats": say("cannot tell: only one pair of repeats"),
-        "no scatter": say("the repeats do not vary at all"),
+        "borrowed": gettext("only one seed"),
+        "one seed each": gettext("one seed each"),
+        "no repeats": gettext("no setting has repeats"),
+        "one pair of repeats": gettext("cannot tell: only one pair of repeats"),
+        "no scatter": gettext("the repeats do not vary at all"),
     }
-    why = say("cannot tell: same config, different command") if is_split else reasons.get(judged.rule, "")
+    why = gettext("cannot tell: same config, different command") if is_split else reasons.get(judged.rule, "")
     if judged.rule in ("no repeats", "one pair of repeats"):
-        advice = say("run about 2 more seeds each")
+        advice = gettext("run about 2 more seeds each")
     elif judged.more is None:
         advice = ""
     elif judged.more_of == "both":
-        advice = say_plural("run about {count} more seed each", "run about {count} more seeds each", judged.more)
+        advice = ngettext("run about {count} more seed each", "run about {count} more seeds each", judged.more)
     else:
-        advice = say_plural(
+        advice = ngettext(
             "run about {count} more seed for {name}", "run about {count} more seeds for {name}", judged.more, name=name
         )
-    return say("; ").join(one for one in (why, advice) if one)
+    return gettext("; ").join(one for one in (why, advice) if one)
 
 
 def _shorten_value(value: Any) -> Any:
@@ -208,7 +208,7 @@ def _shorten_value(value: Any) -> Any:
 def _list_notes(ranking: Ranking) -> list[str]:
     field = ranking.parts[0].field
     if ranking.parts[0].end:
-        ask = say(
+        ask = gettext(
             "It is unclear whether a lower or higher {metric!r} is better, so nothing is ranked; these are "
             "the {count} smallest and largest of {total}. Ask the user, then pass mode=min or mode=max.",
             metric=shorten(ranking.metric),
@@ -216,9 +216,9 @@ def _list_notes(ranking: Ranking) -> list[str]:
             total=len(field.ranked),
         )
         return [ask, *_note_apart(ranking, field), _note_health(ranking)]
-    why = say("as requested") if ranking.is_direction_requested else describe_direction(ranking.kind)
+    why = gettext("as requested") if ranking.is_direction_requested else describe_direction(ranking.kind)
     return [
-        say("Direction: {reason}.", reason=why),
+        gettext("Direction: {reason}.", reason=why),
         *_note_reading(ranking),
         _describe_noise(ranking, field),
         _describe_test(ranking, field),
@@ -230,7 +230,7 @@ def _list_notes(ranking: Ranking) -> list[str]:
 def _note_reading(ranking: Ranking) -> list[str]:
     reached, notes = ranking.reached, list[str]()
     if reached.window:
-        text = say(
+        text = gettext(
             "Single values of {metric} are noisy, so the best mean of {count} consecutive points is used.",
             metric=quote(ranking.metric),
             count=reached.window,
@@ -238,14 +238,14 @@ def _note_reading(ranking: Ranking) -> list[str]:
         notes.append(text)
     elif reached.is_batch:
         notes.append(
-            say(
+            gettext(
                 "The best value may be luck, because it may come from a single training batch. To use "
                 "smoothed values, filter to at most 100 experiments."
             )
         )
     if reached.decided_mode:
         notes.append(
-            say(
+            gettext(
                 "Values: {metric} at the step where {key} was best.",
                 metric=quote(ranking.metric),
                 key=quote(reached.at),
@@ -257,15 +257,17 @@ def _note_reading(ranking: Ranking) -> list[str]:
 def _describe_noise(ranking: Ranking, field: Field) -> str:
     scatter = ranking.scatter
     if scatter is None:
-        return say(
+        return gettext(
             "Noise: cannot tell. No two ranked experiments differ only in their seed, so no difference here "
             "is known to be real."
         )
     if scatter.freedom < 2:
-        return say("Noise: cannot tell. There is only one pair of repeats, so no difference here is known to be real.")
+        return gettext(
+            "Noise: cannot tell. There is only one pair of repeats, so no difference here is known to be real."
+        )
     known = {"deviation": scatter.deviation, "groups": scatter.groups, "freedom": scatter.freedom}
     if ranking.by != "config":
-        return say(
+        return gettext(
             "Noise: standard deviation {deviation:.3g} between experiments with the same {by}, from {groups} "
             "of {total} (df {freedom}).",
             by=ranking.by,
@@ -273,18 +275,18 @@ def _describe_noise(ranking: Ranking, field: Field) -> str:
             **known,
         )
     keys = ", ".join(quote(key, _TEXT) for key in ranking.ignored[:5])
-    note = say_plural(
+    note = ngettext(
         "Noise: standard deviation {deviation:.3g} between repeats ({how}), from {groups} of {count} setting (df "
         "{freedom}).",
         "Noise: standard deviation {deviation:.3g} between repeats ({how}), from {groups} of {count} settings (df "
         "{freedom}).",
         len(field.settings),
-        how=say("they differ only in {keys}", keys=keys) if keys else say("their configs are equal"),
+        how=gettext("they differ only in {keys}", keys=keys) if keys else gettext("their configs are equal"),
         **known,
     )
     if not ranking.unread_origins:
         return note
-    unread = say_plural(
+    unread = ngettext(
         "The command and git commit of {count} repeat were not compared, because there are too many repeats.",
         "The commands and git commits of {count} repeats were not compared, because there are too many repeats.",
         ranking.unread_origins,
@@ -297,30 +299,30 @@ def _describe_test(ranking: Ranking, field: Field) -> str:
     if ranking.scatter is None or ranking.scatter.freedom < 2:
         return ""
     if not ranking.names:
-        return say(
+        return gettext(
             "within_noise: noise explains the difference from the first experiment (studentised range, 95 % "
             "for all {count} together).",
             count=len(field.ranked),
         )
     rules = {row.judged.rule for part in ranking.parts for row in part.rows if row.judged}
-    name = (ranking.baseline is not None and _name_setting(ranking, ranking.baseline)) or say("named")
+    name = (ranking.baseline is not None and _name_setting(ranking, ranking.baseline)) or gettext("named")
     test = (
-        say(
+        gettext(
             "Verdicts: compared with the first setting, which was selected by these values (studentised "
             "range, 95 % for all {count} together).",
             count=len(field.settings),
         )
         if ranking.baseline is None
-        else say(
+        else gettext(
             "Verdicts: compared with the baseline {name} (t tests with Holm-Sidak correction, 95 % for all "
             "{count} together).",
             name=quote(name, _NAME),
             count=len(field.settings) - 1,
         )
     )
-    paired = say("Settings with the same seeds or folds are compared pairwise.") if "paired" in rules else ""
+    paired = gettext("Settings with the same seeds or folds are compared pairwise.") if "paired" in rules else ""
     sizes = [len(setting.counted) for setting in field.settings if len(setting.counted) > 1]
-    weak = say("Weak evidence: few repeats.") if min(sizes, default=_FEW) < _FEW else ""
+    weak = gettext("Weak evidence: few repeats.") if min(sizes, default=_FEW) < _FEW else ""
     return join_sentences(test, paired, weak)
 
 
@@ -328,16 +330,16 @@ def _note_apart(ranking: Ranking, field: Field) -> list[str]:
     counts = Counter(name_reason(reason) for reason in field.reasons if reason)
     if not counts:
         return []
-    shown = say(", ").join(say("{count} {reason}", count=count, reason=name) for name, count in counts.most_common())
+    shown = gettext(", ").join(gettext("{count} {reason}", count=n, reason=name) for name, n in counts.most_common())
     notes = [
-        say_plural(
+        ngettext(
             "Listed after the {count} ranked setting: {counts}.",
             "Listed after the {count} ranked settings: {counts}.",
             len(field.settings),
             counts=shown,
         )
         if ranking.names
-        else say_plural(
+        else ngettext(
             "Listed after the {count} ranked experiment: {counts}.",
             "Listed after the {count} ranked experiments: {counts}.",
             len(field.ranked),
@@ -349,7 +351,7 @@ def _note_apart(ranking: Ranking, field: Field) -> list[str]:
         experiment, reason = ranking.experiments[best], field.reasons[best]
         assert reason
         notes.append(
-            say(
+            gettext(
                 "Among these, {name} ({cuid}, {reason}) has the best value: {value:.6g}.",
                 name=quote(experiment.name),
                 cuid=quote(experiment.cuid),
@@ -370,18 +372,18 @@ def _note_health(ranking: Ranking) -> str:
     others = ", ".join(quote(key, _TEXT) for key in health.losses if key not in (*checked, *rewards))
     keys = ", ".join(quote(key, _TEXT) for key in checked)
     if health.points >= health.total:
-        note = say("Checked for NaN and divergence: {keys}.", keys=keys)
+        note = gettext("Checked for NaN and divergence: {keys}.", keys=keys)
     else:
-        note = say_plural(
+        note = ngettext(
             "Checked for NaN and divergence: {keys}; last values of {count} experiment, all points of {points}.",
             "Checked for NaN and divergence: {keys}; last values of {count} experiments, all points of {points}.",
             health.summaries,
             keys=keys,
             points=health.points,
         )
-    only = say("Checked for NaN only: {keys}.", keys=others) if others else ""
+    only = gettext("Checked for NaN only: {keys}.", keys=others) if others else ""
     return join_sentences(
-        note, only, say("With a reward metric, rising losses do not count as divergence.") if rewards else ""
+        note, only, gettext("With a reward metric, rising losses do not count as divergence.") if rewards else ""
     )
 
 
@@ -390,11 +392,8 @@ def _find_better_apart(field: Field) -> int | None:
     order = order_results(field.results, field.reasons, field.mode)
     best = field.sign * field.get_value(order[0]) if field.ranked else math.inf
     better = [
-        place
-        for place, reason in enumerate(field.reasons)
-        if reason
-        and reason.kind != "non-finite"
-        and math.isfinite(value := field.get_value(place))
-        and field.sign * value < best
+        index
+        for index, reason in enumerate(field.reasons)
+        if reason and reason.kind != "non-finite" and -math.inf < field.sign * field.get_value(index) < best
     ]
-    return min(better, key=lambda place: field.sign * field.get_value(place), default=None)
+    return min(better, key=lambda index: field.sign * field.get_value(index), default=None)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from swanlab_mcp.analysis.metric_catalogue import describe_key
 from swanlab_mcp.core.findings import PlottedCurve
-from swanlab_mcp.core.i18n import say, say_plural, speak
+from swanlab_mcp.core.i18n import gettext, ngettext, use_language
 from swanlab_mcp.operations.plot_groups import PlotGroup
 from swanlab_mcp.operations.plotting import METRIC, Plot
 from swanlab_mcp.present.chart_margins import NEUTRAL
@@ -31,7 +31,7 @@ def _describe_point(line: Line) -> PlottedCurve:
     others = dict.fromkeys({"min", "max", "last"} - {kept})
     one = line.experiment
     shade = one.shade if _is_shaded(line) else None
-    return line.row.model_copy(update={"x": one.place, "colour": shade, "points": None, "worse_since": None, **others})
+    return line.row.model_copy(update={"x": one.x, "colour": shade, "points": None, "worse_since": None, **others})
 
 
 def _is_shaded(line: Line) -> bool:
@@ -47,7 +47,7 @@ def divide_points(lines: Sequence[Line], plot: Plot) -> dict[str, list[tuple[str
     keys = dict.fromkeys(line.key for line in lines)
     if plot.colour:
         key_of_colour = plot.colour.removeprefix(METRIC)
-        names = {True: say("with {key}", key=key_of_colour), False: say("without {key}", key=key_of_colour)}
+        names = {True: gettext("with {key}", key=key_of_colour), False: gettext("without {key}", key=key_of_colour)}
         return {
             key: [
                 (name, [line for line in lines if line.key == key and _is_shaded(line) == is_shaded])
@@ -56,19 +56,19 @@ def divide_points(lines: Sequence[Line], plot: Plot) -> dict[str, list[tuple[str
             for key in keys
         }
     everything = PlotGroup([], range(len(plot.experiments)))
-    places = {one.ref: place for place, one in enumerate(plot.experiments)}
+    indices = {one.ref: index for index, one in enumerate(plot.experiments)}
     divided: dict[str, list[tuple[str, list[Line]]]] = {}
     for key in keys:
         divided[key] = []
         for group in plot.groups or [everything]:
-            own = [line for line in lines if line.key == key and places[line.experiment.ref] in group.places]
-            count = say_plural("{count} experiment", "{count} experiments", len(own))
+            own = [line for line in lines if line.key == key and indices[line.experiment.ref] in group.indices]
+            count = ngettext("{count} experiment", "{count} experiments", len(own))
             divided[key].append((name_group(group) if plot.groups else count, own))
     return divided
 
 
 def name_result(key: str, *, is_best: bool) -> str:
-    return say("{key} (best)", key=key) if is_best else say("{key} (last)", key=key)
+    return gettext("{key} (best)", key=key) if is_best else gettext("{key} (last)", key=key)
 
 
 def name_value(field: str) -> str:
@@ -89,7 +89,7 @@ def arrange_points(lines: Sequence[Line], plot: Plot) -> list[Panel]:
         curves = [
             Curve(
                 name,
-                [line.experiment.place for line in own],
+                [line.experiment.x for line in own],
                 [choose_value(line) for line in own],
                 colour=NEUTRAL if plot.colour else number,
                 dots=True,
@@ -99,7 +99,7 @@ def arrange_points(lines: Sequence[Line], plot: Plot) -> list[Panel]:
             if own
         ]
         is_best = any(own[-1].row.best for _, own in groups if own)
-        with speak("en"):
+        with use_language("en"):
             plain = name_result(key, is_best=is_best), name_value(plot.colour)
         title, colour = name_result(key, is_best=is_best), name_value(plot.colour)
         panels.append(Panel(title, key, curves, plain[0], colour, plain[1]))

@@ -7,7 +7,7 @@ from typing import Any
 
 from swanlab_mcp.analysis.config_distances import Difference, Untried
 from swanlab_mcp.core.findings import SimilarExperiment, round_number
-from swanlab_mcp.core.i18n import say, say_plural
+from swanlab_mcp.core.i18n import gettext, ngettext
 from swanlab_mcp.core.models import ApiResponse
 from swanlab_mcp.core.secret_masking import mask_secrets
 from swanlab_mcp.core.untrusted import quote, shorten
@@ -47,13 +47,13 @@ def _write_differences(differences: Sequence[Difference]) -> str:
         for one in differences[:_DIFFERENCES]
     ]
     more = len(differences) - _DIFFERENCES
-    return "; ".join([*shown, *([say("{count} more", count=more)] if more > 0 else [])])
+    return "; ".join([*shown, *([gettext("{count} more", count=more)] if more > 0 else [])])
 
 
 def write_value(value: Any, key: str = "") -> str:
     """Return a config value as a short string with secrets masked."""
     if value is None:
-        return say("not recorded")
+        return gettext("not recorded")
     if isinstance(value, float):
         return f"{round_number(value, 4):g}"
     return shorten(str(mask_secrets(value, key)), _VALUE)
@@ -61,9 +61,9 @@ def write_value(value: Any, key: str = "") -> str:
 
 def _list_notes(found: SimilarExperiments) -> list[str]:
     if not found.compared:
-        return [say("The project has no experiments yet.")]
+        return [gettext("The project has no experiments yet.")]
     notes = [
-        say_plural(
+        ngettext(
             "{count} of the {total} experiments has the same settings.",
             "{count} of the {total} experiments have the same settings.",
             found.duplicates,
@@ -74,7 +74,7 @@ def _list_notes(found: SimilarExperiments) -> list[str]:
         notes.append(describe_value(found.metric, found.direction))
     if found.unknown:
         names = ", ".join(quote(key) for key in found.unknown[:_NAMED])
-        notes.append(say("No experiment records {names}, so its effect is unknown.", names=names))
+        notes.append(gettext("No experiment records {names}, so its effect is unknown.", names=names))
     notes += [_describe_untried(one) for one in found.untried[:_NAMED]]
     return notes
 
@@ -82,7 +82,7 @@ def _list_notes(found: SimilarExperiments) -> list[str]:
 def _describe_untried(one: Untried) -> str:
     key, value = quote(one.key), write_value(one.value, one.key)
     if len(one.tried) == 1:
-        return say(
+        return gettext(
             "{key} was never varied: all experiments have {tried}, so the effect of {value} is unknown.",
             key=key,
             tried=write_value(one.tried[0], one.key),
@@ -90,17 +90,21 @@ def _describe_untried(one: Untried) -> str:
         )
     if one.is_range:
         low, high = (write_value(end, one.key) for end in one.tried)
-        return say(
+        return gettext(
             "{key}={value} is outside the tried range from {low} to {high}.", key=key, value=value, low=low, high=high
         )
     shown = [write_value(each, one.key) for each in one.tried[:_NAMED]]
     tried = ", ".join([*shown, *(["…"] if len(one.tried) > _NAMED else [])])
-    return say("{key}={value} is untried; tried: {tried}.", key=key, value=value, tried=tried)
+    return gettext("{key}={value} is untried; tried: {tried}.", key=key, value=value, tried=tried)
 
 
 def describe_value(metric: str, direction: str) -> str:
     """Return a note that says which value of the metric is shown: the smallest, largest or last."""
     key = quote(metric)
     if direction == "min":
-        return say("value: the smallest {key}.", key=key)
-    return say("value: the largest {key}.", key=key) if direction == "max" else say("value: the last {key}.", key=key)
+        return gettext("value: the smallest {key}.", key=key)
+    return (
+        gettext("value: the largest {key}.", key=key)
+        if direction == "max"
+        else gettext("value: the last {key}.", key=key)
+    )

@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import gettext
 
 __all__ = ["CONFIG", "drop_obvious", "fold_dates", "fold_usual"]
 
@@ -44,7 +44,7 @@ def fold_usual(cells: dict[str, list[str]], names: Sequence[str]) -> tuple[dict[
     ]
     kept = {name: column for name, column in cells.items() if name not in folded}
     settings = ", ".join(_word(name, usual) for name, usual in folded.items() if name != _STATE)
-    return {**kept, say("unusual"): unusual}, [
+    return {**kept, gettext("unusual"): unusual}, [
         *([f"state {folded[_STATE]}"] if _STATE in folded else []),
         f"config: {settings}",
     ]
@@ -54,7 +54,7 @@ def _word(name: str, cell: str) -> str:
     """Return a setting as text, quoted if it could be mistaken for several settings."""
     short = name.removeprefix(CONFIG)
     key = json.dumps(short, ensure_ascii=False) if " " in short or "," in short else short
-    empty = f"({say('none')})"
+    empty = f"({gettext('none')})"
     return f"{key} {json.dumps(cell, ensure_ascii=False) if ', ' in cell else cell or empty}"
 
 

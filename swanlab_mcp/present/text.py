@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard, cast, overload
 
-from swanlab_mcp.core.i18n import say, say_plural
+from swanlab_mcp.core.i18n import gettext, ngettext
 from swanlab_mcp.core.records import list_columns
 from swanlab_mcp.core.secret_masking import make_mask, mask_secrets, may_hold_secret
 from swanlab_mcp.core.untrusted import is_plain, neutralise_value, shorten
@@ -46,13 +46,13 @@ class Rows(Sequence[Any]):
         return len(self._records)
 
     @overload
-    def __getitem__(self, place: int) -> Any: ...
+    def __getitem__(self, index: int) -> Any: ...
     @overload
-    def __getitem__(self, place: slice) -> Rows: ...
-    def __getitem__(self, place: int | slice) -> Any:
-        if isinstance(place, slice):
-            return Rows(self._records[place])
-        return self._records[place].model_dump(mode="json", exclude_none=True)
+    def __getitem__(self, index: slice) -> Rows: ...
+    def __getitem__(self, index: int | slice) -> Any:
+        if isinstance(index, slice):
+            return Rows(self._records[index])
+        return self._records[index].model_dump(mode="json", exclude_none=True)
 
 
 class Reply(NamedTuple):
@@ -151,16 +151,16 @@ def render(payload: Mapping[str, Any]) -> str:
     page: Mapping[str, Any] = payload.get("page") or {}
     data = payload.get("data")
     if page:
-        more = say("; next: {arguments}", arguments=page["next"]) if page.get("next") else ""
-        order = say(", {order}", order=page["order"]) if page.get("order") and page["returned"] > 1 else ""
-        lines.append(say("{returned} of {total}", returned=page["returned"], total=page["total"]) + order + more)
+        more = gettext("; next: {arguments}", arguments=page["next"]) if page.get("next") else ""
+        order = gettext(", {order}", order=page["order"]) if page.get("order") and page["returned"] > 1 else ""
+        lines.append(gettext("{returned} of {total}", returned=page["returned"], total=page["total"]) + order + more)
     if page and isinstance(data, dict):
         lines += _render_table([{"key": key, **row} for key, row in cast("dict[str, dict[str, Any]]", data).items()])
     elif isinstance(data, list):
         lines += _render_table(cast("list[dict[str, Any]]", data))
     elif isinstance(data, dict):
         lines += _render_record(rearrange(cast("dict[str, Any]", data), _format))
-    lines += [say("note: ") + _cell(note) for note in payload.get("notes") or ()]
+    lines += [gettext("note: ") + _cell(note) for note in payload.get("notes") or ()]
     return "\n".join(lines)
 
 
@@ -186,7 +186,7 @@ def _cut(payload: dict[str, Any], count: int, offset: int) -> dict[str, Any]:
     following = f"page={offset // count + 2} size={count}"
     notes = [
         *payload.get("notes", ()),
-        say_plural(
+        ngettext(
             "Cut to {count} row to stay within the output limit.",
             "Cut to {count} rows to stay within the output limit.",
             count,
@@ -203,9 +203,11 @@ def _cut_unpaged(payload: dict[str, Any], count: int, total: int, *, keep_last: 
     rows = payload["data"]
     kept = rows[-count:] if keep_last else rows[:count]
     note = (
-        say("Cut to the last {count} of {total} rows to stay within the output limit.", count=count, total=total)
+        gettext("Cut to the last {count} of {total} rows to stay within the output limit.", count=count, total=total)
         if keep_last
-        else say("Cut to the first {count} of {total} rows to stay within the output limit.", count=count, total=total)
+        else gettext(
+            "Cut to the first {count} of {total} rows to stay within the output limit.", count=count, total=total
+        )
     )
     page = {**payload["page"], "returned": count}
     return {**payload, "data": kept, "page": page, "notes": [*payload.get("notes", ()), note]}
@@ -217,7 +219,7 @@ def _limit_notes(payload: dict[str, Any], budget: int) -> dict[str, Any]:
     if len(notes) <= most:
         return payload
     # keep the last notes, because they explain how to continue
-    left = say_plural("{count} more note is omitted.", "{count} more notes are omitted.", len(notes) - most + 1)
+    left = ngettext("{count} more note is omitted.", "{count} more notes are omitted.", len(notes) - most + 1)
     return {**payload, "notes": [*notes[: most - 3], left, *notes[-2:]]}
 
 
@@ -232,16 +234,16 @@ def _shorten_texts(payload: dict[str, Any], budget: int, sizes: Mapping[str, str
         data = _limit(payload["data"], length, "", shortened)
         reported = {**shortened, **sizes}
         notes = [
-            say("{path} is truncated; full size: {size}.", path=shorten(path, 120), size=size)
+            gettext("{path} is truncated; full size: {size}.", path=shorten(path, 120), size=size)
             for path, size in list(reported.items())[:10]
         ]
         if len(reported) > len(notes):
             notes.append(
-                say_plural(
+                ngettext(
                     "{count} more field is truncated.", "{count} more fields are truncated.", len(reported) - len(notes)
                 )
             )
-        notes.append(say("Request less data at once, or start the server with a larger --max-output-tokens."))
+        notes.append(gettext("Request less data at once, or start the server with a larger --max-output-tokens."))
         reply = _reply({**payload, "data": data, "notes": [*payload.get("notes", ()), *notes]})
     return reply
 
@@ -255,24 +257,24 @@ def _limit(value: Any, length: int, path: str, shortened: dict[str, Any], hide: 
         text = hide(value)
         if len(text) <= length:
             return text
-        shortened[path or "data"] = say_plural("{count} character", "{count} characters", len(text))
+        shortened[path or "data"] = ngettext("{count} character", "{count} characters", len(text))
         return text[:length] + "…"
     if isinstance(value, list):
         items = cast("list[Any]", value)
         if len(items) > length:
-            shortened[path or "data"] = say_plural("{count} item", "{count} items", len(items))
+            shortened[path or "data"] = ngettext("{count} item", "{count} items", len(items))
         return [_limit(item, length, path, shortened, hide) for item in items[:length]]
     if isinstance(value, dict):
         fields = cast("dict[str, Any]", value)
         if len(fields) > length:
-            shortened[path or "data"] = say_plural("{count} entry", "{count} entries", len(fields))
+            shortened[path or "data"] = ngettext("{count} entry", "{count} entries", len(fields))
         kept: dict[str, Any] = {}
         for number, (key, item) in enumerate(list(fields.items())[:length]):
             whole = hide(key)
             name = _cut_name(whole, length, number)
             where = f"{path}.{name}" if path else name
             if name != whole:
-                shortened[where] = say_plural("{count} character in a name", "{count} characters in a name", len(whole))
+                shortened[where] = ngettext("{count} character in a name", "{count} characters in a name", len(whole))
             kept[name] = _limit(item, length, where, shortened, hide)
         return kept
     return value
@@ -286,7 +288,7 @@ def _cut_name(name: str, length: int, number: int) -> str:
 
 
 def _describe_apart(name: str, number: int) -> str:
-    return say("{name}… (entry {number})", name=name[:_LONGEST_NAME], number=number)
+    return gettext("{name}… (entry {number})", name=name[:_LONGEST_NAME], number=number)
 
 
 def _render_table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -306,14 +308,14 @@ def _render_table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     varying = [column for column, some in cells.items() if column not in constant and any(some)]
     lines: list[str] = []
     if equal or dates:
-        lines.append(say("all rows: ") + " | ".join([*equal, *dates]))
+        lines.append(gettext("all rows: ") + " | ".join([*equal, *dates]))
     if usual:
-        lines.append(say("usual: ") + _cell("; ".join(usual)))
+        lines.append(gettext("usual: ") + _cell("; ".join(usual)))
     if varying:
         lines.append(" | ".join(map(_cell, varying)))
         table = map(" | ".join, zip(*(cells[column] for column in varying), strict=True))
         # a row must not look like one of the server's own lines
-        ours = (*_OURS, *(word.rstrip() for word in (say("note: "), say("all rows: "), say("usual: "))))
+        ours = (*_OURS, *(word.rstrip() for word in (gettext("note: "), gettext("all rows: "), gettext("usual: "))))
         lines += [f"\\{row}" if row.startswith(ours) else row for row in table]
     return lines
 

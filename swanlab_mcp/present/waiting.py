@@ -5,7 +5,7 @@ from __future__ import annotations
 from swanlab_mcp.analysis.thresholds import DEFAULTS
 from swanlab_mcp.core.durations import show_duration
 from swanlab_mcp.core.findings import AwaitedExperiment, round_number
-from swanlab_mcp.core.i18n import say, say_plural
+from swanlab_mcp.core.i18n import gettext, ngettext
 from swanlab_mcp.core.models import ApiResponse
 from swanlab_mcp.core.untrusted import quote, shorten
 from swanlab_mcp.operations.waiting import Awaited
@@ -34,8 +34,8 @@ def publish(answer: ApiResponse[Awaited]) -> ApiResponse[list[AwaitedExperiment]
     ]
     seconds = round(found.seconds)
     notes = [
-        say_plural("Waited {count} second.", "Waited {count} seconds.", seconds),
-        say_plural(
+        ngettext("Waited {count} second.", "Waited {count} seconds.", seconds),
+        ngettext(
             "{count} watched experiment is still running.",
             "{count} watched experiments are still running.",
             found.watched,
@@ -44,7 +44,7 @@ def publish(answer: ApiResponse[Awaited]) -> ApiResponse[list[AwaitedExperiment]
     if found.unclear:
         names = ", ".join(quote(one.name) for one in found.unclear[:_NAMED])
         notes.append(
-            say_plural(
+            ngettext(
                 "Cannot tell whether {count} experiment stalled: it has fewer than {needed} points ({names}).",
                 "Cannot tell whether {count} experiments stalled: they have fewer than {needed} points ({names}).",
                 len(found.unclear),
@@ -53,7 +53,7 @@ def publish(answer: ApiResponse[Awaited]) -> ApiResponse[list[AwaitedExperiment]
             )
         )
     if found.trouble:
-        notes.append(say("The last request failed, so newer changes are unknown. {error}", error=found.trouble))
+        notes.append(gettext("The last request failed, so newer changes are unknown. {error}", error=found.trouble))
     if found.watched or not rows:
-        notes.append(say("Continue waiting with cursor={cursor}", cursor=found.cursor))
+        notes.append(gettext("Continue waiting with cursor={cursor}", cursor=found.cursor))
     return ApiResponse(data=rows, notes=[*answer.notes, *notes])

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from swanlab_mcp.client.routing import SwanLabClient, open_client
 from swanlab_mcp.core.concurrency import SharedAnswers
 from swanlab_mcp.core.errors import AuthenticationFailed
-from swanlab_mcp.core.i18n import say, speak
+from swanlab_mcp.core.i18n import gettext, use_language
 from swanlab_mcp.operations.deadline import keep_deadline
 from swanlab_mcp.server.audit import hash_key
 from swanlab_mcp.server.logins import Logins
@@ -59,8 +59,8 @@ class Accounts:
     """
 
     def __init__(self, settings: Settings, most: int = 1024, cache_bytes: int = 160 * 10**6) -> None:
-        with speak(settings.language):
-            source = say("the Authorization header")
+        with use_language(settings.language):
+            source = gettext("the Authorization header")
         self._settings = replace(settings, log_dirs=(), demo=False, problems=(), key_source=source)
         self._most = most
         self._salt = secrets.token_bytes(32)
@@ -83,7 +83,7 @@ class Accounts:
         error from the login.
         """
         if not (key and key.isascii() and key.isprintable()):
-            raise AuthenticationFailed(say("The Authorization header contains no SwanLab API key."))
+            raise AuthenticationFailed(gettext("The Authorization header contains no SwanLab API key."))
         digest = hmac.digest(self._salt, key.encode(), hashlib.sha256)
         account = await self._find(digest, key, address)
         account.calls += 1

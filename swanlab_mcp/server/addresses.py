@@ -6,7 +6,7 @@ import ipaddress
 from collections.abc import Iterable
 
 from swanlab_mcp.core.errors import InvalidArgument
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import gettext
 from swanlab_mcp.core.untrusted import quote
 
 __all__ = ["Proxies", "group_address", "is_loopback"]
@@ -50,7 +50,7 @@ def _read_network(name: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
     except ValueError as error:
         shown = quote(name)
         raise InvalidArgument(
-            say("--trusted-proxy takes an address or a network such as 10.0.0.0/8, not {name}.", name=shown)
+            gettext("--trusted-proxy takes an address or a network such as 10.0.0.0/8, not {name}.", name=shown)
         ) from error
 
 

@@ -17,7 +17,7 @@ from mcp.types import Tool
 
 from swanlab_mcp import __version__
 from swanlab_mcp.core.errors import InvalidArgument
-from swanlab_mcp.core.i18n import say, speak
+from swanlab_mcp.core.i18n import gettext, use_language
 from swanlab_mcp.core.observation import observe
 from swanlab_mcp.core.untrusted import shorten
 from swanlab_mcp.operations.confirmation import Confirmations
@@ -86,7 +86,7 @@ def create_server(settings: Settings, *, log_level: LogLevel = "WARNING", is_sta
         about = ctx.session.client_params
         token = sends_json.set(find_form(settings.output, about.client_info.name if about else ""))
         try:
-            with speak(settings.language):
+            with use_language(settings.language):
                 return await call_next(ctx)
         finally:
             sends_json.reset(token)
@@ -150,8 +150,8 @@ class _Server(MCPServer[App]):
         names = [entry.name for entry in PROMPTS]
         if name not in names:
             reported = InvalidArgument(
-                say("Unknown prompt {name!r}.", name=shorten(name)),
-                hint=say("Known names: {names}.", names=", ".join(names)),
+                gettext("Unknown prompt {name!r}.", name=shorten(name)),
+                hint=gettext("Known names: {names}.", names=", ".join(names)),
             )
             raise to_protocol_error(reported)
         return await super().get_prompt(name, arguments, context)

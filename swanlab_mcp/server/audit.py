@@ -140,13 +140,13 @@ def _find_project(arguments: dict[str, Any]) -> str:
 
     The workspace is omitted, because the name of a workspace is often the name of a user.
     """
-    for name, place in (("project", -1), ("exp_cuid", -2)):
+    for name, index in (("project", -1), ("exp_cuid", -2)):
         value = arguments.get(name)
         if not isinstance(value, str):
             continue
         parts = [part for part in value.split("?")[0].split("/") if part]
         owners = [number for number, part in enumerate(parts) if part.startswith("@")]
-        start = owners[0] + 1 if owners else len(parts) + place
+        start = owners[0] + 1 if owners else len(parts) + index
         found = parts[start : start + 1] if start >= 0 else []
         if found:
             return shorten(found[0], 100)

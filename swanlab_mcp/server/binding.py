@@ -21,7 +21,7 @@ from pydantic_core import ErrorDetails
 
 from swanlab_mcp.core import progress
 from swanlab_mcp.core.errors import InvalidArgument, RateLimited, SwanLabError
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import gettext
 from swanlab_mcp.core.models import ApiResponse
 from swanlab_mcp.core.refs import find_near_names
 from swanlab_mcp.core.untrusted import shorten
@@ -97,8 +97,8 @@ async def call_tool(
         incident = uuid.uuid4().hex[:8]
         log.exception("internal error %s in %s", incident, shorten(name))
         reported = SwanLabError(
-            say("Internal error {incident} in {tool}.", incident=incident, tool=shorten(name)),
-            hint=say("The traceback is in the server's log; please report it."),
+            gettext("Internal error {incident} in {tool}.", incident=incident, tool=shorten(name)),
+            hint=gettext("The traceback is in the server's log; please report it."),
         )
         return make_error_result(reported, app)
 
@@ -138,16 +138,16 @@ def _hold_wait(entry: ToolEntry, given: Mapping[str, Any], app: App) -> Generato
         return
     if wait > _LONGEST_SHARED_WAIT:
         raise InvalidArgument(
-            say("A shared server waits at most {seconds} seconds.", seconds=_LONGEST_SHARED_WAIT),
-            hint=say("Pass a smaller timeout, and continue with the cursor."),
+            gettext("A shared server waits at most {seconds} seconds.", seconds=_LONGEST_SHARED_WAIT),
+            hint=gettext("Pass a smaller timeout, and continue with the cursor."),
         )
     with ExitStack() as stack:
         try:
             stack.enter_context(app.waits.take(caller.get()))
         except Refused as refused:
             raise RateLimited(
-                say("Too many calls are waiting at the same time."),
-                hint=say("Try again after one of your waiting calls has ended."),
+                gettext("Too many calls are waiting at the same time."),
+                hint=gettext("Try again after one of your waiting calls has ended."),
             ) from refused
         yield wait
 
@@ -183,13 +183,13 @@ def _find_entry(entries: Iterable[ToolEntry], name: str) -> ToolEntry:
         return known[name]
     if name in {entry.name for entry in WRITE_TOOLS}:
         raise InvalidArgument(
-            say("The tool {name!r} is disabled: this server is read-only.", name=name),
-            hint=say("The user can start the server with --allow-writes to enable the tool."),
+            gettext("The tool {name!r} is disabled: this server is read-only.", name=name),
+            hint=gettext("The user can start the server with --allow-writes to enable the tool."),
         )
     if name in {entry.name for entry in ADMIN_TOOLS}:
         raise InvalidArgument(
-            say("The tool {name!r} is disabled.", name=name),
-            hint=say("The user can start the server with --admin-tools to enable the tool."),
+            gettext("The tool {name!r} is disabled.", name=name),
+            hint=gettext("The user can start the server with --admin-tools to enable the tool."),
         )
     # suggest only disabled tools with the same verb: list_experiments must not suggest delete_experiments
     disabled = [one.name for one in (*WRITE_TOOLS, *ADMIN_TOOLS) if one.name.partition("_")[0] in name]
@@ -198,10 +198,10 @@ def _find_entry(entries: Iterable[ToolEntry], name: str) -> ToolEntry:
         return _find_entry(entries, near[0])
     near = [one for one in near if one in known]
     raise InvalidArgument(
-        say("Unknown tool {name!r}.", name=shorten(name)),
-        hint=say("Similar names: {names}.", names=", ".join(near))
+        gettext("Unknown tool {name!r}.", name=shorten(name)),
+        hint=gettext("Similar names: {names}.", names=", ".join(near))
         if near
-        else say("Known names: {names}.", names=", ".join(known)),
+        else gettext("Known names: {names}.", names=", ".join(known)),
     )
 
 
@@ -223,29 +223,29 @@ def _read_arguments(entry: ToolEntry, given: Mapping[str, Any]) -> dict[str, Any
 def _explain_arguments(faults: Sequence[ErrorDetails], names: Sequence[str]) -> InvalidArgument:
     # Python refuses to print a number with thousands of digits, so pydantic does not report which argument it is in
     reported = [_explain_fault(fault, names) for fault in faults[:_MOST_FAULTS]] or [
-        say("a number has too many digits")
+        gettext("a number has too many digits")
     ]
     if len(faults) > _MOST_FAULTS:
-        reported.append(say("{count} more", count=len(faults) - _MOST_FAULTS))
+        reported.append(gettext("{count} more", count=len(faults) - _MOST_FAULTS))
     return InvalidArgument(
-        say("Invalid arguments: {faults}.", faults=say("; ").join(reported)),
-        hint=say("Accepted arguments: {names}.", names=", ".join(names)),
+        gettext("Invalid arguments: {faults}.", faults=gettext("; ").join(reported)),
+        hint=gettext("Accepted arguments: {names}.", names=", ".join(names)),
     )
 
 
 def _explain_fault(fault: ErrorDetails, names: Sequence[str]) -> str:
     path = ".".join(shorten(str(part)) for part in fault["loc"])
     if fault["type"] != "extra_forbidden":
-        return say("{name!r} {fault}", name=path, fault=describe_fault(fault))
+        return gettext("{name!r} {fault}", name=path, fault=describe_fault(fault))
     if len(fault["loc"]) > 1:
-        return say("unknown field {name!r}", name=path)
+        return gettext("unknown field {name!r}", name=path)
     plain = path.casefold().replace("_", "").replace("-", "")
     if path.startswith("_") or plain in _ADDED_BY_HOSTS:
-        return say(
+        return gettext(
             "{name!r} is not an argument of this tool (some hosts add it for their own use): omit it and call again",
             name=path,
         )
     near = find_near_names(path, names, 1) or [one for one in _AMOUNTS if plain in _MEANT_AMOUNTS and one in names]
     if near:
-        return say("unknown argument {name!r} (did you mean {near!r}?)", name=path, near=near[0])
-    return say("unknown argument {name!r}", name=path)
+        return gettext("unknown argument {name!r} (did you mean {near!r}?)", name=path, near=near[0])
+    return gettext("unknown argument {name!r}", name=path)

@@ -14,7 +14,7 @@ from mcp.types import CallToolResult
 from pydantic import BaseModel, Field, create_model
 
 from swanlab_mcp.core.errors import PermissionDenied, SwanLabError
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import gettext
 from swanlab_mcp.core.planned_changes import Change
 from swanlab_mcp.core.untrusted import neutralise
 from swanlab_mcp.operations.confirmation import confirmations, is_rehearsal
@@ -72,8 +72,8 @@ def _make_tool(entry: ToolEntry, answer: Answer) -> Tool:
             app: App = ctx.request_context.lifespan_context
             app.confirmations.spend(given["confirmation"])
             raise PermissionDenied(
-                say("The user was asked and did not agree; no changes were made."),
-                hint=say("Do not retry unless the user requests it."),
+                gettext("The user was asked and did not agree; no changes were made."),
+                hint=gettext("Do not retry unless the user requests it."),
             )
         return await answer(entry, given, ctx)
 
@@ -85,5 +85,5 @@ def _make_tool(entry: ToolEntry, answer: Answer) -> Tool:
 
 def _make_form() -> type[Consent]:
     """Return the form that is shown to the user, in the language of the current call."""
-    agreed = Field(title=say("Yes, do this"), description=say("This server cannot undo it"))
+    agreed = Field(title=gettext("Yes, do this"), description=gettext("This server cannot undo it"))
     return create_model("Consent", __base__=Consent, agreed=(bool, agreed))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from swanlab_mcp.client.routing import SwanLabClient, open_client
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import gettext
 from swanlab_mcp.core.secret_masking import make_value_mask, mask_exactly, mask_secrets
 from swanlab_mcp.core.untrusted import shorten
 from swanlab_mcp.operations.confirmation import Confirmations
@@ -70,7 +70,7 @@ class App:
         used = [name for name in ("./.swanlab/.netrc",) if self.settings.key_source == name]
         with suppress(OSError):
             used += ["./swanlog"] if Path.cwd() / "swanlog" in self.settings.log_dirs else []
-        return [say("Read from the working directory: {names}.", names=", ".join(used))] if used else []
+        return [gettext("Read from the working directory: {names}.", names=", ".join(used))] if used else []
 
     async def aclose(self) -> None:
         """Close the client if it was opened."""

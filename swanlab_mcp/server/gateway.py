@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 from starlette.middleware.cors import CORSMiddleware
 
 from swanlab_mcp.core.errors import AuthenticationFailed, InvalidArgument, PermissionDenied, RateLimited, SwanLabError
-from swanlab_mcp.core.i18n import say, say_plural, speak
+from swanlab_mcp.core.i18n import gettext, ngettext, use_language
 from swanlab_mcp.core.untrusted import neutralise
 from swanlab_mcp.operations.pending import PendingChange, make_failure, pending
 from swanlab_mcp.server.accounts import Account, Accounts, caller
@@ -164,7 +164,7 @@ class Gateway:
             await _answer(send, 200, {"status": "ok"}, {})
             return
         if scope["path"] == "/ready":
-            with speak(self._language):
+            with use_language(self._language):
                 problem = await self.readiness.find_problem()
             content = {"status": "not ready", "reason": problem} if problem else {"status": "ready"}
             await _answer(send, 503 if problem else 200, content, {})
@@ -172,7 +172,7 @@ class Gateway:
         request = asyncio.current_task()
         assert request
         self._requests.add(request)
-        with speak(self._language):
+        with use_language(self._language):
             try:
                 self._check_host(read_headers(scope))
             except Refused as refusal:
@@ -211,7 +211,7 @@ class Gateway:
                 # reply with status 200, because an error status could make a proxy or a client repeat the change
                 await _answer(exchange.send, 200, make_failure(exchange.call.id, doubt), {})
             else:
-                ending = say("The server is shutting down.")
+                ending = gettext("The server is shutting down.")
                 await self._refuse(exchange, Refused(503, ending, reason="ending", **{"retry-after": RETRY_AFTER}))
         finally:
             pending.reset(token)
@@ -229,19 +229,19 @@ class Gateway:
     async def _pass_on(self, exchange: _Exchange) -> None:
         scope = exchange.scope
         if scope["path"].startswith(_OAUTH_PATHS):
-            advice = say("OAuth is not supported; send your SwanLab API key as a bearer token.")
+            advice = gettext("OAuth is not supported; send your SwanLab API key as a bearer token.")
             await _answer(exchange.send, 404, {"error": "not_supported", "error_description": advice}, {})
             return
         path = scope["path"].rstrip("/")
         if path not in (PATH, _READ_ONLY):
-            raise Refused(404, say("Unknown path; the MCP endpoint is {path}.", path=PATH))
+            raise Refused(404, gettext("Unknown path; the MCP endpoint is {path}.", path=PATH))
         if scope["method"] == "OPTIONS":
             await _answer(exchange.send, 204, None, {"allow": "POST, OPTIONS"})
             return
         async with AsyncExitStack() as stack:
             account = await self._identify(exchange, stack)
             if scope["method"] != "POST":
-                raise Refused(405, say("Only POST is supported: there are no sessions or streams."), allow="POST")
+                raise Refused(405, gettext("Only POST is supported: there are no sessions or streams."), allow="POST")
             exchange.name = account.name if account else exchange.address
             self._rates.count(exchange.name)
             tools = self._select_tools(exchange.headers, is_read_only=path == _READ_ONLY)
@@ -276,7 +276,7 @@ class Gateway:
         """Raise Refused if the Host or Origin header is not allowed, to prevent DNS rebinding."""
         if read_host(f"//{headers.get('host', '')}") not in self._hosts:
             raise Refused(
-                421, say("The server does not accept this Host; the operator can allow a host with --allowed-host.")
+                421, gettext("The server does not accept this Host; the operator can allow a host with --allowed-host.")
             )
         origin = headers.get("origin")
         if origin is None or origin in self._origins:
@@ -284,7 +284,7 @@ class Gateway:
         if not origin.lower().startswith(("http://", "https://")):
             raise Refused(
                 403,
-                say(
+                gettext(
                     "The Origin {origin!r} may not send requests; the operator can allow it with --allowed-origin.",
                     origin=neutralise(origin[:100]),
                 ),
@@ -292,7 +292,9 @@ class Gateway:
         if read_host(origin) not in self._hosts:
             raise Refused(
                 403,
-                say("Pages from this Origin may not send requests; the operator can allow a host with --allowed-host."),
+                gettext(
+                    "Pages from this Origin may not send requests; the operator can allow a host with --allowed-host."
+                ),
             )
 
     async def _identify(self, exchange: _Exchange, stack: AsyncExitStack) -> Account | None:
@@ -311,7 +313,7 @@ class Gateway:
         elif self._accounts and (sent or not self._shares_key):
             # no WWW-Authenticate header, because it would make clients start an OAuth login
             raise Refused(
-                401, say("Send your own SwanLab API key: 'Authorization: Bearer <key>'. OAuth is not supported.")
+                401, gettext("Send your own SwanLab API key: 'Authorization: Bearer <key>'. OAuth is not supported.")
             )
         if exchange.entry:
             exchange.entry.account = account.name if account else "shared"
@@ -334,11 +336,11 @@ class Gateway:
     async def _read_body(self, exchange: _Exchange) -> bytes:
         length = exchange.headers.get("content-length", "")
         if length.isdecimal() and (len(length) > 18 or int(length) > self.limits.body):
-            raise Refused(413, say("The body is larger than {size} bytes.", size=self.limits.body))
+            raise Refused(413, gettext("The body is larger than {size} bytes.", size=self.limits.body))
         try:
             return await asyncio.wait_for(self._collect(exchange.receive), self.limits.body_seconds)
         except asyncio.TimeoutError as error:
-            late = say_plural(
+            late = ngettext(
                 "The body did not arrive within {count:g} second.",
                 "The body did not arrive within {count:g} seconds.",
                 self.limits.body_seconds,
@@ -352,10 +354,10 @@ class Gateway:
             while True:
                 message = await receive()
                 if message["type"] == "http.disconnect":
-                    raise Refused(400, say("The client has disconnected."))
+                    raise Refused(400, gettext("The client has disconnected."))
                 body += message.get("body", b"")
                 if len(body) > self.limits.body:
-                    raise Refused(413, say("The body is larger than {size} bytes.", size=self.limits.body))
+                    raise Refused(413, gettext("The body is larger than {size} bytes.", size=self.limits.body))
                 if not message.get("more_body"):
                     return bytes(body)
                 if len(body) > self.limits.large_body and not is_large:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from swanlab_mcp.core.errors import InvalidArgument
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import gettext
 from swanlab_mcp.core.untrusted import quote, shorten
 from swanlab_mcp.server.limits import Refused
 
@@ -52,11 +52,11 @@ class KeyMap:
         if person is None:
             return None
         if not self._is_proxy(headers, address):
-            raise Refused(401, say("Only the proxy of this server may send {header}.", header=self._header))
+            raise Refused(401, gettext("Only the proxy of this server may send {header}.", header=self._header))
         key = self._keys.get(person.strip().lower())
         if key is None:
             raise Refused(
-                403, say("No SwanLab key is stored for {person}: contact the operator.", person=quote(person[:100]))
+                403, gettext("No SwanLab key is stored for {person}: contact the operator.", person=quote(person[:100]))
             )
         return key
 
@@ -77,17 +77,17 @@ def _read(path: str) -> dict[str, str]:
             text = file.read(_LARGEST + 1)
     except OSError as error:
         why = error.strerror or type(error).__name__
-        raise InvalidArgument(say("{path} cannot be read: {why}.", path=shown, why=why)) from error
+        raise InvalidArgument(gettext("{path} cannot be read: {why}.", path=shown, why=why)) from error
     # Kubernetes mounts secrets as files that are owned by root and readable by the server's group
     is_own = not hasattr(os, "getuid") or about.st_uid == os.getuid()
     forbidden = stat.S_IRWXO | (stat.S_IRWXG if is_own else stat.S_IWGRP)
     if os.name == "posix" and about.st_mode & forbidden:
         raise InvalidArgument(
-            say("Other users can read or change {path}, which contains keys.", path=shown),
-            hint=say("Run: chmod 600 {path}", path=shown),
+            gettext("Other users can read or change {path}, which contains keys.", path=shown),
+            hint=gettext("Run: chmod 600 {path}", path=shown),
         )
     if len(text) > _LARGEST:
-        raise InvalidArgument(say("{path} is larger than {size} bytes.", path=shown, size=_LARGEST))
+        raise InvalidArgument(gettext("{path} is larger than {size} bytes.", path=shown, size=_LARGEST))
     return _parse(text, shown)
 
 
@@ -99,9 +99,11 @@ def _parse(text: bytes, shown: str) -> dict[str, str]:
         if not words or words[0].startswith("#"):
             continue
         if len(words) != 2 or not words[1].isascii():
-            problem = say("Line {number} of {path} must contain a person's name and a key.", number=number, path=shown)
+            problem = gettext(
+                "Line {number} of {path} must contain a person's name and a key.", number=number, path=shown
+            )
             raise InvalidArgument(problem)
         if words[0].lower() in keys:
-            raise InvalidArgument(say("Line {number} of {path} repeats a person.", number=number, path=shown))
+            raise InvalidArgument(gettext("Line {number} of {path} repeats a person.", number=number, path=shown))
         keys[words[0].lower()] = words[1]
     return keys

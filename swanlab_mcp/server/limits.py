@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from cachetools import TTLCache
 
-from swanlab_mcp.core.i18n import say, say_plural
+from swanlab_mcp.core.i18n import gettext, ngettext
 
 if TYPE_CHECKING:
     from swanlab_mcp.server.accounts import Account
@@ -91,13 +91,13 @@ class Slots:
         if self.taken >= limits.requests or (account is None and own >= limits.requests_without_key):
             raise Refused(
                 503,
-                say("The server is busy; try again in {seconds} seconds.", seconds=RETRY_AFTER),
+                gettext("The server is busy; try again in {seconds} seconds.", seconds=RETRY_AFTER),
                 **{"retry-after": RETRY_AFTER},
             )
         if account is not None and own >= limits.requests_per_caller:
             raise Refused(
                 503,
-                say("Too many of your calls are running; try again in {seconds} seconds.", seconds=RETRY_AFTER),
+                gettext("Too many of your calls are running; try again in {seconds} seconds.", seconds=RETRY_AFTER),
                 reason="busy_caller",
                 **{"retry-after": RETRY_AFTER},
             )
@@ -131,7 +131,7 @@ class Rates:
             seconds = math.ceil((1 - left) * 60 / rate)
             raise Refused(
                 429,
-                say_plural(
+                ngettext(
                     "Your key may send {rate} requests a minute; try again in {count} second.",
                     "Your key may send {rate} requests a minute; try again in {count} seconds.",
                     seconds,

@@ -10,7 +10,7 @@ from weakref import WeakValueDictionary
 from cachetools import TTLCache
 
 from swanlab_mcp.core.errors import AuthenticationFailed, PermissionDenied, RateLimited, SwanLabError
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import gettext
 from swanlab_mcp.server.limits import Refusals
 
 __all__ = ["Logins"]
@@ -86,4 +86,4 @@ class Logins:
 
 
 def _describe_busy() -> RateLimited:
-    return RateLimited(say("Many new clients are logging in right now."), hint=say("Try again in a second."))
+    return RateLimited(gettext("Many new clients are logging in right now."), hint=gettext("Try again in a second."))

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import gettext
 
 __all__ = ["Call", "read_message"]
 
@@ -61,13 +61,15 @@ def read_message(body: bytes) -> tuple[bytes, Call, Any]:
 
 def _parse(body: bytes) -> Any:
     if _LONG_NUMBER.search(body):
-        raise _Malformed(INVALID_PARAMS, say("The message contains a number with hundreds of digits."))
+        raise _Malformed(INVALID_PARAMS, gettext("The message contains a number with hundreds of digits."))
     if _measure_depth(body) > _DEEPEST:
-        raise _Malformed(INVALID_PARAMS, say("The message is nested more than {depth} levels deep.", depth=_DEEPEST))
+        raise _Malformed(
+            INVALID_PARAMS, gettext("The message is nested more than {depth} levels deep.", depth=_DEEPEST)
+        )
     try:
         return json.loads(body.decode())
     except ValueError as error:
-        raise _Malformed(PARSE_ERROR, say("The message is not JSON: {why}.", why=error)) from error
+        raise _Malformed(PARSE_ERROR, gettext("The message is not JSON: {why}.", why=error)) from error
 
 
 def _check(value: Any, call: Call) -> bool:
@@ -76,7 +78,7 @@ def _check(value: Any, call: Call) -> bool:
     Raises _Malformed if the message is not valid JSON-RPC.
     """
     if not isinstance(value, dict):
-        raise _Malformed(INVALID_REQUEST, say("A JSON-RPC message must be an object."))
+        raise _Malformed(INVALID_REQUEST, gettext("A JSON-RPC message must be an object."))
     message = cast("dict[str, Any]", value)
     is_changed = False
     if "id" in message:
@@ -85,18 +87,18 @@ def _check(value: Any, call: Call) -> bool:
             sent = message["id"] = int(sent)
             is_changed = True
         if not isinstance(sent, (str, int)) or isinstance(sent, bool):
-            raise _Malformed(INVALID_REQUEST, say("The id of a request must be a string or an integer."))
+            raise _Malformed(INVALID_REQUEST, gettext("The id of a request must be a string or an integer."))
         call.id = sent
     if message.get("jsonrpc") != "2.0":
-        raise _Malformed(INVALID_REQUEST, say("The message has no {field}.", field='"jsonrpc": "2.0"'))
+        raise _Malformed(INVALID_REQUEST, gettext("The message has no {field}.", field='"jsonrpc": "2.0"'))
     if "method" not in message and ("result" in message or "error" in message):
         return is_changed
     if not isinstance(message.get("method"), str):
-        raise _Malformed(INVALID_REQUEST, say("The method of a request must be a string."))
+        raise _Malformed(INVALID_REQUEST, gettext("The method of a request must be a string."))
     call.method = message["method"]
     params = message.get("params", {})
     if not isinstance(params, dict):
-        raise _Malformed(INVALID_PARAMS, say("The params of a request must be an object."))
+        raise _Malformed(INVALID_PARAMS, gettext("The params of a request must be an object."))
     if call.method == "tools/call":
         reported = cast("dict[str, Any]", params)
         call.tool = reported["name"] if isinstance(reported.get("name"), str) else ""
@@ -124,7 +126,7 @@ def _find_id(body: bytes) -> str | int | None:
 
 def _refuse_batch(messages: list[Any]) -> Any:
     """Return an error response for each request in a batch, because MCP no longer supports batches."""
-    text = say("Batches are not supported: send one message per request.")
+    text = gettext("Batches are not supported: send one message per request.")
     ids = [cast("dict[str, Any]", one).get("id") for one in messages if isinstance(one, dict)]
     errors = [_make_error(one, INVALID_REQUEST, text) for one in ids if isinstance(one, (str, int))]
     return errors or _make_error(None, INVALID_REQUEST, text)

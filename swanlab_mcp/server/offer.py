@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from contextvars import ContextVar
 
 from swanlab_mcp.core.errors import InvalidArgument
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import gettext
 from swanlab_mcp.core.refs import find_near_names
 from swanlab_mcp.core.untrusted import quote
 from swanlab_mcp.server.table import ToolEntry
@@ -27,10 +27,10 @@ def select_tools(entries: Sequence[ToolEntry], names: Iterable[str]) -> tuple[To
     for name in sorted(wanted - {*known}):
         near = find_near_names(name, known)
         raise InvalidArgument(
-            say("Unknown tool {name}.", name=quote(name)),
-            hint=say("Similar names: {names}.", names=", ".join(near))
+            gettext("Unknown tool {name}.", name=quote(name)),
+            hint=gettext("Similar names: {names}.", names=", ".join(near))
             if near
-            else say("Known names: {names}.", names=", ".join(known)),
+            else gettext("Known names: {names}.", names=", ".join(known)),
         )
     return tuple(entry for entry in entries if entry.name in wanted or not wanted)
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from swanlab_mcp.core.errors import InvalidArgument
-from swanlab_mcp.core.i18n import LANGUAGES, say
+from swanlab_mcp.core.i18n import LANGUAGES, gettext
 from swanlab_mcp.core.i18n import language as spoken
 from swanlab_mcp.core.refs import find_near_names
 from swanlab_mcp.core.untrusted import neutralise, shorten
@@ -254,34 +254,34 @@ def write_prompt(entry: PromptEntry, given: Mapping[str, str]) -> str:
     argument is unknown, missing or too long, or if the language is unknown.
     """
     known = [name for name, _, _ in entry.arguments]
-    hint = say("Arguments of {prompt}: {names}.", prompt=entry.name, names=", ".join(known))
+    hint = gettext("Arguments of {prompt}: {names}.", prompt=entry.name, names=", ".join(known))
     for name in given:
         if name not in known:
             near = find_near_names(name, known, 1)
             raise InvalidArgument(
-                say("Unknown argument {name!r} (did you mean {near!r}?).", name=shorten(name), near=near[0])
+                gettext("Unknown argument {name!r} (did you mean {near!r}?).", name=shorten(name), near=near[0])
                 if near
-                else say("Unknown argument {name!r}.", name=shorten(name)),
+                else gettext("Unknown argument {name!r}.", name=shorten(name)),
                 hint=hint,
             )
     values = {name: given.get(name, "").strip() for name in known}
     missing = [name for name, _, is_required in entry.arguments if is_required and not values[name]]
     if missing:
         raise InvalidArgument(
-            say("{name!r} is missing.", name=missing[0])
+            gettext("{name!r} is missing.", name=missing[0])
             if len(missing) == 1
-            else say("{names} are missing.", names=say(" and ").join(map(repr, missing))),
+            else gettext("{names} are missing.", names=gettext(" and ").join(map(repr, missing))),
             hint=hint,
         )
     long = [name for name, value in values.items() if len(value) > _LONGEST]
     if long:
         raise InvalidArgument(
-            say("{name!r} has more than {count} characters.", name=long[0], count=_LONGEST), hint=hint
+            gettext("{name!r} has more than {count} characters.", name=long[0], count=_LONGEST), hint=hint
         )
     language = values.pop("language") or spoken.get()
     if language not in LANGUAGES:
         raise InvalidArgument(
-            say("Unknown language={language!r}.", language=shorten(language)), hint=say("Use en or zh.")
+            gettext("Unknown language={language!r}.", language=shorten(language)), hint=gettext("Use en or zh.")
         )
     quoted = {name: _quote(value) for name, value in values.items()}
     quoted["where"] = _describe_where(values["project"], values["username"], language)

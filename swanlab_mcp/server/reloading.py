@@ -11,7 +11,7 @@ from typing import Any
 
 from swanlab_mcp.client.cloud.network import reload_certificates
 from swanlab_mcp.core.errors import InvalidArgument, SwanLabError
-from swanlab_mcp.core.i18n import say, speak
+from swanlab_mcp.core.i18n import gettext, use_language
 from swanlab_mcp.core.refs import find_near_names
 from swanlab_mcp.core.untrusted import quote, shorten
 from swanlab_mcp.server.limits import Limits
@@ -30,16 +30,18 @@ def read_limits(path: str, defaults: Limits) -> Limits:
         given: dict[str, Any] = toml.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise InvalidArgument(
-            say("{path} cannot be read: {why}.", path=shorten(path), why=error.strerror or type(error).__name__)
+            gettext("{path} cannot be read: {why}.", path=shorten(path), why=error.strerror or type(error).__name__)
         ) from error
     except ValueError as error:
-        raise InvalidArgument(say("{path} is not TOML: {why}.", path=shorten(path), why=shorten(str(error)))) from error
+        raise InvalidArgument(
+            gettext("{path} is not TOML: {why}.", path=shorten(path), why=shorten(str(error)))
+        ) from error
     for name, value in given.items():
         if name not in _NAMES:
             near = find_near_names(name, _NAMES) or _NAMES
             raise InvalidArgument(
-                say("Unknown limit {name}.", name=quote(name)),
-                hint=say("Similar names: {names}.", names=", ".join(near)),
+                gettext("Unknown limit {name}.", name=quote(name)),
+                hint=gettext("Similar names: {names}.", names=", ".join(near)),
             )
         _check(name, value, is_whole=isinstance(getattr(defaults, name), int))
     return replace(defaults, **given)
@@ -51,9 +53,9 @@ def _check(name: str, value: Any, *, is_whole: bool) -> None:
     # TOML also supports booleans, nan and inf
     if isinstance(value, bool) or not isinstance(value, kinds) or not least <= value < float("inf"):
         raise InvalidArgument(
-            say("The limit {name} must be a whole number of at least {least}.", name=name, least=least)
+            gettext("The limit {name} must be a whole number of at least {least}.", name=name, least=least)
             if is_whole
-            else say("The limit {name} must be a number of at least {least}.", name=name, least=least)
+            else gettext("The limit {name} must be a number of at least {least}.", name=name, least=least)
         )
 
 
@@ -73,14 +75,14 @@ def make_reload(
     every = {"certificates": reload_certificates, **({"limits": reload_limits} if limits_file else {}), **parts}
 
     def reload() -> None:
-        with speak(language):
+        with use_language(language):
             for name, read in every.items():
                 try:
                     read()
                 except SwanLabError as error:
-                    line = say("not reloaded, {name}: {error}", name=name, error=error)
+                    line = gettext("not reloaded, {name}: {error}", name=name, error=error)
                 else:
-                    line = say("reloaded: {name}", name=name)
+                    line = gettext("reloaded: {name}", name=name)
                 sys.stderr.write(f"{line}\n")
             sys.stderr.flush()
 

@@ -13,7 +13,7 @@ from mcp.types import CallToolResult, ImageContent, ResourceLink, TextContent
 from pydantic import BaseModel
 
 from swanlab_mcp.core.errors import SwanLabError
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import gettext
 from swanlab_mcp.core.models import ApiResponse, Picture
 from swanlab_mcp.core.refs import ProjectRef
 from swanlab_mcp.core.untrusted import shorten
@@ -73,7 +73,7 @@ def _link_report(ref: ProjectRef) -> ResourceLink:
     return ResourceLink(
         type="resource_link",
         uri=REPORT.format(username=quote(ref.workspace, safe=""), project=quote(ref.project, safe="")),
-        name=say("Report on {project}", project=shorten(ref.project)),
+        name=gettext("Report on {project}", project=shorten(ref.project)),
         mime_type="text/html",
     )
 

@@ -22,17 +22,17 @@ def test_band_equals_numpy_with_unequal_steps_gaps_and_early_ends(drawn: list[li
     finite = [(xs[np.isfinite(ys)], ys[np.isfinite(ys)]) for xs, ys in finite]
     finite = [(xs, ys) for xs, ys in finite if len(xs)]
     deviation, extremes = (measure_band(curves, spread) for spread in ("sd", "minmax"))
-    places = sorted({float(x) for xs, _ in finite for x in xs})
-    assert deviation.xs == extremes.xs == places
-    for place, x in enumerate(places):
+    indices = sorted({float(x) for xs, _ in finite for x in xs})
+    assert deviation.xs == extremes.xs == indices
+    for index, x in enumerate(indices):
         values = np.array([np.interp(x, xs, ys) for xs, ys in finite if xs[0] <= x <= xs[-1]])
         spread = np.std(values, ddof=1) if len(values) > 1 else 0.0
         margin = 1e-6
-        assert deviation.counts[place] == len(values)
-        assert deviation.means[place] == pytest.approx(np.mean(values), abs=margin)
-        assert deviation.highs[place] - deviation.means[place] == pytest.approx(spread, abs=margin)
-        assert extremes.lows[place] == pytest.approx(np.min(values), abs=margin)
-        assert extremes.highs[place] == pytest.approx(np.max(values), abs=margin)
+        assert deviation.counts[index] == len(values)
+        assert deviation.means[index] == pytest.approx(np.mean(values), abs=margin)
+        assert deviation.highs[index] - deviation.means[index] == pytest.approx(spread, abs=margin)
+        assert extremes.lows[index] == pytest.approx(np.min(values), abs=margin)
+        assert extremes.highs[index] == pytest.approx(np.max(values), abs=margin)
 
 
 def test_long_bands_keep_both_ends() -> None:

@@ -66,7 +66,7 @@ def test_planted_effects_are_found_and_the_other_keys_are_not() -> None:
 
 def test_means_of_middle_values_are_shown_as_groups() -> None:
     rows = [{"lr": 10.0**-power} for power in (1, 2, 3, 4, 5) for _ in range(6)]
-    found = find(rows, [abs(math.log10(row["lr"]) + 3) + place / 1e3 for place, row in enumerate(rows)])["lr"]
+    found = find(rows, [abs(math.log10(row["lr"]) + 3) + index / 1e3 for index, row in enumerate(rows)])["lr"]
     assert found.verdict == "real"
     assert found.rho is None
     assert min(found.groups, key=lambda one: one.mean).low == 1e-3
@@ -100,10 +100,10 @@ def test_few_settings_cannot_tell() -> None:
 
 def test_results_are_compared_within_projects_only() -> None:
     source = random.Random(5)
-    rows = [{"lr": place % 10 / 10 + (place >= 20)} for place in range(40)]
+    rows = [{"lr": index % 10 / 10 + (index >= 20)} for index in range(40)]
     blocks = ["a"] * 20 + ["b"] * 20
     # the second project has larger rates and worse results, but within each the rate does nothing
-    results = [10.0 * (place >= 20) + source.gauss(0, 1) for place in range(40)]
+    results = [10.0 * (index >= 20) + source.gauss(0, 1) for index in range(40)]
     assert find(rows, results)["lr"].verdict == "real"
     assert find(rows, results, blocks)["lr"].verdict == "not shown"
 

@@ -90,7 +90,7 @@ def test_shape_verdicts_are_independent_of_origin_and_unit(shift: float, scale: 
 def test_uneven_steps_do_not_change_events(spacing: int, start: int) -> None:
     values = bottom(400)
     values[300] = 5.0
-    steps = [start + spacing * place for place in range(400)]
+    steps = [start + spacing * index for index in range(400)]
     plain, spaced = find_worsening(range(400), values), find_worsening(steps, values)
     assert plain
     assert spaced
@@ -101,15 +101,15 @@ def test_uneven_steps_do_not_change_events(spacing: int, start: int) -> None:
 
 
 @given(st.integers(20, 979), st.sampled_from([math.nan, math.inf, -math.inf]))
-def test_first_non_finite_value_is_found_at_its_step(place: int, odd: float) -> None:
+def test_first_non_finite_value_is_found_at_its_step(index: int, odd: float) -> None:
     values = learn(1000)
-    once = find_non_finite(range(1000), [*values[:place], odd, *values[place + 1 :]])
+    once = find_non_finite(range(1000), [*values[:index], odd, *values[index + 1 :]])
     assert once
-    assert (once.step, once.severity) == (place, "warning")
+    assert (once.step, once.severity) == (index, "warning")
     assert (once.facts["count"], once.facts["to_end"]) == (1, False)
-    for_good = find_non_finite(range(1000), [*values[:place], *[odd] * (1000 - place)])
+    for_good = find_non_finite(range(1000), [*values[:index], *[odd] * (1000 - index)])
     assert for_good
-    assert (for_good.step, for_good.severity) == (place, "problem")
+    assert (for_good.step, for_good.severity) == (index, "problem")
     assert find_non_finite(range(1000), values) is None
 
 
@@ -130,23 +130,23 @@ def test_finite_values_with_infinite_sum_are_not_flagged() -> None:
 
 @given(st.integers(300, 2900), st.integers(0, 30), st.booleans())
 @settings(max_examples=40)
-def test_planted_spike_is_found_at_its_step(place: int, seed: int, is_wide: bool) -> None:
+def test_planted_spike_is_found_at_its_step(index: int, seed: int, is_wide: bool) -> None:
     values = learn(3000, seed)
-    values[place] += 1.0
+    values[index] += 1.0
     if is_wide:
-        values[place + 1] += 0.7
+        values[index + 1] += 0.7
     found = find_spikes(range(3000), values)
     # the noise of a fast-falling loss is unknown, so a spike of half the fall can go unnoticed
-    assert found is not None or place < 600
+    assert found is not None or index < 600
     if found:
-        assert found.step == place
+        assert found.step == index
         assert found.number == 1
 
 
 def test_spikes_are_counted_and_the_largest_is_named() -> None:
     values = learn(3000)
-    for place in (1000, 1500, 2000):
-        values[place] += 0.6
+    for index in (1000, 1500, 2000):
+        values[index] += 0.6
     values[2700] += 2.5
     found = find_spikes(range(3000), values)
     assert found
@@ -161,8 +161,8 @@ def test_spikes_in_the_first_tenth_are_ignored() -> None:
 
 def test_shock_has_a_start_a_peak_and_an_end() -> None:
     values = learn(3000)
-    for place in range(1500, 1900):
-        values[place] += 3 * math.exp(-(place - 1500) / 100)
+    for index in range(1500, 1900):
+        values[index] += 3 * math.exp(-(index - 1500) / 100)
     found = find_shock(range(3000), values)
     assert found
     assert 1450 <= found.start <= 1560
@@ -287,28 +287,28 @@ def test_learning_rate_schedule_is_not_a_jump(rates: list[float]) -> None:
 
 
 @given(st.integers(int(0.45 * SIZE), SIZE - 1))
-def test_upward_rate_jump_is_found(place: int) -> None:
-    rates = [*COSINE[:place], *[0.4] * (SIZE - place)]
+def test_upward_rate_jump_is_found(index: int) -> None:
+    rates = [*COSINE[:index], *[0.4] * (SIZE - index)]
     (found,) = find_jumps(range(SIZE), rates)
-    assert found.step == place
+    assert found.step == index
 
 
 def test_regular_logging_intervals_are_not_gaps() -> None:
     steps = list(range(0, 10_000, 500))
-    assert find_gaps(steps, [1_700_000_000_000 + 900_000 * place for place in range(20)]) == []
+    assert find_gaps(steps, [1_700_000_000_000 + 900_000 * index for index in range(20)]) == []
     # evaluations cause regular pauses
     times = [1_700_000_000_000 + 200 * step + 90_000 * (step // 100) for step in range(2000)]
     assert find_gaps(range(2000), times) == []
 
 
 @given(st.integers(20, 1900), st.integers(3600, 500_000))
-def test_pause_and_missing_steps_are_found(place: int, seconds: int) -> None:
-    times = [1_700_000_000_000 + 1000 * step + (1000 * seconds if step > place else 0) for step in range(2000)]
+def test_pause_and_missing_steps_are_found(index: int, seconds: int) -> None:
+    times = [1_700_000_000_000 + 1000 * step + (1000 * seconds if step > index else 0) for step in range(2000)]
     (pause,) = find_gaps(range(2000), times)
-    assert (pause.kind, pause.step) == ("logging_gap", place + 1)
-    steps = [step + (500 if step > place else 0) for step in range(2000)]
+    assert (pause.kind, pause.step) == ("logging_gap", index + 1)
+    steps = [step + (500 if step > index else 0) for step in range(2000)]
     (missing,) = find_gaps(steps, [0] * 2000)
-    assert (missing.kind, missing.step) == ("missing_steps", place + 501)
+    assert (missing.kind, missing.step) == ("missing_steps", index + 501)
 
 
 def test_repeated_steps_reveal_a_resume() -> None:
@@ -336,7 +336,7 @@ waits = st.lists(st.integers(0, 10**7), min_size=1, max_size=60)
 
 @given(waits, st.integers(0, 10**9), st.integers(1, 10**12))
 def test_stall_persists_and_is_independent_of_start_time(gaps: list[int], silent: int, shift: int) -> None:
-    times = [10**12 + sum(gaps[:place]) for place in range(len(gaps) + 1)]
+    times = [10**12 + sum(gaps[:index]) for index in range(len(gaps) + 1)]
     now = times[-1] + silent
     stall = find_stall(times, now)
     moved = find_stall([one + shift for one in times], now + shift)
@@ -377,10 +377,10 @@ def test_idle_gpu_is_found_in_any_order_and_with_missing_samples(
 
 
 @given(loads, st.integers(0, 10**6), st.integers(0, 79))
-def test_full_memory_depends_only_on_its_maximum(values: list[float], start: int, place: int) -> None:
+def test_full_memory_depends_only_on_its_maximum(values: list[float], start: int, index: int) -> None:
     full = find_full_memory(range(len(values)), values)
     assert (full is not None) == (max(values) >= 97)
-    odd = [*values[:place], math.nan, *values[place:]]
+    odd = [*values[:index], math.nan, *values[index:]]
     again = find_full_memory(range(start, start + len(odd)), odd)
     assert (full and full.facts) == (again and again.facts)
     if full and again:

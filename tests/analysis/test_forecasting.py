@@ -42,9 +42,9 @@ def draw_late_risers(seed: int, count: int = 40, rising: int = 4) -> list[Course
     """Draw losses, a tenth of which look like the others for 60 of 80 steps and then fall below all of them."""
     source = random.Random(seed)
     drawn: list[Course] = []
-    for place in range(count):
+    for index in range(count):
         level = source.uniform(0.5, 1.0)
-        ends = source.uniform(0.1, 0.2) if place < rising else level
+        ends = source.uniform(0.1, 0.2) if index < rising else level
         values = [(level if step < 60 else ends) + 1 / (1 + step) + source.gauss(0, 0.01) for step in range(80)]
         drawn.append(Course(range(80), values, {}))
     return drawn
@@ -57,8 +57,8 @@ def test_kill_advice_spares_late_risers_if_the_cohort_has_seen_some() -> None:
 
 
 def test_no_kill_advice_if_most_ends_tie_with_the_best() -> None:
-    solved = [Course(range(101), [min(1.0, step / (5 + place)) for step in range(101)], {}) for place in range(20)]
-    failed = [Course(range(101), [step / (400 + place) for step in range(101)], {}) for place in range(30)]
+    solved = [Course(range(101), [min(1.0, step / (5 + index)) for step in range(101)], {}) for index in range(20)]
+    failed = [Course(range(101), [step / (400 + index) for step in range(101)], {}) for index in range(30)]
     late = Course(range(41), [step / 100 for step in range(41)], {})
     found = forecast(late, solved, 100, "max")
     assert not found.is_lost
@@ -96,7 +96,7 @@ def test_short_curves_are_ignored() -> None:
 
 @pytest.mark.parametrize("count", range(FEWEST, 12))
 def test_every_sufficient_number_of_finished_curves_gives_an_interval(count: int) -> None:
-    finished = [Course(range(6), [place + 1 / (1 + step) for step in range(6)], {}) for place in range(count)]
+    finished = [Course(range(6), [index + 1 / (1 + step) for step in range(6)], {}) for index in range(count)]
     found = forecast(Course(range(3), [2.5, 2.0, 1.8], {}), finished, 5, "min")
     assert len(found.ends) == count
     assert found.low < found.expected < found.high
@@ -113,7 +113,7 @@ def test_fewer_than_three_points_are_refused() -> None:
     st.sampled_from(["min", "max", ""]),
 )
 def test_any_numbers_give_finite_bounds_in_order(curves: list[list[float]], own: list[float], mode: str) -> None:
-    finished = [Course(range(6), values, {"lr": place}) for place, values in enumerate(curves)]
+    finished = [Course(range(6), values, {"lr": index}) for index, values in enumerate(curves)]
     found = forecast(Course(range(len(own)), own, {}), finished, 5, mode)
     assert found.low <= found.expected <= found.high
     assert math.isfinite(found.high - found.low)
@@ -124,10 +124,10 @@ def test_left_out_predictions_match_a_refit_without_the_example(points: list[tup
     def kernel(rows: list[float]) -> list[list[float]]:
         return [[math.exp(-((one - two) ** 2) / 2) for two in rows] for one in rows]
 
-    places, targets = [one for one, _ in points], [two for _, two in points]
-    whole = predict(kernel([*places, 0.0]), targets, 0.1)
+    indices, targets = [one for one, _ in points], [two for _, two in points]
+    whole = predict(kernel([*indices, 0.0]), targets, 0.1)
     for left in range(len(points)):
-        others = [*places[:left], *places[left + 1 :], places[left]]
+        others = [*indices[:left], *indices[left + 1 :], indices[left]]
         alone = predict(kernel(others), [*targets[:left], *targets[left + 1 :]], 0.1)
         assert whole.left_out[left] == pytest.approx(alone.value, abs=1e-6)
         assert whole.deviations[left] == pytest.approx(alone.deviation, abs=1e-6)

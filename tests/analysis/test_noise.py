@@ -134,7 +134,7 @@ def test_noisy_settings_do_not_hide_other_differences() -> None:
     values[0] = [value + 5 for value in values[0]]
     values[1] = [value * 30 - 50 for value in values[1]]
     judged = judge(values)
-    assert all(one is None or one.verdict == "different" for place, one in enumerate(judged) if place != 1)
+    assert all(one is None or one.verdict == "different" for index, one in enumerate(judged) if index != 1)
 
 
 @given(st.lists(samples, min_size=2, max_size=5), st.floats(-50, 50), st.floats(0.1, 50))

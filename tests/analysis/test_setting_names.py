@@ -97,7 +97,7 @@ def test_arguments_of_frameworks_name_the_same_settings(framework: str) -> None:
     changed = [{**plain, name: value} for name, value in zip(SETTINGS, CHANGED, strict=True)]
     space = build_space([FRAMEWORKS[framework], plain, *changed])
     assert {name.replace(" ", "_") for name in space.varying} == set(SETTINGS)
-    assert [place for place in range(1, 11) if space.is_near_duplicate(0, place)] == [1]
+    assert [index for index in range(1, 11) if space.is_near_duplicate(0, index)] == [1]
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_short_name_means_the_setting_that_the_config_lacks(key: str, value: flo
     halved = [usual | {one: value / 2} for one, value in usual.items()]
     renamed = {one: given for one, given in usual.items() if one != name} | {key: value}
     space = build_space([renamed, usual, *halved])
-    assert [place for place in range(1, 8) if space.is_near_duplicate(0, place)] == [1]
+    assert [index for index in range(1, 8) if space.is_near_duplicate(0, index)] == [1]
 
 
 @pytest.mark.parametrize("key", ["keep_prob", "dropout_keep_prob", "dropout_keep", "no_dropout", "dropout.keep"])
@@ -155,7 +155,7 @@ def test_short_name_means_the_setting_that_the_config_lacks(key: str, value: flo
 def test_keep_probability_is_not_dropout(key: str, value: float) -> None:
     others = [{"lr": 0.1, "width": 64, "dropout": one / 10} for one in range(1, 10)]
     space = build_space([{"lr": 0.1, "width": 64, key: value}, *others])
-    assert not any(space.is_near_duplicate(0, place) for place in range(1, 10))
+    assert not any(space.is_near_duplicate(0, index) for index in range(1, 10))
 
 
 def test_usual_key_keeps_its_name_next_to_a_rare_one() -> None:

@@ -65,7 +65,7 @@ def test_unresolvable_host_is_named_and_a_hanging_resolver_is_abandoned(wait: st
 
 @pytest.mark.parametrize("kind", ["missing", "a file", "empty", "others", "one run"])
 def test_folder_without_runs_is_explained(kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    place = tmp_path / "place"
+    folder = tmp_path / "place"
     reasons = {
         "missing": "The folder does not exist.",
         "a file": "It is a file, not a folder.",
@@ -74,17 +74,17 @@ def test_folder_without_runs_is_explained(kind: str, tmp_path: Path, capsys: pyt
         "one run": "",
     }
     if kind == "a file":
-        place.touch()
+        folder.touch()
     elif kind != "missing":
-        place.mkdir()
+        folder.mkdir()
     if kind == "others":
-        (place / "notes.txt").touch()
-        (place / "data").mkdir()
+        (folder / "notes.txt").touch()
+        (folder / "data").mkdir()
     if kind == "one run":
-        place = next(path.parent for path in sorted((RUNS / "0.10.3-offline").rglob("*.swanlab")))
-    shown = check(capsys, "--log-dir", str(place))
+        folder = next(path.parent for path in sorted((RUNS / "0.10.3-offline").rglob("*.swanlab")))
+    shown = check(capsys, "--log-dir", str(folder))
     assert (
-        f"runs on disk: {place}\n    {reasons[kind]}" in shown
+        f"runs on disk: {folder}\n    {reasons[kind]}" in shown
         if reasons[kind]
         else "runs found: 1 experiment in 1 project," in shown
     )

@@ -18,7 +18,7 @@ from mcp import Client, StdioServerParameters
 import swanlab_mcp
 from swanlab_mcp.cli import main as cli
 from swanlab_mcp.cli.usage import Parser
-from swanlab_mcp.core.i18n import speak
+from swanlab_mcp.core.i18n import use_language
 from swanlab_mcp.server.table import TOOLS
 from tests.conftest import RUNS, text_of
 from tests.fake_swanlab import State
@@ -133,7 +133,7 @@ def test_wrong_usage_is_reported_in_chinese(
 
 
 def test_choice_suggested_by_newer_pythons_is_in_chinese(capsys: pytest.CaptureFixture[str]) -> None:
-    with speak("zh"), pytest.raises(SystemExit):
+    with use_language("zh"), pytest.raises(SystemExit):
         Parser(prog="swan").error(
             "argument tool: invalid choice: 'chek', maybe you meant 'check'? (choose from call, check)"
         )

@@ -47,7 +47,7 @@ def environ_of(entry: dict[str, Any]) -> dict[str, str]:
     return entry.get("env") or entry.get("environment") or entry.get("envs") or {}
 
 
-def place(assistant: Assistant, text: str | None = None) -> Path:
+def write_config(assistant: Assistant, text: str | None = None) -> Path:
     path = assistant.find_file(Path.home())
     assert path is not None
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -67,7 +67,7 @@ def install(*words: str) -> int:
 def test_installation_writes_a_new_file_and_is_idempotent(
     assistant: Assistant, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = place(assistant)
+    path = write_config(assistant)
     assert install(assistant.name, "--demo") == 0
     shown = capsys.readouterr()
     assert "+" in shown.out
@@ -93,7 +93,7 @@ def test_other_entries_and_comments_survive_with_a_backup(assistant: Assistant) 
     }},
 }}
 """
-    path = place(assistant, text)
+    path = write_config(assistant, text)
     path.chmod(0o600)
     assert install(assistant.name, "--demo") == 0
     written = path.read_text("utf-8")
@@ -112,7 +112,7 @@ def test_other_entries_and_comments_survive_with_a_backup(assistant: Assistant) 
 def test_diff_shows_no_secret_of_any_server(capsys: pytest.CaptureFixture[str]) -> None:
     old = {"command": "old", "args": [], "env": {"SWANLAB_API_KEY": "key-canary"}, "disabled": True}
     servers = {"other": {"env": {"TOKEN": "token-canary"}}, "swanlab": old}
-    path = place(CURSOR, json.dumps({"mcpServers": servers}))
+    path = write_config(CURSOR, json.dumps({"mcpServers": servers}))
     assert install("cursor", "--host", "https://swanlab.example.com") == 0
     shown = capsys.readouterr()
     assert "canary" not in shown.out + shown.err
@@ -124,7 +124,7 @@ def test_diff_shows_no_secret_of_any_server(capsys: pytest.CaptureFixture[str]) 
 
 
 def test_print_writes_no_file(capsys: pytest.CaptureFixture[str]) -> None:
-    path = place(CURSOR, "{}")
+    path = write_config(CURSOR, "{}")
     assert install("cursor", "--print") == 0
     assert '+  "command": ' in capsys.readouterr().out
     assert path.read_text("utf-8") == "{}"
@@ -138,7 +138,7 @@ def test_options_are_repeated_in_full_and_the_key_is_never_written(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SWANLAB_API_KEY", "key-canary")
-    path = place(CODEX, 'model = "x"  # mine\n')
+    path = write_config(CODEX, 'model = "x"  # mine\n')
     Path("runs").mkdir()
     words = ["--log-dir", "runs", "--timeout", "90", "--max-output-tokens", "4000", "--show-secrets"]
     assert install("codex", *words) == 0
@@ -172,7 +172,7 @@ def test_options_are_repeated_in_full_and_the_key_is_never_written(
 def test_ambiguous_files_are_left_unchanged(
     assistant: Assistant, text: str, why: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = place(assistant, "")
+    path = write_config(assistant, "")
     path.write_bytes(text.encode("utf-8", "surrogateescape"))
     before = path.read_bytes()
     assert install(assistant.name, "--demo") == 1
@@ -300,7 +300,7 @@ def test_snippets_are_valid_and_contain_no_key_by_default(assistant: Assistant) 
 def test_toml_yaml_and_existing_entries_keep_their_fields(
     assistant: Assistant, text: str, kept: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = place(assistant, text)
+    path = write_config(assistant, text)
     assert install(assistant.name, "--demo") == 0
     shown = capsys.readouterr()
     assert "canary" not in shown.out + shown.err
@@ -329,7 +329,7 @@ def find_lines(shown: str) -> list[str]:
 def test_entry_finds_the_same_settings_as_check(
     host: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    place(CURSOR)
+    write_config(CURSOR)
     netrc = Path(".swanlab/.netrc")
     netrc.parent.mkdir()
     netrc.write_text(f"machine {host}\n  login https://pages.example.com\n  password test-key\n", encoding="utf-8")
@@ -348,7 +348,7 @@ def test_entry_finds_the_same_settings_as_check(
 
 
 def test_broken_entry_is_not_written(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    path = place(CURSOR)
+    path = write_config(CURSOR)
     for words, expected in (
         (["--host", "http://swan.example.com"], "--allow-insecure-host"),
         (["--log-dir", "missing"], "missing is not a folder; no file was written."),
@@ -363,7 +363,7 @@ def test_broken_entry_is_not_written(capsys: pytest.CaptureFixture[str], monkeyp
 def test_proxies_and_certificates_are_copied_without_passwords(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    place(CURSOR)
+    write_config(CURSOR)
     monkeypatch.setenv("HTTPS_PROXY", "http://me:canary@proxy.example:1")
     monkeypatch.setenv("HTTP_PROXY", "http://proxy.example:1")
     monkeypatch.setenv("NO_PROXY", "localhost,::1")

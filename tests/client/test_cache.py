@@ -58,7 +58,7 @@ def sweep(state: State) -> Project:
             metrics={"val/loss": losses},
             finished_at=ENDED,
         )
-        one.logs = [LogLine(place, f"line {place}") for place in range(30)]
+        one.logs = [LogLine(index, f"line {index}") for index in range(30)]
     return project
 
 

@@ -16,7 +16,7 @@ from swanlab_mcp.analysis.causes import find_lacking_memory, name_cause
 from swanlab_mcp.analysis.deciding import read_curve
 from swanlab_mcp.analysis.diagnosis import judge
 from swanlab_mcp.analysis.metric_catalogue import describe_key
-from swanlab_mcp.core.i18n import speak
+from swanlab_mcp.core.i18n import use_language
 from swanlab_mcp.present.cause_words import describe_trouble
 from swanlab_mcp.present.direction_words import describe_direction
 from swanlab_mcp.present.event_words import describe_event, describe_rule
@@ -128,7 +128,7 @@ async def ask_twice(settings: Settings, tool: str, arguments: dict[str, Any]) ->
     return answers[0], answers[1]
 
 
-def pair_texts(english: Any, chinese: Any, place: str = "") -> Iterator[tuple[str, str]]:
+def pair_texts(english: Any, chinese: Any, index: str = "") -> Iterator[tuple[str, str]]:
     """Yield pairs of server texts, and require everything else to be equal."""
     if isinstance(english, dict):
         assert english.keys() == chinese.keys()
@@ -137,11 +137,11 @@ def pair_texts(english: Any, chinese: Any, place: str = "") -> Iterator[tuple[st
     elif isinstance(english, list):
         assert len(english) == len(chinese)
         for one, other in zip(english, chinese, strict=True):
-            yield from pair_texts(one, other, place)
-    elif english == LOCAL_NAME or (place in OURS and english and english not in KINDS):
+            yield from pair_texts(one, other, index)
+    elif english == LOCAL_NAME or (index in OURS and english and english not in KINDS):
         yield english, chinese
     else:
-        assert english == chinese, place
+        assert english == chinese, index
 
 
 def drop_clock(answer: dict[str, Any]) -> dict[str, Any]:
@@ -209,11 +209,11 @@ series = st.lists(st.floats(0, 10) | st.sampled_from([50.0, float("nan")]), min_
 
 @given(series)
 def test_events_are_worded_in_both_languages(values: list[float]) -> None:
-    steps = [place * (1 if place < 15 else 40) for place in range(len(values))]
+    steps = [index * (1 if index < 15 else 40) for index in range(len(values))]
     curves = [read_curve(key, steps, values) for key in ("loss", "val/acc", "reward", "lr", "actor/entropy")]
     for event in judge(curves).events:
         english = (describe_event(event), describe_rule(event))
-        with speak("zh"):
+        with use_language("zh"):
             for one, other in zip(english, (describe_event(event), describe_rule(event)), strict=True):
                 check_text(one, other)
 
@@ -226,7 +226,7 @@ def test_reasons_of_a_direction_are_in_chinese(key: str) -> None:
     kind = describe_key(key)
     english = describe_direction(kind)
     assert ("smaller is better" if kind.direction == "min" else "larger is better") in english
-    with speak("zh"):
+    with use_language("zh"):
         check_text(english, describe_direction(kind), kind.word)
 
 
@@ -242,6 +242,6 @@ def test_reasons_of_a_direction_are_in_chinese(key: str) -> None:
 )
 def test_memory_kind_does_not_depend_on_the_language(line: str, memory: str) -> None:
     assert find_lacking_memory(line) == memory
-    with speak("zh"):
+    with use_language("zh"):
         assert find_lacking_memory(line) == memory
         assert bool(CHINESE.search(describe_trouble(name_cause(line)))) == (not line.startswith("MyOwnError"))

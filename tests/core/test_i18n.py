@@ -17,7 +17,7 @@ from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po
 
 from swanlab_mcp.core import errors
-from swanlab_mcp.core.i18n import LANGUAGES, language, say, say_plural, speak
+from swanlab_mcp.core.i18n import LANGUAGES, gettext, language, ngettext, use_language
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "swanlab_mcp"
@@ -28,7 +28,7 @@ ERRORS = set(errors.__all__)
 def collect() -> Catalog:
     """Return every message in the package with its location."""
     found = Catalog(charset="utf-8")
-    keywords = {"say": None, "say_plural": (1, 2)}
+    keywords = {"gettext": None, "ngettext": (1, 2)}
     for name, line, text, _, _ in extract_from_dir(PACKAGE, method_map=[("**.py", "python")], keywords=keywords):
         found.add(text, locations=[(name, line)])
     return found
@@ -160,23 +160,23 @@ def test_counts_that_may_be_one_have_a_singular() -> None:
         counted |= {word for word in re.findall(r"[a-z]+s\b", plural) if word not in words and word[:-1] in words}
     pattern = re.compile(rf"{{({'|'.join(NUMBERS)})(?::[^}}]*)?}} (?:[a-z]+ ){{0,2}}({'|'.join(sorted(counted))})\b")
     found = {text for text in catalogue if isinstance(text, str) and pattern.search(text)}
-    assert found == NEVER_ONE, "use say_plural, unless the count is never 1"
+    assert found == NEVER_ONE, "use ngettext, unless the count is never 1"
 
 
 def test_plurals_have_two_english_forms_and_a_chinese_form() -> None:
-    assert say_plural("{count} row", "{count} rows", 1) == "1 row"
-    assert say_plural("{count} row", "{count} rows", 0) == "0 rows"
+    assert ngettext("{count} row", "{count} rows", 1) == "1 row"
+    assert ngettext("{count} row", "{count} rows", 0) == "0 rows"
 
 
 @pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: path.relative_to(PACKAGE).as_posix())
-def test_say_gets_literals_and_errors_use_say(path: Path) -> None:
-    """An f-string never matches the catalogue, and an error without `say` is never translated."""
+def test_messages_are_literals_and_errors_are_translated(path: Path) -> None:
+    """An f-string never matches the catalogue, and an error without `gettext` is never translated."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if not isinstance(node, ast.Call):
             continue
         name = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
-        if name in ("say", "say_plural"):
-            texts = node.args[:2] if name == "say_plural" else node.args[:1]
+        if isinstance(node.func, ast.Name) and name in ("gettext", "ngettext"):
+            texts = node.args[:2] if name == "ngettext" else node.args[:1]
             assert all(isinstance(one, ast.Constant) for one in texts), f"line {node.lineno}"
         spoken = [*node.args[:1], *(one.value for one in node.keywords if one.arg == "hint")] if name in ERRORS else []
         for one in spoken:
@@ -192,30 +192,32 @@ def test_say_gets_literals_and_errors_use_say(path: Path) -> None:
 def test_every_field_of_a_message_has_a_value(path: Path) -> None:
     """Otherwise a rare message would fail only at run time."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "say"):
+        if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "gettext"):
             continue
         given = {one.arg for one in node.keywords}
-        places = (
+        indices = (
             {name for _, name, _, _ in Formatter().parse(ast.literal_eval(node.args[0])) if name} if given else set()
         )
         # a mapping's names are known only at run time
-        assert given == places or (None in given and given - {None} < places), f"line {node.lineno}: {given ^ places}"
+        assert given == indices or (None in given and given - {None} < indices), (
+            f"line {node.lineno}: {given ^ indices}"
+        )
 
 
 def test_unknown_message_stays_english_and_keeps_unused_braces() -> None:
     token = language.set("zh")
     try:
-        assert say("No such text {here}") == "No such text {here}"
+        assert gettext("No such text {here}") == "No such text {here}"
     finally:
         language.reset(token)
     assert set(LANGUAGES) == {"en", *(folder.name for folder in (PACKAGE / "locale").iterdir())}
 
 
 def test_seconds_may_be_fractions() -> None:
-    found = [say_plural("{count:g} second", "{count:g} seconds", seconds) for seconds in (0.5, 1.0, 1.5)]
+    found = [ngettext("{count:g} second", "{count:g} seconds", seconds) for seconds in (0.5, 1.0, 1.5)]
     assert found == ["0.5 seconds", "1 second", "1.5 seconds"]
-    with speak("zh"):
-        text = say_plural(
+    with use_language("zh"):
+        text = ngettext(
             "The call did not finish within {count:g} second.",
             "The call did not finish within {count:g} seconds.",
             0.5,

@@ -19,7 +19,7 @@ from mcp.types import ElicitResult, ResourceTemplateReference
 import swanlab_mcp
 from swanlab_mcp import OpenApi
 from swanlab_mcp.cli import main as cli
-from swanlab_mcp.core.i18n import speak
+from swanlab_mcp.core.i18n import use_language
 from swanlab_mcp.present.report import write_report
 from swanlab_mcp.server.app import create_server
 from swanlab_mcp.server.limits import Limits
@@ -45,11 +45,11 @@ def test_auto_follows_the_environment(name: str, value: str, chosen: str) -> Non
     assert load_settings(environ={name: value}, lang="auto", demo=True).language == chosen
 
 
-@pytest.mark.parametrize("place", range(3))
-def test_locale_variables_have_a_precedence(place: int) -> None:
-    environ = {LOCALES[place]: "en_US", LOCALES[place + 1]: "zh_CN"}
+@pytest.mark.parametrize("index", range(3))
+def test_locale_variables_have_a_precedence(index: int) -> None:
+    environ = {LOCALES[index]: "en_US", LOCALES[index + 1]: "zh_CN"}
     assert load_settings(environ=environ).language == "en"
-    assert load_settings(environ={**environ, LOCALES[place]: ""}).language == "zh"
+    assert load_settings(environ={**environ, LOCALES[index]: ""}).language == "zh"
 
 
 @pytest.mark.parametrize(
@@ -469,7 +469,7 @@ def test_process_language_comes_from_the_environment() -> None:
 async def test_report_counts_are_equal_in_both_languages() -> None:
     pages: dict[str, str] = {}
     for language in ("en", "zh"):
-        with speak(language):
+        with use_language(language):
             async with opened(DEMO) as client:
                 pages[language] = await write_report(client, project="digits-mlp", metric="val/loss")
     assert "诊断了 19 个实验中的 19 个；其中健康的：12 个。" in pages["zh"]

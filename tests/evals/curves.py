@@ -37,8 +37,8 @@ class _Source(random.Random):
     def loss(self, size: int, start: float, end: float, noise: float) -> list[float]:
         rate = self.uniform(4, 12)
         return [
-            end + (start - end) * math.exp(-rate * place / size) + self.gauss(0, noise * (start - end))
-            for place in range(size)
+            end + (start - end) * math.exp(-rate * index / size) + self.gauss(0, noise * (start - end))
+            for index in range(size)
         ]
 
     def turn(self, size: int, start: float, low: float, end: float, noise: float) -> list[float]:
@@ -46,19 +46,19 @@ class _Source(random.Random):
         at, bend = self.uniform(0.25, 0.5) * size, self.choice([0.5, 1.0, 1.5])
         return [
             (
-                low + (start - low) * math.exp(-6 * place / at) * (1 - place / at)
-                if place < at
-                else low + (end - low) * ((place - at) / (size - at)) ** bend
+                low + (start - low) * math.exp(-6 * index / at) * (1 - index / at)
+                if index < at
+                else low + (end - low) * ((index - at) / (size - at)) ** bend
             )
             + self.gauss(0, noise * (start - low))
-            for place in range(size)
+            for index in range(size)
         ]
 
     def rise(self, size: int, low: float, high: float, noise: float) -> list[float]:
         middle, width = self.uniform(0.15, 0.5) * size, self.uniform(0.04, 0.12) * size
         return [
-            low + (high - low) / (1 + math.exp(-(place - middle) / width)) + self.gauss(0, noise * abs(high - low))
-            for place in range(size)
+            low + (high - low) / (1 + math.exp(-(index - middle) / width)) + self.gauss(0, noise * abs(high - low))
+            for index in range(size)
         ]
 
     def fall_after(self, values: Sequence[float], to: float) -> list[float]:
@@ -67,8 +67,8 @@ class _Source(random.Random):
         at, width = int(self.uniform(0.5, 0.75) * size), self.uniform(0.01, 0.1) * size
         level = max(values)
         return [
-            value if place < at else value - level * (1 - to) * (1 - math.exp(-(place - at) / width))
-            for place, value in enumerate(values)
+            value if index < at else value - level * (1 - to) * (1 - math.exp(-(index - at) / width))
+            for index, value in enumerate(values)
         ]
 
     def walk(self, size: int, level: float, noise: float, kept: float) -> list[float]:
@@ -81,7 +81,7 @@ class _Source(random.Random):
 
 
 def _every(values: Sequence[float], spacing: int = 1) -> Series:
-    return [spacing * (place + 1) for place in range(len(values))], list(values)
+    return [spacing * (index + 1) for index in range(len(values))], list(values)
 
 
 def _fine_tuning(source: _Source) -> list[Case]:
@@ -90,11 +90,11 @@ def _fine_tuning(source: _Source) -> list[Case]:
     evaluations = source.randint(6, 11)
     wide = size * spacing // evaluations
     low = source.uniform(0.4, 0.9)
-    good = [low + 0.8 * math.exp(-place / 2) + source.gauss(0, 0.004) for place in range(evaluations)]
-    rate = _every([1e-5 * (1 - place / size) for place in range(size)], spacing)
+    good = [low + 0.8 * math.exp(-index / 2) + source.gauss(0, 0.004) for index in range(evaluations)]
+    rate = _every([1e-5 * (1 - index / size) for index in range(size)], spacing)
     norm = _every([source.lognormvariate(0, 0.4) for _ in range(size)], spacing)
     base = {"loss": train, "grad_norm": norm, "learning_rate": rate}
-    bad = [low + 0.05 * place + source.gauss(0, 0.003) for place in range(evaluations)]
+    bad = [low + 0.05 * index + source.gauss(0, 0.003) for index in range(evaluations)]
     flat = _every([2.1 + source.gauss(0, 0.1) for _ in range(size)], spacing)
     speed = _every([30 + source.gauss(0, 2) for _ in range(evaluations)], wide)
     return [
@@ -106,8 +106,8 @@ def _fine_tuning(source: _Source) -> list[Case]:
             "preference",
             {
                 **base,
-                "rewards/chosen": _every([-0.01 * place + source.gauss(0, 0.1) for place in range(size)], spacing),
-                "rewards/rejected": _every([-0.03 * place + source.gauss(0, 0.1) for place in range(size)], spacing),
+                "rewards/chosen": _every([-0.01 * index + source.gauss(0, 0.1) for index in range(size)], spacing),
+                "rewards/rejected": _every([-0.03 * index + source.gauss(0, 0.1) for index in range(size)], spacing),
                 "rewards/accuracies": _every(source.rise(size, 0.5, 0.9, 0.08), spacing),
             },
         ),
@@ -166,9 +166,9 @@ def _policies(source: _Source) -> list[Case]:
     others = {
         "train/value_loss": _every(value_loss),
         "train/policy_gradient_loss": _every([source.gauss(-0.01, 0.01) for _ in range(size)]),
-        "train/entropy_loss": _every([-1 + 0.5 * place / size + source.gauss(0, 0.02) for place in range(size)]),
+        "train/entropy_loss": _every([-1 + 0.5 * index / size + source.gauss(0, 0.02) for index in range(size)]),
         "train/explained_variance": _every(source.walk(size, 0.5, 0.3, 0.9)),
-        "time/fps": _every([1000 - 300 * place / size for place in range(size)]),
+        "time/fps": _every([1000 - 300 * index / size for index in range(size)]),
     }
     flat = [scale * value for value in source.walk(size, 1, 0.2, source.choice([0.0, 0.3]))]
     drop = source.fall_after(reward, 0.3)
@@ -183,20 +183,20 @@ def _language_policies(source: _Source) -> list[Case]:
     size = source.randint(100, 400)
     key = source.choice(["critic/score/mean", "train/reward", "reward", "reward/mean"])
     reward = source.rise(size, 0.1, 0.7, source.uniform(0.03, 0.1))
-    entropy = [0.6 * math.exp(-2 * place / size) + abs(source.gauss(0, 0.01)) for place in range(size)]
+    entropy = [0.6 * math.exp(-2 * index / size) + abs(source.gauss(0, 0.01)) for index in range(size)]
     base = {
         key: _every(reward),
         "actor/pg_loss": _every([source.gauss(0, 0.02) for _ in range(size)]),
         "actor/entropy": _every(entropy),
         "actor/grad_norm": _every([source.lognormvariate(-1, 0.3) for _ in range(size)]),
-        "response_length/mean": _every([500 + 2 * place + source.gauss(0, 30) for place in range(size)]),
-        "perf/throughput": _every([900 - place + source.gauss(0, 40) for place in range(size)]),
+        "response_length/mean": _every([500 + 2 * index + source.gauss(0, 30) for index in range(size)]),
+        "perf/throughput": _every([900 - index + source.gauss(0, 40) for index in range(size)]),
     }
-    silent = [max(1e-6, value * math.exp(-12 * max(0, place / size - 0.4))) for place, value in enumerate(entropy)]
+    silent = [max(1e-6, value * math.exp(-12 * max(0, index / size - 0.4))) for index, value in enumerate(entropy)]
     many = {f"timing_s/step{number}": _every([source.gauss(5, 1) for _ in range(size)]) for number in range(60)}
     validation = source.fall_after(source.rise(max(20, size // 5), 0.1, 0.6, 0.02), 0.4)
     hidden = {**many, **base, "val-core/math/acc/mean@8": _every(validation, 5)}
-    cut = {**base, "completions/clipped_ratio": _every([min(1, 3 * place / size) for place in range(size)])}
+    cut = {**base, "completions/clipped_ratio": _every([min(1, 3 * index / size) for index in range(size)])}
     return [
         Case("verl", "learns", base),
         Case("verl", "entropy collapses", {**base, "actor/entropy": _every(silent)}, ("entropy_collapse",)),
@@ -207,18 +207,18 @@ def _language_policies(source: _Source) -> list[Case]:
 
 def _pre_training(source: _Source) -> list[Case]:
     size = source.randint(500, 3000)
-    loss = [2 + 9 * (1 + place) ** -0.35 + source.gauss(0, 0.03) for place in range(size)]
+    loss = [2 + 9 * (1 + index) ** -0.35 + source.gauss(0, 0.03) for index in range(size)]
     spiky = list(loss)
     for _ in range(source.randint(2, 6)):
         spiky[source.randrange(size // 5, size - 10)] += source.uniform(0.5, 3)
-    rate = [3e-4 * min(1, place / 100) * (1 + math.cos(math.pi * place / size)) / 2 for place in range(size)]
+    rate = [3e-4 * min(1, index / 100) * (1 + math.cos(math.pi * index / size)) / 2 for index in range(size)]
     at = int(source.uniform(0.4, 0.7) * size)
-    blown = [*loss[:at], *(loss[at] * 1.02 ** (place / size * 400) for place in range(size - at))]
+    blown = [*loss[:at], *(loss[at] * 1.02 ** (index / size * 400) for index in range(size - at))]
     restarts = [
-        0.5 + 1.5 * math.exp(-place / size * 3) + 0.4 * ((place % (size // 4)) < size // 40) + source.gauss(0, 0.02)
-        for place in range(size)
+        0.5 + 1.5 * math.exp(-index / size * 3) + 0.4 * ((index % (size // 4)) < size // 40) + source.gauss(0, 0.02)
+        for index in range(size)
     ]
-    lost = [value + (1.5 if place > at else 0) for place, value in enumerate(loss)]
+    lost = [value + (1.5 if index > at else 0) for index, value in enumerate(loss)]
     return [
         Case("Megatron", "pre-training", {"lm loss": _every(spiky), "learning rate": _every(rate)}),
         Case("nanoGPT", "pre-training", {"train/loss": _every(loss), "lr": _every(rate)}),
@@ -232,10 +232,10 @@ def _others(source: _Source) -> list[Case]:
     size = source.randint(60, 400)
     balance = {
         "loss_D": _every(source.walk(size, 0.7, 0.1, 0.5)),
-        "loss_G": _every([1 + 0.5 * place / size + source.gauss(0, 0.2) for place in range(size)]),
+        "loss_G": _every([1 + 0.5 * index / size + source.gauss(0, 0.2) for index in range(size)]),
         "fid": _every(source.loss(max(12, size // 10), 200, 20, 0.02), 10),
     }
-    decades = [10 ** (2 - 6 * place / size + source.gauss(0, 0.1)) for place in range(size)]
+    decades = [10 ** (2 - 6 * index / size + source.gauss(0, 0.1)) for index in range(size)]
     absent = {"val/dice/class3": _every([math.nan] * size), "train/loss": _every(source.loss(size, 1, 0.1, 0.02))}
     return [
         Case("GAN", "balance", balance),

@@ -68,9 +68,9 @@ class _Pen(random.Random):
         """Return autocorrelated noise that shrinks or grows by up to half during the run."""
         kept, growth, value = self.choice([0.0, 0.0, 0.3, 0.6, 0.8]), self.uniform(-0.5, 0.5), 0.0
         values: list[float] = []
-        for place in range(size):
+        for index in range(size):
             value = kept * value + self.gauss(0, math.sqrt(1 - kept * kept))
-            values.append(scale * value * (1 + growth * place / size))
+            values.append(scale * value * (1 + growth * index / size))
         return values
 
     def course(self, size: int) -> list[float]:
@@ -78,32 +78,32 @@ class _Pen(random.Random):
         shape = self.choice(["power", "exponential", "steps", "s"])
         if shape == "power":
             rate, bend = self.uniform(5, 60) / size, self.uniform(0.4, 1.0)
-            values = [(1 + rate * place * 3) ** -bend for place in range(size)]
+            values = [(1 + rate * index * 3) ** -bend for index in range(size)]
         elif shape == "exponential":
             rate = self.uniform(3, 10) / size
-            values = [math.exp(-rate * place) for place in range(size)]
+            values = [math.exp(-rate * index) for index in range(size)]
         elif shape == "steps":
             ends = sorted(self.uniform(0.3, 0.95) for _ in range(2))
-            values = [0.6 * math.exp(-12 * place / size) + 0.4 - 0.2 * sum(place > end * size for end in ends)
-                      for place in range(size)]  # fmt: skip
+            values = [0.6 * math.exp(-12 * index / size) + 0.4 - 0.2 * sum(index > end * size for end in ends)
+                      for index in range(size)]  # fmt: skip
         else:
             middle, width = self.uniform(0.15, 0.5) * size, self.uniform(0.04, 0.12) * size
-            values = [1 / (1 + math.exp((place - middle) / width)) for place in range(size)]
+            values = [1 / (1 + math.exp((index - middle) / width)) for index in range(size)]
         low, high = min(values), max(values)
         return [(value - low) / (high - low) for value in values]
 
     def settle(self, size: int) -> list[float]:
         """Return a curve that reaches its final value early and stays level."""
         rate = self.uniform(15, 40) / size
-        return [math.exp(-rate * place) for place in range(size)]
+        return [math.exp(-rate * index) for index in range(size)]
 
     def turn(self, size: int) -> list[float]:
         """Return a curve that turns between 20 % and 60 % of the run and loses a quarter to all of its gain."""
         at, back = self.uniform(0.2, 0.6) * size, self.uniform(0.25, 1.0)
         bend, pace = self.choice([0.6, 1.0, 1.4]), self.uniform(4, 8)
         return [
-            math.exp(-pace * place / at) if place < at else back * ((place - at) / (size - at)) ** bend
-            for place in range(size)
+            math.exp(-pace * index / at) if index < at else back * ((index - at) / (size - at)) ** bend
+            for index in range(size)
         ]
 
     def lose(self, values: Sequence[float]) -> list[float]:
@@ -111,8 +111,8 @@ class _Pen(random.Random):
         size = len(values)
         at, width, back = self.uniform(0.4, 0.8) * size, self.uniform(0.005, 0.1) * size, self.uniform(0.5, 1.0)
         return [
-            value if place < at else value + back * (1 - value) * (1 - math.exp(-(place - at) / width))
-            for place, value in enumerate(values)
+            value if index < at else value + back * (1 - value) * (1 - math.exp(-(index - at) / width))
+            for index, value in enumerate(values)
         ]
 
     def explode(self, *courses: Sequence[float]) -> list[list[float]]:
@@ -125,15 +125,15 @@ class _Pen(random.Random):
 
         return [
             [
-                value + (rise(place / len(course)) if place >= at * len(course) else 0.0)
-                for place, value in enumerate(course)
+                value + (rise(index / len(course)) if index >= at * len(course) else 0.0)
+                for index, value in enumerate(course)
             ]
             for course in courses
         ]
 
 
 def _space(values: Sequence[float], spacing: int) -> Series:
-    return [spacing * (place + 1) for place in range(len(values))], list(values)
+    return [spacing * (index + 1) for index in range(len(values))], list(values)
 
 
 def _scale(course: Sequence[float], start: float, end: float, noise: Sequence[float]) -> list[float]:
@@ -182,7 +182,7 @@ def _draw_supervised(pen: _Pen, keys: Keys, kind: str) -> Case:
             values = [first + off for off in pen.noise(evaluations, 0.02)]
         metrics[key] = _space(values, per_epoch)
     for key in keys.others:
-        metrics[key] = _space([pen.uniform(0.5, 2) * (1 + place / size) for place in range(size)], 1)
+        metrics[key] = _space([pen.uniform(0.5, 2) * (1 + index / size) for index in range(size)], 1)
     return Case(keys.framework, kind, metrics, _KINDS[kind])
 
 
@@ -201,7 +201,7 @@ def _draw_policy(pen: _Pen, keys: Keys, kind: str) -> Case:
         at = int(pen.uniform(0.2, 0.9) * size)
         loss = [*loss[:at], *[math.nan] * (size - at)]
     metrics = {keys.qualities[0]: _space(reward, 1000), keys.losses[0]: _space(loss, 1000)}
-    metrics |= {key: _space([float(place) for place in range(size)], 1000) for key in keys.others}
+    metrics |= {key: _space([float(index) for index in range(size)], 1000) for key in keys.others}
     return Case(keys.framework, kind, metrics, _KINDS[kind])
 
 

@@ -19,7 +19,7 @@ _FLAT = ("never_learned", "no_generalisation")
 
 
 def _at(values: Sequence[float], spacing: int = 1, first: int = 0) -> Series:
-    return [first + spacing * place for place in range(len(values))], list(values)
+    return [first + spacing * index for index in range(len(values))], list(values)
 
 
 def _overfitting(pen: Pen) -> list[Case]:
@@ -66,12 +66,12 @@ def _generalising(pen: Pen) -> list[Case]:
     size = pen.randint(150, 400)
     at = pen.uniform(0.4, 0.6) * size
     hump = [
-        5 * math.exp(-(((place - 0.6 * at) / (0.35 * at)) ** 2))
-        + 2.3 / (1 + math.exp((place - at) / 8))
+        5 * math.exp(-(((index - 0.6 * at) / (0.35 * at)) ** 2))
+        + 2.3 / (1 + math.exp((index - at) / 8))
         + abs(pen.gauss(0, 0.02))
-        for place in range(size)
+        for index in range(size)
     ]
-    late = [0.98 / (1 + math.exp(-(place - at) / 8)) + pen.gauss(0, 0.004) for place in range(size)]
+    late = [0.98 / (1 + math.exp(-(index - at) / 8)) + pen.gauss(0, 0.004) for index in range(size)]
     quick = _at([abs(one) for one in pen.fall(size, 3.0, 0.001, 0.001, rate=25)])
     chance = [0.1 + pen.gauss(0, 0.01) for _ in range(size)]
     return [
@@ -95,10 +95,10 @@ def _generalising(pen: Pen) -> list[Case]:
 
 def _speech(pen: Pen) -> list[Case]:
     size = pen.randint(40, 80)
-    wait = [3.0 + 20 * math.exp(-place) for place in range(size // 5)]
+    wait = [3.0 + 20 * math.exp(-index) for index in range(size // 5)]
     loss = [one + pen.gauss(0, 0.03) for one in wait] + pen.fall(size - len(wait), 3.0, 0.4, 0.02)
     wer = [1.0] * len(wait) + pen.fall(size - len(wait), 1.0, 0.15, 0.01)
-    stuck = [3.0 + 20 * math.exp(-place) + pen.gauss(0, 0.01) for place in range(size)]
+    stuck = [3.0 + 20 * math.exp(-index) + pen.gauss(0, 0.01) for index in range(size)]
     few = [0.42, 0.33, 0.29, 0.27, 0.255, 0.25, 0.247, 0.244]
     return [
         Case("CTC", "waits, then learns", {"train/loss_ctc": _at(loss), "valid/wer": _at(wer)}),
@@ -125,30 +125,30 @@ def _speech(pen: Pen) -> list[Case]:
 
 def _language_models(pen: Pen) -> list[Case]:
     size = pen.randint(800, 2500)
-    power = [3.0 + 8 * (place + 10) ** -0.35 + pen.gauss(0, 0.03) for place in range(size)]
+    power = [3.0 + 8 * (index + 10) ** -0.35 + pen.gauss(0, 0.03) for index in range(size)]
     spiky = list(power)
     for _ in range(pen.randint(2, 5)):
         start = pen.randint(size // 5, size - 60)
-        for place in range(start, start + 25):
-            spiky[place] += 3 * math.exp(-(place - start) / 6)
+        for index in range(start, start + 25):
+            spiky[index] += 3 * math.exp(-(index - start) / 6)
     lost = list(power)
-    for place in range(at := int(pen.uniform(0.5, 0.8) * size), size):
-        lost[place] = 7.2 - 1.5 * math.exp(-(place - at) / 30) + pen.gauss(0, 0.05)
+    for index in range(at := int(pen.uniform(0.5, 0.8) * size), size):
+        lost[index] = 7.2 - 1.5 * math.exp(-(index - at) / 30) + pen.gauss(0, 0.05)
     evaluated = _at([3.2 + 2 * (n + 1) ** -0.8 for n in range(pen.randint(5, 9))], size // 9, size // 9)
-    step = [one - 0.25 * (place > size // 3) for place, one in enumerate(power)]
+    step = [one - 0.25 * (index > size // 3) for index, one in enumerate(power)]
     stages = [
-        2.0 * math.exp(-(place % (size // 4)) / (size / 20)) + 0.5 + 0.1 * (4 * place // size) + pen.gauss(0, 0.03)
-        for place in range(size)
+        2.0 * math.exp(-(index % (size // 4)) / (size / 20)) + 0.5 + 0.1 * (4 * index // size) + pen.gauss(0, 0.03)
+        for index in range(size)
     ]
     saw = [
         0.4
-        + 1.6 * math.exp(-4 * place / size)
-        + 0.25 * (1 - (place % (size // 5)) / (size / 5)) * (place > size // 5)
+        + 1.6 * math.exp(-4 * index / size)
+        + 0.25 * (1 - (index % (size // 5)) / (size / 5)) * (index > size // 5)
         + pen.gauss(0, 0.02)
-        for place in range(size)
+        for index in range(size)
     ]
     gradual = _at(pen.fall(size // 40, 2.5, 0.7, 0.02), 40)
-    rates = _at([1e-3 * (1 + math.cos(math.pi * (place % (size // 5)) / (size / 5))) / 2 for place in range(size)])
+    rates = _at([1e-3 * (1 + math.cos(math.pi * (index % (size // 5)) / (size / 5))) / 2 for index in range(size)])
     return [
         Case(
             "Megatron",
@@ -183,22 +183,22 @@ def _preferences(pen: Pen) -> list[Case]:
     reward = pen.climb(size, 0.1, 0.8, 0.04)
     base = {
         "critic/score/mean": _at(reward),
-        "actor/kl_loss": _at([0.0005 * place + abs(pen.gauss(0, 0.001)) for place in range(size)]),
-        "actor/entropy": _at([0.6 * math.exp(-2 * place / size) + pen.gauss(0, 0.01) for place in range(size)]),
-        "response_length/mean": _at([500 + 500 * place / size + pen.gauss(0, 20) for place in range(size)]),
+        "actor/kl_loss": _at([0.0005 * index + abs(pen.gauss(0, 0.001)) for index in range(size)]),
+        "actor/entropy": _at([0.6 * math.exp(-2 * index / size) + pen.gauss(0, 0.01) for index in range(size)]),
+        "response_length/mean": _at([500 + 500 * index / size + pen.gauss(0, 20) for index in range(size)]),
         "actor/pg_loss": _at([pen.gauss(0, 0.02) for _ in range(size)]),
     }
     hacked = _at(
         [0.3 + 0.25 * min(1, n / 8) - 0.4 * max(0.0, n / 30 - 0.4) + pen.gauss(0, 0.01) for n in range(30)], size // 30
     )
-    fallen = [one if place < 0.6 * size else 0.05 + abs(pen.gauss(0, 0.02)) for place, one in enumerate(reward)]
+    fallen = [one if index < 0.6 * size else 0.05 + abs(pen.gauss(0, 0.02)) for index, one in enumerate(reward)]
     dpo = {
         "train/loss": _at(pen.fall(size, 0.693, 0.4, 0.04)),
-        "train/rewards/chosen": _at([-0.01 * place + pen.gauss(0, 0.1) for place in range(size)]),
+        "train/rewards/chosen": _at([-0.01 * index + pen.gauss(0, 0.1) for index in range(size)]),
         "train/rewards/margins": _at(pen.climb(size, 0, 2, 0.05)),
     }
-    growing = _at([500 * (1 + 7 * (place > 0.7 * size)) + pen.gauss(0, 20) for place in range(size)])
-    lost = _at([0.6 * math.exp(-12 * place / size) for place in range(size)])
+    growing = _at([500 * (1 + 7 * (index > 0.7 * size)) + pen.gauss(0, 20) for index in range(size)])
+    lost = _at([0.6 * math.exp(-12 * index / size) for index in range(size)])
     return [
         Case("GRPO", "reward, KL and length grow", base),
         Case("GRPO", "validation falls while the reward rises", {**base, "val-core/math/acc/mean@4": hacked}, _WORSE),
@@ -220,16 +220,16 @@ def _control(pen: Pen) -> list[Case]:
     smooth = pen.average(pen.climb(size, -200, 250, 0.15), 20)
     fallen = pen.average(
         [
-            one if place < 0.55 * size else 15 + pen.gauss(0, 10)
-            for place, one in enumerate(pen.climb(size, 20, 450, 0.1))
+            one if index < 0.55 * size else 15 + pen.gauss(0, 10)
+            for index, one in enumerate(pen.climb(size, 20, 450, 0.1))
         ],
         10,
     )
     level = [pen.gauss(-200, 15) for _ in range(size)]
-    growing = _at([1 + place / 20 + abs(pen.gauss(0, 0.5)) for place in range(size)], 2048)
+    growing = _at([1 + index / 20 + abs(pen.gauss(0, 0.5)) for index in range(size)], 2048)
     score = [
-        one if place < 0.6 * len(smooth) else 5 + pen.gauss(0, 2)
-        for place, one in enumerate(pen.climb(size, 2, 90, 0.05))
+        one if index < 0.6 * len(smooth) else 5 + pen.gauss(0, 2)
+        for index, one in enumerate(pen.climb(size, 2, 90, 0.05))
     ]
     return [
         Case("sb3", "moving average rises", {"rollout/ep_rew_mean": _at(smooth, 2048), "train/value_loss": growing}),
@@ -246,7 +246,7 @@ def _control(pen: Pen) -> list[Case]:
             {
                 "eval/return_mean": _at(pen.climb(size, 0, 3000, 0.06)),
                 "losses/qf_loss": growing,
-                "losses/alpha": _at([math.exp(-place / 50) for place in range(size)]),
+                "losses/alpha": _at([math.exp(-index / 50) for index in range(size)]),
             },
         ),
         Case(
@@ -272,19 +272,19 @@ def _vision(pen: Pen) -> list[Case]:
         "metrics/mAP50-95(B)": _at(pen.climb(size, 0.01, 0.5, 0.02)),
         "metrics/mAP50(B)": _at(pen.climb(size, 0.02, 0.7, 0.02)),
     }
-    peak = [one - 0.2 * max(0.0, place / size - 0.5) for place, one in enumerate(pen.climb(size, 0.01, 0.5, 0.01))]
+    peak = [one - 0.2 * max(0.0, index / size - 0.5) for index, one in enumerate(pen.climb(size, 0.01, 0.5, 0.01))]
     bad = {"val/cls_loss": _at(pen.valley(size, 4.0, 1.6, 3.2, 0.02)), "metrics/mAP50-95(B)": _at(peak)}
     closing = {
-        key: (steps, [one - 0.25 * one * (place > size - 11) for place, one in enumerate(values)])
+        key: (steps, [one - 0.25 * one * (index > size - 11) for index, one in enumerate(values)])
         for key, (steps, values) in parts.items()
     }
     adversaries = {
-        "loss_G": _at([1 + place / size + pen.gauss(0, 0.2) for place in range(size)]),
-        "loss_D": _at([0.7 - 0.3 * place / size + pen.gauss(0, 0.1) for place in range(size)]),
+        "loss_G": _at([1 + index / size + pen.gauss(0, 0.2) for index in range(size)]),
+        "loss_D": _at([0.7 - 0.3 * index / size + pen.gauss(0, 0.1) for index in range(size)]),
     }
     fid = pen.fall(size // 4, 250, 20, 0.01)
     mode = pen.valley(40, 200, 30, 150, 0.02, at=0.5)
-    noisy = _at([0.12 + 0.8 * math.exp(-place / 6) + abs(pen.gauss(0, 0.02)) for place in range(20 * size)])
+    noisy = _at([0.12 + 0.8 * math.exp(-index / 6) + abs(pen.gauss(0, 0.02)) for index in range(20 * size)])
     vae = {
         "train/loss": _at(pen.fall(size, 200, 90, 0.01)),
         "train/recon_loss": _at(pen.fall(size, 195, 65, 0.01)),
@@ -322,7 +322,7 @@ def _vision(pen: Pen) -> list[Case]:
 
 def _others(pen: Pen) -> list[Case]:
     size = pen.randint(80, 300)
-    wide = [10 ** (1 - 6 * place / size + pen.gauss(0, 0.12)) for place in range(4 * size)] if size else []
+    wide = [10 ** (1 - 6 * index / size + pen.gauss(0, 0.12)) for index in range(4 * size)] if size else []
     high = _at([2.3 + pen.gauss(0, 0.25) for _ in range(size)])
     broken = pen.fall(size, 2, 0.5, 0.02)
     broken[int(0.7 * size) :] = [math.nan] * (size - int(0.7 * size))
@@ -335,7 +335,7 @@ def _others(pen: Pen) -> list[Case]:
     tasks = {
         "loss": _at(pen.fall(size, 6, 2, 0.01)),
         "loss_seg": _at(pen.fall(size, 3, 0.5, 0.02)),
-        "loss_depth": _at([1.0 + 0.2 * place / size + pen.gauss(0, 0.03) for place in range(size)]),
+        "loss_depth": _at([1.0 + 0.2 * index / size + pen.gauss(0, 0.03) for index in range(size)]),
         "val/miou": _at(pen.climb(size // 5, 0.1, 0.7, 0.01), 5),
     }
     return [

@@ -85,11 +85,11 @@ def build_night(state: State, seed: int) -> Night:
     source.shuffle(others)
     history = [*tried, *others[:16]]
     settings = [*((one, 0) for one in history), *((history[4], seed) for seed in range(1, 5))]
-    for place, ((lr, how, width), number) in enumerate(settings):
-        level = 0.5 if number or place == 4 else 0.55 + source.random()
+    for index, ((lr, how, width), number) in enumerate(settings):
+        level = 0.5 if number or index == 4 else 0.55 + source.random()
         config = {"lr": lr, "optimizer": how, "width": width, "seed": number}
         points = draw(source, level, 0, LENGTH)
-        name = f"base-{number}" if number or place == 4 else f"old-{place}"
+        name = f"base-{number}" if number or index == 4 else f"old-{index}"
         state.add_experiment(project, name, cuid=name, config=config, metrics={KEY: points})
     new = [{"lr": lr, "optimizer": how, "width": width, "seed": 0} for lr, how, width in others[16:]]
     new += [{"lr": lr, "optimizer": "lion", "width": 64, "seed": 0} for lr in (0.003, 0.02, 0.2, 0.5)]

@@ -23,12 +23,12 @@ class Pen(random.Random):
     def fall(self, size: int, start: float, end: float, noise: float, rate: float = 0.0) -> list[float]:
         rate = rate or self.uniform(3, 7)
         off = self.noise(size, noise * (start - end))
-        return [end + (start - end) * math.exp(-rate * place / size) + one for place, one in enumerate(off)]
+        return [end + (start - end) * math.exp(-rate * index / size) + one for index, one in enumerate(off)]
 
     def climb(self, size: int, low: float, high: float, noise: float) -> list[float]:
         middle, width = self.uniform(0.15, 0.4) * size, self.uniform(0.05, 0.12) * size
         off = self.noise(size, noise * (high - low))
-        return [low + (high - low) / (1 + math.exp((middle - place) / width)) + one for place, one in enumerate(off)]
+        return [low + (high - low) / (1 + math.exp((middle - index) / width)) + one for index, one in enumerate(off)]
 
     def valley(self, size: int, start: float, low: float, end: float, noise: float, at: float = 0.0) -> list[float]:
         """Return a fall to a minimum and a straight rise, with noise in proportion to the fall."""
@@ -36,18 +36,18 @@ class Pen(random.Random):
         off = self.noise(size, noise * abs(start - low))
         return [
             (
-                low + (start - low) * (1 - place / turn) ** 2
-                if place < turn
-                else low + (end - low) * (place - turn) / (size - turn)
+                low + (start - low) * (1 - index / turn) ** 2
+                if index < turn
+                else low + (end - low) * (index - turn) / (size - turn)
             )
             + one
-            for place, one in enumerate(off)
+            for index, one in enumerate(off)
         ]
 
     def average(self, values: Sequence[float], window: int) -> list[float]:
         """Return the mean of the last `window` values."""
         return [
             sum(part) / len(part)
-            for place in range(len(values))
-            if (part := values[max(0, place - window + 1) : place + 1])
+            for index in range(len(values))
+            if (part := values[max(0, index - window + 1) : index + 1])
         ]

@@ -58,7 +58,7 @@ def build_world() -> State:
 def _draw(size: int, curve: Callable[[float], float], noise: float, seed: str, every: int = 10) -> Series:
     """Return a point for every `every` steps. `curve` maps the progress (0 to 1) to a value."""
     generator = random.Random(seed)
-    return [(place * every, curve(place / size) + generator.gauss(0, noise)) for place in range(size)]
+    return [(index * every, curve(index / size) + generator.gauss(0, noise)) for index in range(size)]
 
 
 def _fall(start: float, end: float) -> Callable[[float], float]:
@@ -66,7 +66,7 @@ def _fall(start: float, end: float) -> Callable[[float], float]:
 
 
 def _cosine(size: int, highest: float) -> Series:
-    return [(place * 10, highest / 2 * (1 + math.cos(math.pi * place / size))) for place in range(size)]
+    return [(index * 10, highest / 2 * (1 + math.cos(math.pi * index / size))) for index in range(size)]
 
 
 def _add_seeds(state: State, project: Project) -> None:
@@ -90,7 +90,7 @@ def _add_seeds(state: State, project: Project) -> None:
                 metrics={
                     "train/loss": _draw(200, _fall(2.3, 0.1), 0.01, f"{name}{seed}t"),
                     "val/loss": _draw(20, _fall(2.3, 1.3 - accuracy), 0.002, f"{name}{seed}v", 100),
-                    "val/acc": [(place * 100, accuracy * (1 - math.exp(-place / 2))) for place in range(19)]
+                    "val/acc": [(index * 100, accuracy * (1 - math.exp(-index / 2))) for index in range(19)]
                     + [(1900, accuracy)],
                 },
             )

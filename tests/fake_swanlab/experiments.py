@@ -21,7 +21,7 @@ def wrap(config: Any) -> Any:
     """Return a config in SwanLab's format, in which each value has a description and a position, even nested values."""
     if isinstance(config, dict):
         return {
-            key: {"value": wrap(value), "desc": "", "sort": place} for place, (key, value) in enumerate(config.items())
+            key: {"value": wrap(value), "desc": "", "sort": index} for index, (key, value) in enumerate(config.items())
         }
     return config
 

@@ -29,9 +29,9 @@ def across(settings: Settings, state: State) -> Settings:
         (mine, "first", SLASHES, "run3", 0.3),
         (theirs, "second", "alpha", "run2", 0.2),
     ):
-        place = next((one for one in state.projects if one.name == project), None)
+        known = next((one for one in state.projects if one.name == project), None)
         state.add_experiment(
-            place or state.add_project(workspace, project),
+            known or state.add_project(workspace, project),
             name,
             cuid=cuid,
             config={"lr": lr},

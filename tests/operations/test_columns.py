@@ -29,7 +29,7 @@ def state(state: State) -> State:
     project = state.add_project(state.workspaces[0], "large", cuid="large")
     for number in range(30):
         varying = {"learning_rate": 10.0**-number, "optim": {"name": ("adam", "sgd")[number % 2]}, "seed": number}
-        more = {f"option_{place}": number % (place + 2) for place in range(12)}
+        more = {f"option_{index}": number % (index + 2) for index in range(12)}
         config = {**CONSTANT, **varying, **more}
         state.add_experiment(project, f"run-{number}", cuid=f"large{number}", config=config)
     return state
@@ -179,7 +179,7 @@ async def test_important_training_settings_come_first(settings: Settings, state:
     project = state.add_project(state.workspaces[0], "mixed")
     for number in range(4):
         config: dict[str, Any] = {
-            **{f"count_{place}": number * place for place in range(1, 4)},
+            **{f"count_{index}": number * index for index in range(1, 4)},
             "started_at": 1_790_000_000 + 977 * number,
             "launch": 1_790_000_000.5 + 977 * number,
             "dist": {"master_port": 29_500 + number},

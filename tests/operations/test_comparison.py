@@ -108,8 +108,8 @@ def test_rank_correlation_matches_textbook_values() -> None:
 
 def test_associations_find_influential_settings_and_name_confounded_keys() -> None:
     several: list[dict[str, Any]] = [
-        {"lr": lr, "twin": lr * 2, "net": net, "bump": bump, "note": f"n{place}"}
-        for place, (lr, net, bump) in enumerate(
+        {"lr": lr, "twin": lr * 2, "net": net, "bump": bump, "note": f"n{index}"}
+        for index, (lr, net, bump) in enumerate(
             [(0.1, "a", 1), (0.2, "b", 2), (0.3, "a", 3), (0.4, "b", 1), (0.5, "a", 2), (0.6, "b", 3), (0.7, "a", 1)]
         )
     ]

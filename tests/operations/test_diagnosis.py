@@ -555,8 +555,8 @@ async def test_heavy_tails_of_gradients_and_accuracies_are_healthy(settings: Set
 
 async def test_most_informative_of_many_keys_are_read(settings: Settings, state: State) -> None:
     spikes = learn(300)
-    for place in range(30, 290, 20):
-        spikes[place] += 3
+    for index in range(30, 290, 20):
+        spikes[index] += 3
     metrics = {f"layer{number}/loss": series([*spikes[: 250 + number], math.nan]) for number in range(60)}
     add(state, "wide", {**metrics, "train/loss": series(learn(300)), "val/loss": series(learn(300))})
     reply = await diagnose(settings, project="study", exp_cuid="wide")

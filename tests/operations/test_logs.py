@@ -208,7 +208,7 @@ async def test_search_does_not_find_the_users_key(settings: Settings, state: Sta
 
 async def test_levels_are_thresholds(settings: Settings, state: State) -> None:
     levels = ["INFO", "DEBUG", "WARN", "WARNING", "ERROR", "CRITICAL", "NOTICE"]
-    state.projects[0].experiments[0].logs = [LogLine(place, level, level) for place, level in enumerate(levels)]
+    state.projects[0].experiments[0].logs = [LogLine(index, level, level) for index, level in enumerate(levels)]
     async with session(settings) as client:
         warn = await client.call_tool("get_logs", {**ASK, "level": "warn", "context": 0})
         error = await client.call_tool("get_logs", {**ASK, "level": "error", "context": 0})
@@ -221,8 +221,8 @@ async def test_log_is_shown_from_its_first_traceback(settings: Settings, state: 
     logs = state.projects[0].experiments[0].logs
     async with session(replace(settings, is_cached=False)) as client:
         none = await client.call_tool("get_logs", {**ASK, "from_traceback": True})
-        for place in (24_000, 24_500):
-            logs[place] = LogLine(place, "Traceback (most recent call last):", "ERROR")
+        for index in (24_000, 24_500):
+            logs[index] = LogLine(index, "Traceback (most recent call last):", "ERROR")
         result = await client.call_tool("get_logs", {**ASK, "from_traceback": True, "count": 3})
         both = await client.call_tool("get_logs", {**ASK, "from_traceback": True, "search": "x"})
     assert none.structured_content["data"] == []

@@ -88,7 +88,7 @@ def experiment(state: State) -> Experiment:
     long = [(step, math.sin(step / 50)) for step in range(0, 9000, 3)]
     long[1000] = (3000, math.nan)
     long[2000] = (6000, -math.inf)
-    metrics = {key: [(step, float(step * place)) for step in range(5)] for place, key in enumerate(WEIRD, 1)}
+    metrics = {key: [(step, float(step * index)) for step in range(5)] for index, key in enumerate(WEIRD, 1)}
     return state.add_experiment(
         state.projects[0], "curves", cuid="curves1", metrics={"long": long, **metrics, "empty": []}
     )

@@ -189,7 +189,7 @@ async def test_partial_check_of_running_experiments_is_reported(settings: Settin
 
 def turn(count: int, at: int) -> list[float]:
     """Return a loss that falls until a point, then rises."""
-    return [2 - place / at if place < at else 1 + (place - at) / 20 for place in range(count)]
+    return [2 - index / at if index < at else 1 + (index - at) / 20 for index in range(count)]
 
 
 async def test_ended_experiment_has_the_verdict_of_diagnose_experiment(settings: Settings, state: State) -> None:

@@ -34,9 +34,9 @@ def test_every_result_has_a_position_with_the_best_first(found: list[Result], mo
     reasons = set_apart(found)
     order = order_results(found, reasons, mode)
     assert sorted(order) == list(range(len(found)))
-    is_apart = [bool(reasons[place]) for place in order]
+    is_apart = [bool(reasons[index]) for index in order]
     assert is_apart == sorted(is_apart)
-    values = [found[place].value or 0.0 for place in order if not reasons[place]]
+    values = [found[index].value or 0.0 for index in order if not reasons[index]]
     assert values == sorted(values, reverse=mode == "max")
     assert all(math.isfinite(value) for value in values)
 

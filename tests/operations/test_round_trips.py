@@ -55,13 +55,13 @@ def world() -> State:
     spaces = [state.add_workspace(name, kites_test3="OWNER") for name in ("kites-test3", "kites-test2")]
     for number in range(12):
         project = state.add_project(spaces[number % 2], f"{'deep' if number < 4 else 'more'}{number}")
-        for place in range(250):
+        for index in range(250):
             state.add_experiment(
                 project,
-                f"run-{place}",
+                f"run-{index}",
                 finished_at=BEGINNING + timedelta(days=1),
-                config={"lr": (0.1, 0.2)[place % 2]},
-                metrics={"val/acc": [(0, place / 250)], "train/loss": [(0, 0.5)]},
+                config={"lr": (0.1, 0.2)[index % 2]},
+                metrics={"val/acc": [(0, index / 250)], "train/loss": [(0, 0.5)]},
             )
     return state
 

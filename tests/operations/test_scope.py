@@ -34,20 +34,20 @@ def world(request: pytest.FixtureRequest, settings: Settings, state: State) -> S
     source = random.Random(7)
     for number in range(12):
         project = state.add_project(state.workspaces[number % 2], f"sweep{number:02d}")
-        for place in range(request.param):
+        for index in range(request.param):
             accuracy = source.random()
-            started = BEGINNING + timedelta(hours=place)
-            ending = ("FINISHED", "FINISHED", "CRASHED", "FINISHED", "RUNNING")[place % 5]
+            started = BEGINNING + timedelta(hours=index)
+            ending = ("FINISHED", "FINISHED", "CRASHED", "FINISHED", "RUNNING")[index % 5]
             state.add_experiment(
                 project,
-                f"run-{place}",
-                cuid=f"c{number:02d}x{place}",
+                f"run-{index}",
+                cuid=f"c{number:02d}x{index}",
                 state=ending,
                 created_at=started,
-                finished_at=None if ending == "RUNNING" else started + timedelta(hours=1 + place % 3),
-                config={"lr": RATES[place % 3], "only": place} if number == 3 else {"lr": RATES[place % 3]},
+                finished_at=None if ending == "RUNNING" else started + timedelta(hours=1 + index % 3),
+                config={"lr": RATES[index % 3], "only": index} if number == 3 else {"lr": RATES[index % 3]},
                 metrics={"loss" if number == 11 else "val/acc": [(0, accuracy / 2), (1, accuracy), (2, accuracy)]},
-                user={"username": ("ada", "bob")[place % 2], "name": "x"},
+                user={"username": ("ada", "bob")[index % 2], "name": "x"},
             )
     return settings
 
@@ -185,9 +185,9 @@ async def test_training_losses_of_each_project_are_checked(world: Settings, stat
 async def test_ranking_checks_the_losses_of_each_project(settings: Settings, state: State, count: int) -> None:
     for number, loss in enumerate(("loss", "train/loss", "train_loss", "train/ce_loss")):
         project = state.add_project(state.workspaces[0], f"named{number}")
-        for place in range(count):
-            metrics = {"val/acc": [(0, 0.1), (9, 0.5 + place / 1000)], loss: [(0, 2.0), (9, 0.5)]}
-            state.add_experiment(project, f"sound{place}", metrics=metrics)
+        for index in range(count):
+            metrics = {"val/acc": [(0, 0.1), (9, 0.5 + index / 1000)], loss: [(0, 2.0), (9, 0.5)]}
+            state.add_experiment(project, f"sound{index}", metrics=metrics)
         lucky = {"val/acc": [(0, 0.1), (9, 0.9 - number / 100)], loss: [(0, 2.0), (9, math.nan)]}
         state.add_experiment(project, "lucky", metrics=lucky)
     reply = await call(settings, "rank_experiments", project="kites-test3/named*", metric="val/acc", size=1)

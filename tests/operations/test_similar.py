@@ -43,10 +43,10 @@ def rename(config: dict[str, Any], source: random.Random) -> dict[str, Any]:
     made: dict[str, Any] = {}
     for key in source.sample(list(given), len(given)):
         *above, last = names[key].split(".")
-        place = made
+        nested = made
         for part in above:
-            place = place.setdefault(part, {})
-        place[last] = math.log10(given[key]) if last == "log10_lr" else given[key]
+            nested = nested.setdefault(part, {})
+        nested[last] = math.log10(given[key]) if last == "log10_lr" else given[key]
     return made
 
 
@@ -55,7 +55,7 @@ def test_planted_near_duplicates_are_found_among_hundreds() -> None:
     configs = [draw_config(source) for _ in range(240)]
     origins = [source.randrange(240) for _ in range(60)]
     space = build_space([*configs, *(rename(configs[origin], source) for origin in origins)])
-    found = [[place for place in range(240) if space.is_near_duplicate(240 + number, place)] for number in range(60)]
+    found = [[index for index in range(240) if space.is_near_duplicate(240 + number, index)] for number in range(60)]
     hits = sum(origin in near for origin, near in zip(origins, found, strict=True))
     assert hits >= 57
     assert hits >= 0.9 * sum(len(near) for near in found)
@@ -64,7 +64,7 @@ def test_planted_near_duplicates_are_found_among_hundreds() -> None:
 def test_work_grows_with_the_names_that_single_configs_have() -> None:
     seconds: list[float] = []
     for count in (30, 120):
-        configs = [{"lr": 0.1 * run, **{f"part{run}_{place}x": place for place in range(count)}} for run in range(30)]
+        configs = [{"lr": 0.1 * run, **{f"part{run}_{index}x": index for index in range(count)}} for run in range(30)]
         began = time.process_time()
         build_space(configs)
         seconds.append(time.process_time() - began)

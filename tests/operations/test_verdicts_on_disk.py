@@ -60,8 +60,8 @@ async def diagnose_both(
     found: dict[str, list[dict[str, Any]]] = {}
     async with session(dataclasses.replace(settings, log_dirs=(folder,))) as client:
         for name in runs:
-            for place in ("study", "local/made"):
-                result = await client.call_tool("diagnose_experiment", {"project": place, "exp_cuid": name})
+            for path in ("study", "local/made"):
+                result = await client.call_tool("diagnose_experiment", {"project": path, "exp_cuid": name})
                 assert not result.is_error, text_of(result)
                 found.setdefault(name, []).append(drop_own(result.structured_content["data"]))
     return found
@@ -84,9 +84,9 @@ async def test_non_finite_values_on_disk_get_the_verdicts_of_the_cloud(
     odd = {"last": range(50, 60), "one": (30,), "all": range(60), "first": (0, 1), "two": (20, 40)}
     runs: dict[str, dict[str, Series]] = {}
     for key in ("train/loss", "val/acc", "grad_norm", "loss_D"):
-        for number, (when, places) in enumerate(odd.items()):
+        for number, (when, indices) in enumerate(odd.items()):
             bad = (math.nan, math.inf, -math.inf)[number % 3]
-            values = [bad if step in places else falling[step] for step in steps]
+            values = [bad if step in indices else falling[step] for step in steps]
             runs[f"r{len(runs)}{when}"] = {"loss": (steps, falling), key: (steps, values)}
     for name, (cloud, disk) in (await diagnose_both(settings, state, tmp_path, runs)).items():
         assert disk == cloud, (name, runs[name].keys())
@@ -109,8 +109,8 @@ async def test_rankings_on_disk_exclude_the_same_runs_as_in_the_cloud(
         state.add_experiment(project, name, cuid=name, metrics=points)
     apart: list[dict[str, str]] = []
     async with session(dataclasses.replace(settings, log_dirs=(tmp_path,))) as client:
-        for place in ("study", "local/made"):
-            result = await client.call_tool("rank_experiments", {"project": place, "metric": "val/acc"})
+        for path in ("study", "local/made"):
+            result = await client.call_tool("rank_experiments", {"project": path, "metric": "val/acc"})
             rows = result.structured_content["data"]
             apart.append({row["name"]: row["apart"] for row in rows if "apart" in row})
     assert apart[0] == apart[1]

@@ -46,8 +46,8 @@ def measure_overlaps(figure: Any) -> tuple[list[tuple[str, str]], list[str]]:
     boxes = [(one.get_text(), one.get_window_extent(renderer)) for one in texts if one not in outside]
     pairs = [
         (one, other)
-        for place, (one, box) in enumerate(boxes)
-        for other, second in boxes[:place]
+        for index, (one, box) in enumerate(boxes)
+        for other, second in boxes[:index]
         if box.overlaps(second)
     ]
     others = [axes.bbox for axes in figure.axes] + list(_find_lines(figure))
@@ -105,7 +105,7 @@ def make_plot(runs: Runs, wanted: Sequence[str], groups: int = 0, **how: Any) ->
     for name, metrics in runs.items():
         ref = ExperimentRef("alice", "practice", name)
         found = Experiment(cuid=name, state="FINISHED", createdAt="")
-        one = PlottedExperiment(ref, name, name, 0, list(metrics), found, place=float(len(experiments) + 1))
+        one = PlottedExperiment(ref, name, name, 0, list(metrics), found, x=float(len(experiments) + 1))
         experiments.append(one)
         for key in wanted:
             if metrics.get(key) and metrics[key][0]:

@@ -24,7 +24,7 @@ from PIL import Image
 
 from swanlab_mcp.analysis.smoothing import smooth
 from swanlab_mcp.core.errors import SwanLabError
-from swanlab_mcp.core.i18n import say, speak
+from swanlab_mcp.core.i18n import gettext, use_language
 from swanlab_mcp.operations.plotting import MOST_CURVES, plot_metrics
 from swanlab_mcp.present.chart_parts import Curve, Mark, Panel
 from swanlab_mcp.present.charts import LARGEST, Chart, compose, draw_chart
@@ -58,7 +58,7 @@ def read_colours(image: Image.Image) -> Any:
 
 
 def count_pixels(chart: Chart, colour: str) -> int:
-    wanted = tuple(int(colour[place : place + 2], 16) for place in (1, 3, 5))
+    wanted = tuple(int(colour[index : index + 2], 16) for index in (1, 3, 5))
     return sum(
         count
         for count, found in read_colours(open_picture(chart))
@@ -176,14 +176,14 @@ def test_mean_of_fewer_experiments_is_thin_and_explained() -> None:
 
 def test_group_keeps_its_colour_and_row_if_members_lack_a_metric() -> None:
     line = range(9), [1.0 + step for step in range(9)]
-    runs = {f"r{place}": {"val/loss": line, **({} if place == 0 else {"val/acc": line})} for place in range(4)}
+    runs = {f"r{index}": {"val/loss": line, **({} if index == 0 else {"val/acc": line})} for index in range(4)}
     _, panels = arrange(make_plot(runs, ["val/loss", "val/acc"], groups=2))
     drawn = [[(curve.label, curve.colour) for curve in panel.curves] for panel in panels]
     assert drawn == [[("lr=1.0 (n=2…1)", 0), ("lr=0.1 (n=2)", 1)]] * 2
 
 
 def test_equally_shortened_names_are_numbered() -> None:
-    names = [f"{'pretrained-on-a-large-corpus-' * 8}{place}-{'x' * 40}" for place in range(3)]
+    names = [f"{'pretrained-on-a-large-corpus-' * 8}{index}-{'x' * 40}" for index in range(3)]
     figure = compose(
         [Panel("loss", "", [Curve(name, range(9), range(9)) for name in [*names, "short"]])], name_x=lambda: "step"
     ).figure
@@ -192,7 +192,7 @@ def test_equally_shortened_names_are_numbered() -> None:
 
 
 def test_powers_of_ten_on_one_axis_have_one_form() -> None:
-    curve = Curve("a", range(1, 26), [10.0 ** (place - 12) for place in range(25)])
+    curve = Curve("a", range(1, 26), [10.0 ** (index - 12) for index in range(25)])
     (axes,) = compose([Panel("norm", "", [curve])], name_x=lambda: "step", log_y=True).figure.axes
     low, high = axes.get_ylim()
     shown = [tick.label1.get_text() for tick in axes.yaxis.get_major_ticks() if low <= tick.get_loc() <= high]
@@ -335,7 +335,7 @@ async def test_titles_without_a_font_are_english(how: dict[str, Any]) -> None:
     async with opened(DEMO) as client:
         answer = await plot_metrics(client, project="digits-mlp", exp_cuids=FIVE[:2], **how)
     assert answer.data
-    with speak("zh"):
+    with use_language("zh"):
         name_x, panels = arrange(answer.data)
         texts = [text.get_text() for text in compose(panels, name_x=name_x).figure.findobj(Text)]
     assert {"train/loss (solid), val/loss (dashed)", "val/loss (best)"} & {*texts}
@@ -376,9 +376,9 @@ def test_damaged_font_is_ignored(fonts: Path) -> None:
 def test_legend_is_chinese_with_a_chinese_font(fonts: Path) -> None:
     curve = Curve("a", range(3), [1, 2, 3], marks=[Mark("best", 0, 1)])
     english = draw(curve)
-    with speak("zh"):
+    with use_language("zh"):
         assert draw(curve).png == english.png
-        make_font(fonts / "cjk.ttf", say("best"))
+        make_font(fonts / "cjk.ttf", gettext("best"))
         assert draw(curve).png != english.png
     assert draw(curve).png == english.png
 

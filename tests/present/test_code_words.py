@@ -7,7 +7,7 @@ from typing import get_args
 import pytest
 
 from swanlab_mcp.analysis.events import Kind
-from swanlab_mcp.core.i18n import speak
+from swanlab_mcp.core.i18n import use_language
 from swanlab_mcp.present import code_words, event_words
 from swanlab_mcp.present.code_words import word_code
 from swanlab_mcp.present.text import render
@@ -16,7 +16,7 @@ from swanlab_mcp.present.text import render
 @pytest.mark.parametrize("kind", get_args(Kind))
 def test_every_event_kind_has_a_chinese_word(kind: str) -> None:
     assert word_code("kind", kind) == kind
-    with speak("zh"):
+    with use_language("zh"):
         assert not word_code("kind", kind).isascii()
 
 
@@ -39,13 +39,13 @@ def test_every_event_kind_and_no_other_has_words() -> None:
 def test_chinese_texts_show_words_for_codes(column: str, code: str, word: str) -> None:
     table = {"data": [{"name": "a", column: code}, {"name": "b", column: ""}]}
     assert f"a | {code}" in render(table)
-    with speak("zh"):
+    with use_language("zh"):
         assert f"a | {word}" in render(table)
         assert render({"data": {column: code}}) == f"{column}: {word}"
 
 
 def test_recorded_values_are_never_translated() -> None:
-    with speak("zh"):
+    with use_language("zh"):
         assert "config.state: CRASHED" in render({"data": {"config": {"state": "CRASHED"}}})
         assert word_code("name", "baseline") == "baseline"
         assert word_code("state", "restarted") == "restarted"

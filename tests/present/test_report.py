@@ -24,7 +24,7 @@ from PIL import Image, ImageStat
 
 from swanlab_mcp.cli import main as cli
 from swanlab_mcp.core.errors import NotFound
-from swanlab_mcp.core.i18n import LANGUAGES, speak
+from swanlab_mcp.core.i18n import LANGUAGES, use_language
 from swanlab_mcp.core.models import Points
 from swanlab_mcp.present.report import write_report
 from swanlab_mcp.present.report.panels import Panel, Series, draw_curves
@@ -127,7 +127,7 @@ async def test_evidence_shows_verdicts_curves_and_diagnoses() -> None:
 @pytest.mark.anyio
 @pytest.mark.parametrize("language", LANGUAGES)
 async def test_page_is_self_contained_in_both_languages(language: str) -> None:
-    with speak(language):
+    with use_language(language):
         page = await make(DEMO, "digits-mlp", metric="val/loss")
     assert page.find("html") == [{"lang": language}]
     assert not page.find("script") + page.find("link") + page.find("iframe") + page.find("img")
@@ -325,7 +325,7 @@ def test_ticks_of_curves_are_distinct_and_of_one_form(values: list[float], shown
 @example([1e308] * 3)
 def test_any_values_are_drawn(values: list[float]) -> None:
     panel = draw_values(*values)
-    assert all(math.isfinite(place) for place, _ in [*panel.x_ticks, *panel.y_ticks])
+    assert all(math.isfinite(position) for position, _ in [*panel.x_ticks, *panel.y_ticks])
     assert "nan" not in "".join(shape.path for shape in panel.shapes)
 
 

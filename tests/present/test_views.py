@@ -137,7 +137,9 @@ async def test_ranking_has_a_page_that_requests_its_report() -> None:
 async def test_page_uses_the_servers_data_key_and_words() -> None:
     page = read_curves()
     assert f'const DATA = "{DATA}";' in page
-    words = set(re.findall(r'(?:tell|say)\("([\w-]+)"', page)) | set(re.findall(r'data-(?:word|label)="(\w+)"', page))
+    words = set(re.findall(r'(?:translate|showStatus)\("([\w-]+)"', page)) | set(
+        re.findall(r'data-(?:word|label)="(\w+)"', page)
+    )
     for language in ("en", "zh"):
         part = re.search(rf"\n  {language}: {{(.*?)\n  }},", page, re.DOTALL)
         assert part is not None
@@ -341,7 +343,7 @@ async def test_group_is_one_row_if_its_first_member_lacks_a_metric(settings: Set
         data = await draw(client, exp_cuids=["first", *cuids], keys=["loss", "accuracy"], group_by="lr")
     assert [one["name"] for one in data["experiments"]] == ["lr=0.5", "lr=0.1"]
     assert {(one["experiment"], one["key"]) for one in data["curves"]} == {
-        (place, key) for place in (0, 1) for key in ("loss", "accuracy")
+        (index, key) for index in (0, 1) for key in ("loss", "accuracy")
     }
 
 

@@ -64,8 +64,8 @@ def test_connections_of_a_trusted_proxy_have_no_limit_of_their_own(
     settings: Settings, proxies: list[str], *, is_open: bool
 ) -> None:
     with serve(settings, limits=Limits(connections_per_address=1), proxies=Proxies(proxies)) as url:
-        place = (urlsplit(url).hostname or "", urlsplit(url).port or 0)
-        with socket.create_connection(place, timeout=30) as first:
+        address = (urlsplit(url).hostname or "", urlsplit(url).port or 0)
+        with socket.create_connection(address, timeout=30) as first:
             assert ask(url, key=None).status_code == 401
             try:
                 first.sendall(b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n")

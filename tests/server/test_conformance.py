@@ -140,8 +140,8 @@ async def ask_everything(client: Client) -> dict[str, Any]:
     for address in ("swanlab://workspaces", "swanlab://kites-test3/small", "swanlab://kites-test3/small/small0"):
         answers[address] = await client.read_resource(address)
     template = ResourceTemplateReference(uri="swanlab://{username}/{project}")
-    place = {"username": "kites-test3"}
-    answers["project"] = await client.complete(template, {"name": "project", "value": "s"}, context_arguments=place)
+    arguments = {"username": "kites-test3"}
+    answers["project"] = await client.complete(template, {"name": "project", "value": "s"}, context_arguments=arguments)
     answers["language"] = await client.complete(
         PromptReference(name=PROMPTS[0].name), {"name": "language", "value": ""}
     )

@@ -104,7 +104,7 @@ function craft(curves, more = {}) {
 }
 
 const checks = {
-  async "the handshake is done and the size is told"() {
+  async "the handshake is done and the size is reported"() {
     const about = await show(losses);
     assert.equal(about.app.name, "swanlab-curves");
     assert.deepEqual(about.capabilities, { availableDisplayModes: ["inline", "fullscreen"] });
@@ -448,10 +448,10 @@ const checks = {
     assert.match(await text("#notes"), /32 个值是 NaN 或无穷大/);
     assert.match(await text("#events summary"), /标记的事件/);
     await take("chinese");
-    const told = { ...losses, _meta: { [DATA]: { ...losses._meta[DATA], language: "zh" } } };
-    await show(told, { theme: "light" });
+    const chinese = { ...losses, _meta: { [DATA]: { ...losses._meta[DATA], language: "zh" } } };
+    await show(chinese, { theme: "light" });
     assert.equal(await text("#controls [data-word=smoothing]"), "平滑");
-    await show(told, { theme: "light", locale: "en-GB" });
+    await show(chinese, { theme: "light", locale: "en-GB" });
     assert.equal(await text("#controls [data-word=smoothing]"), "smoothing");
     const left = await frame.evaluate(() => Object.keys(WORDS.en).filter((word) => !(word in WORDS.zh)).concat(Object.keys(WORDS.zh).filter((word) => !(word in WORDS.en))));
     assert.deepEqual(left, []);
@@ -473,7 +473,7 @@ const checks = {
     for (const theme of ["light", "dark"]) {
       for (const [name, result] of Object.entries({ losses, several, units, groups, scatter, shaded })) {
         await show(result, { theme, locale: theme === "dark" ? "zh" : "en" });
-        for (const id of ["sweep", "events", "told"]) await frame.evaluate((which) => { document.getElementById(which).open = true; }, id);
+        for (const id of ["sweep", "events", "reply"]) await frame.evaluate((which) => { document.getElementById(which).open = true; }, id);
         if (name === "several") await frame.click("#lines .toggle >> nth=0");
         await frame.click("#lines thead button >> nth=0", { force: true }).catch(() => {});
         await settle();

@@ -22,7 +22,7 @@ from swanlab_mcp.core.errors import (
     UnexpectedResponse,
 )
 from swanlab_mcp.core.full_collections import postpone
-from swanlab_mcp.core.i18n import join_sentences, say, say_plural
+from swanlab_mcp.core.i18n import gettext, join_sentences, ngettext
 from swanlab_mcp.core.untrusted import parse_json, quote, shorten
 
 __all__ = ["NOT_OFFERED", "Answer", "name_page", "read_json", "read_message", "read_retry_after", "read_trace_id"]
@@ -59,60 +59,66 @@ async def read_json(answer: Answer, what: str) -> Any:
             return await _parse(answer.content, what)
         except (ValueError, RecursionError) as error:
             message = (
-                say("SwanLab's response to {what} is not JSON.", what=what)
+                gettext("SwanLab's response to {what} is not JSON.", what=what)
                 if answer.content
-                else say("SwanLab's response to {what} is empty.", what=what)
+                else gettext("SwanLab's response to {what} is empty.", what=what)
             )
             raise UnexpectedResponse(
                 _name_address(message, answer),
-                hint=say("Check that the host is a SwanLab API host; a proxy or login page may be answering instead."),
+                hint=gettext(
+                    "Check that the host is a SwanLab API host; a proxy or login page may be answering instead."
+                ),
                 trace_id=trace_id,
             ) from error
     why = read_message(answer)
     message = (
-        say("SwanLab returned status {status} for {what}: {why}.", status=status, what=what, why=quote(why, 200))
+        gettext("SwanLab returned status {status} for {what}: {why}.", status=status, what=what, why=quote(why, 200))
         if why
-        else say("SwanLab returned status {status} for {what}.", status=status, what=what)
+        else gettext("SwanLab returned status {status} for {what}.", status=status, what=what)
     )
     message = name_page(message, answer)
     if status == HTTPStatus.UNAUTHORIZED:
         raise AuthenticationFailed(
-            message, hint=say("The session was refused twice; check the API key."), trace_id=trace_id
+            message, hint=gettext("The session was refused twice; check the API key."), trace_id=trace_id
         )
     if status == HTTPStatus.FORBIDDEN:
         raise PermissionDenied(
-            message, hint=say("Ask the workspace's owner for access, or use another account's key."), trace_id=trace_id
+            message,
+            hint=gettext("Ask the workspace's owner for access, or use another account's key."),
+            trace_id=trace_id,
         )
     if status in (HTTPStatus.NOT_FOUND, HTTPStatus.GONE):
         raise NotFound(message, status=status, trace_id=trace_id)
     if status == HTTPStatus.TOO_MANY_REQUESTS:
-        requested = read_retry_after(answer.headers)
-        wait = (
-            say_plural(
-                "Wait {count} second, then try again.",
-                "Wait {count} seconds, then try again.",
-                max(1, round(requested)),
-            )
-            if requested
-            else say("Wait a minute, then try again.")
-        )
-        raise RateLimited(message, hint=wait, trace_id=trace_id)
+        raise RateLimited(message, hint=_describe_wait(answer), trace_id=trace_id)
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         raise ServerUnavailable(
-            message, hint=say("SwanLab has an internal error; try again later."), status=status, trace_id=trace_id
+            message, hint=gettext("SwanLab has an internal error; try again later."), status=status, trace_id=trace_id
         )
     if status < HTTPStatus.BAD_REQUEST:
         raise UnexpectedResponse(
             message,
             hint=join_sentences(
-                _name_target(answer), say("The server does not follow redirects: check the host's scheme and name.")
+                _name_target(answer), gettext("The server does not follow redirects: check the host's scheme and name.")
             ),
             status=status,
             trace_id=trace_id,
         )
     if status in (HTTPStatus.BAD_REQUEST, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.UNPROCESSABLE_ENTITY):
-        raise InvalidArgument(message, hint=say("Check the arguments of the call."), status=status, trace_id=trace_id)
+        raise InvalidArgument(
+            message, hint=gettext("Check the arguments of the call."), status=status, trace_id=trace_id
+        )
     raise SwanLabError(message, status=status, trace_id=trace_id)
+
+
+def _describe_wait(answer: Answer) -> str:
+    """Return advice on how long to wait after SwanLab's rate limit was reached."""
+    requested = read_retry_after(answer.headers)
+    if not requested:
+        return gettext("Wait a minute, then try again.")
+    return ngettext(
+        "Wait {count} second, then try again.", "Wait {count} seconds, then try again.", max(1, round(requested))
+    )
 
 
 def name_page(message: str, answer: Answer) -> str:
@@ -120,7 +126,7 @@ def name_page(message: str, answer: Answer) -> str:
     kind = answer.headers.get("content-type", "").lower()
     if kind.startswith(("text/html", "application/xhtml")) or _PAGE.match(answer.content):
         return _add_address(
-            message, answer, lambda address: say("The response is a web page at {address}.", address=address)
+            message, answer, lambda address: gettext("The response is a web page at {address}.", address=address)
         )
     return message
 
@@ -129,7 +135,7 @@ def _name_address(message: str, answer: Answer) -> str:
     named = name_page(message, answer)
     if named != message:
         return named
-    return _add_address(message, answer, lambda address: say("The response came from {address}.", address=address))
+    return _add_address(message, answer, lambda address: gettext("The response came from {address}.", address=address))
 
 
 def _add_address(message: str, answer: Answer, name: Callable[[str], str]) -> str:
@@ -140,7 +146,7 @@ def _add_address(message: str, answer: Answer, name: Callable[[str], str]) -> st
 
 def _name_target(answer: Answer) -> str:
     target = answer.headers.get("location", "").partition("?")[0]
-    return say("It redirects to {address}.", address=shorten(target)) if target else ""
+    return gettext("It redirects to {address}.", address=shorten(target)) if target else ""
 
 
 async def _parse(content: bytes, what: str) -> Any:
@@ -150,8 +156,8 @@ async def _parse(content: bytes, what: str) -> Any:
     size = 200 * content.count(b"{") + 90 * content.count(b"[") + 60 * content.count(b",")
     if size > _MOST_MEMORY:
         raise UnexpectedResponse(
-            say("SwanLab's response to {what} has too many parts to read safely.", what=what),
-            hint=say("Request less data at once."),
+            gettext("SwanLab's response to {what} has too many parts to read safely.", what=what),
+            hint=gettext("Request less data at once."),
         )
     postpone()
     # even in a thread, the C parser blocks the event loop unless it has a hook that calls Python

@@ -28,7 +28,7 @@ from swanlab_mcp.client.cloud.wire import (
 from swanlab_mcp.core import progress
 from swanlab_mcp.core.concurrency import gather, yield_often
 from swanlab_mcp.core.errors import NotFound, PermissionDenied, SwanLabError
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import gettext
 from swanlab_mcp.core.models import (
     ApiResponse,
     Experiment,
@@ -91,10 +91,7 @@ class CloudClient(MetricQueries):
     async def list_workspaces(self) -> ApiResponse[list[Workspace]]:
         """Merge SwanLab's legacy and current workspace lists by username, and always include the personal workspace."""
         session = await self._transport.sign_in()
-        answers = await gather(
-            self._try_list("group", ""),
-            self._try_list("user", session.username, "groups"),
-        )
+        answers = await gather(self._try_list("group", ""), self._try_list("user", session.username, "groups"))
         lists = [answer for answer in answers if not isinstance(answer, SwanLabError)]
         if not lists:
             raise next(answer for answer in answers if isinstance(answer, SwanLabError))
@@ -121,7 +118,7 @@ class CloudClient(MetricQueries):
         params = {"detail": "true" if detail else "false"}
         params |= {name: value for name, value in (("search", search), ("sort", sort)) if value}
         path = ("project", ref.workspace)
-        projects, total = await self._lists.read(path, params, read_project, offset, limit, say("projects"))
+        projects, total = await self._lists.read(path, params, read_project, offset, limit, gettext("projects"))
         self._references.remember_projects({ref.project(one.name): one for one in projects[:_MOST_REMEMBERED]})
         return ApiResponse(data=projects, page=Page(returned=len(projects), total=total))
 
@@ -163,7 +160,8 @@ class CloudClient(MetricQueries):
         async def ask(*filters: dict[str, Any]) -> set[str]:
             body: dict[str, Any] = {"filters": filters, "groups": [], "sorts": []}
             answer = await self._transport.query("project", ref.workspace, ref.project, "runs", "shows", body=body)
-            return {require(item, "cuid", say("an experiment")) for item in read_list(answer, say("experiments"))}
+            listed = read_list(answer, gettext("experiments"))
+            return {require(item, "cuid", gettext("an experiment")) for item in listed}
 
         try:
             accepted, refused, pinned = await gather(ask(first), ask(second), ask(*write_contradiction()))
@@ -204,7 +202,7 @@ class CloudClient(MetricQueries):
     ) -> tuple[list[Experiment], int]:
         path = ("project", ref.workspace, ref.project, "runs")
         length = self._references.get_length(ref)
-        return await self._lists.read(path, {}, read_experiment, offset, limit, say("experiments"), hand_on, length)
+        return await self._lists.read(path, {}, read_experiment, offset, limit, gettext("experiments"), hand_on, length)
 
     async def _show_experiments(
         self, ref: ProjectRef, filters: Sequence[dict[str, Any]]
@@ -221,7 +219,7 @@ class CloudClient(MetricQueries):
             await self._references.find_project_id(ref)
             self._lacks_shows = True
             return None
-        items = {str(item.get("cuid")): item for item in read_list(answer, say("experiments"))}
+        items = {str(item.get("cuid")): item for item in read_list(answer, gettext("experiments"))}
         bare = sum("profile" not in item for item in items.values())
         return None if bare > _PROFILES_AT_ONCE or len(items) > _MOST_SHOWN else items
 
@@ -343,7 +341,7 @@ class CloudClient(MetricQueries):
         info = await self._require_root()
         if info.expired:
             # SwanLab's own client requests nothing else in this case
-            note = say("The licence has expired: users, projects and usage are unknown.")
+            note = gettext("The licence has expired: users, projects and usage are unknown.")
             return ApiResponse(data=info, notes=[note])
         kinds: tuple[ServerRows, ...] = ("users", "projects", "workspaces")
         usage, *totals = await gather(
@@ -361,9 +359,9 @@ class CloudClient(MetricQueries):
 
     async def _read_server(self, rows: ServerRows, offset: int, limit: int | None) -> tuple[list[Any], int]:
         path, read, what = {
-            "users": ("users", _read_listed_user, say("users")),
-            "projects": ("projects", read_project, say("projects")),
-            "workspaces": ("groups", read_workspace, say("workspaces")),
+            "users": ("users", _read_listed_user, gettext("users")),
+            "projects": ("projects", read_project, gettext("projects")),
+            "workspaces": ("groups", read_workspace, gettext("workspaces")),
         }[rows]
         return await self._lists.read(("self_hosted", path), {}, read, offset, limit, what)
 
@@ -376,11 +374,11 @@ class CloudClient(MetricQueries):
                 raise
             about = dict[str, Any]()
         if about.get("enabled") is not True:
-            raise NotFound(say("This SwanLab server is not self-hosted, or is too old to report this information."))
+            raise NotFound(gettext("This SwanLab server is not self-hosted, or is too old to report this information."))
         if about.get("root") is not True:
             raise PermissionDenied(
-                say("The API key is not a root key of this SwanLab server."),
-                hint=say("Only the administrators of a self-hosted server may see its users, projects and usage."),
+                gettext("The API key is not a root key of this SwanLab server."),
+                hint=gettext("Only the administrators of a self-hosted server may see its users, projects and usage."),
             )
         return read_server_info(about)
 
@@ -389,7 +387,7 @@ class CloudClient(MetricQueries):
 
     async def _try_list(self, *path: str) -> list[dict[str, Any]] | SwanLabError:
         try:
-            return read_list(await self._transport.get(*path), say("workspaces"))
+            return read_list(await self._transport.get(*path), gettext("workspaces"))
         except SwanLabError as error:
             if error.status not in NOT_OFFERED:
                 raise
@@ -397,4 +395,4 @@ class CloudClient(MetricQueries):
 
 
 def _read_listed_user(item: dict[str, Any]) -> User:
-    return read_user(item, require(item, "username", say("a user")), get_text(item.get("name")))
+    return read_user(item, require(item, "username", gettext("a user")), get_text(item.get("name")))

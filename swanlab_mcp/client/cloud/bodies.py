@@ -10,7 +10,7 @@ from typing import Protocol, cast
 
 from swanlab_mcp.client.cloud.answers import Answer
 from swanlab_mcp.core.errors import UnexpectedResponse
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import gettext
 
 __all__ = ["Response", "read_body", "read_whole"]
 
@@ -43,16 +43,18 @@ async def read_body(response: Response, limit: int, what: str = "") -> AsyncGene
 
     Raises UnexpectedResponse if the body has more than `limit` bytes, or is declared as gzip but is not valid gzip.
     """
-    what = what or say("a download")
+    what = what or gettext("a download")
     reported = response.headers.get("content-length", "")
     coding = response.headers.get("content-encoding", "").strip().lower()
     if coding not in ("", "identity", "gzip"):
         raise UnexpectedResponse(
-            say("SwanLab's response to {what} uses a compression format that the request did not accept.", what=what)
+            gettext(
+                "SwanLab's response to {what} uses a compression format that the request did not accept.", what=what
+            )
         )
     too_large = UnexpectedResponse(
-        say("SwanLab's response to {what} is larger than {size} MB.", what=what, size=limit // 2**20),
-        hint=say("Request less data at once."),
+        gettext("SwanLab's response to {what} is larger than {size} MB.", what=what, size=limit // 2**20),
+        hint=gettext("Request less data at once."),
     )
     if reported.isdecimal() and int(reported) > limit:
         raise too_large
@@ -72,8 +74,8 @@ async def read_body(response: Response, limit: int, what: str = "") -> AsyncGene
             gzip.finish()
     except zlib.error as error:
         raise UnexpectedResponse(
-            say("SwanLab's response to {what} could not be decompressed.", what=what),
-            hint=say("Send the request again."),
+            gettext("SwanLab's response to {what} could not be decompressed.", what=what),
+            hint=gettext("Send the request again."),
         ) from error
 
 

@@ -8,7 +8,7 @@ import socket
 from urllib.request import getproxies
 
 from swanlab_mcp.core.errors import UnexpectedResponse
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import gettext
 
 __all__ = ["resolve_destination"]
 
@@ -32,12 +32,12 @@ async def resolve_destination(host: str, port: int, own_host: str) -> list[str]:
     if hidden and not set(hidden) <= set(await _resolve(own_host, port)):
         storage = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         raise UnexpectedResponse(
-            say(
+            gettext(
                 "SwanLab at {host} returned a download URL with the private address {other}.",
                 host=own_host,
                 other=storage,
             ),
-            hint=say(
+            hint=gettext(
                 "Downloads may come only from public addresses or the API host. On that server, set the storage's "
                 "public address to the host name {host} (any port) or to a public address.",
                 host=own_host,

@@ -10,10 +10,10 @@ from swanlab_mcp.client.cloud.answers import Answer, read_json
 from swanlab_mcp.client.cloud.bodies import Response, read_body, read_whole
 from swanlab_mcp.client.cloud.connections import BrokenConnection, Connections
 from swanlab_mcp.client.cloud.destinations import resolve_destination
-from swanlab_mcp.client.cloud.network import Place, place_download
+from swanlab_mcp.client.cloud.network import Destination, find_destination
 from swanlab_mcp.client.cloud.retries import exchange
 from swanlab_mcp.core.errors import ServerUnavailable, UnexpectedResponse
-from swanlab_mcp.core.i18n import join_sentences, say
+from swanlab_mcp.core.i18n import gettext, join_sentences
 from swanlab_mcp.core.models import MediaFile
 from swanlab_mcp.settings import Settings
 
@@ -39,11 +39,11 @@ class Storage:
             headers = response.headers
             if headers.get("content-type", "").lower().startswith("text/html"):
                 raise UnexpectedResponse(
-                    say(
+                    gettext(
                         "{storage} answered with a web page instead of a file.",
-                        storage=_name_storage(place_download(url, self._settings.api_host)),
+                        storage=_name_storage(find_destination(url, self._settings.api_host)),
                     ),
-                    hint=say("A proxy or login page may be answering instead: check the storage's public address."),
+                    hint=gettext("A proxy or login page may be answering instead: check the storage's public address."),
                 )
             _require_end(headers)
             rest = b""
@@ -52,7 +52,7 @@ class Storage:
                 for line in lines:
                     yield line.removesuffix(b"\r").decode(errors="replace")
                 if len(rest) > _LONGEST_LINE:
-                    raise UnexpectedResponse(say("A download from SwanLab's storage has a line longer than 1 MB."))
+                    raise UnexpectedResponse(gettext("A download from SwanLab's storage has a line longer than 1 MB."))
             if rest:
                 yield rest.decode(errors="replace")
 
@@ -79,14 +79,14 @@ class Storage:
 
     @asynccontextmanager
     async def _open(self, url: str) -> AsyncGenerator[Response, None]:
-        what = say("a download")
+        what = gettext("a download")
         connections = self._connections
-        place = place_download(url, self._settings.api_host)
-        request = connections.build_request("GET", place.url)
-        addresses = await resolve_destination(place.host, place.port, place.own_host)
+        destination = find_destination(url, self._settings.api_host)
+        request = connections.build_request("GET", destination.url)
+        addresses = await resolve_destination(destination.host, destination.port, destination.own_host)
         if addresses:
             # connect to a checked address, because the name may resolve differently next time
-            request.extensions = {**request.extensions, "sni_hostname": place.host}
+            request.extensions = {**request.extensions, "sni_hostname": destination.host}
         turns = cycle(addresses)
 
         async def send() -> Answer:
@@ -98,7 +98,7 @@ class Storage:
                     answer = await read_whole(response, what)
                     # omit the path, because a download's URL is secret
                     return answer._replace(
-                        address=f"{place.url.scheme}://{place.url.netloc.decode('ascii', 'replace')}"
+                        address=f"{destination.url.scheme}://{destination.url.netloc.decode('ascii', 'replace')}"
                     )
                 opened.push_async_exit(sending.pop_all())
                 return Answer(response.status_code, response.headers, opened=response)
@@ -106,21 +106,21 @@ class Storage:
 
         try:
             async with AsyncExitStack() as opened:
-                answer = await exchange(send, what, _name_storage(place), backoff=self._settings.backoff)
+                answer = await exchange(send, what, _name_storage(destination), backoff=self._settings.backoff)
                 if answer.opened is None:
                     await read_json(answer, what)
                     raise AssertionError("unreachable: an answer without success raises")
                 yield answer.opened
         except ServerUnavailable as error:
             # this machine could not resolve the name, and there is no proxy that would
-            if not error.status and not addresses and place.host != place.own_host:
-                fix = say("If the name is internal to that server, set the storage's public address there.")
+            if not error.status and not addresses and destination.host != destination.own_host:
+                fix = gettext("If the name is internal to that server, set the storage's public address there.")
                 error.hint = join_sentences(error.hint, fix)
             raise
         except BrokenConnection as error:
             raise ServerUnavailable(
-                say("SwanLab's storage closed the connection during a download ({kind}).", kind=error.kind),
-                hint=say("Send the request again."),
+                gettext("SwanLab's storage closed the connection during a download ({kind}).", kind=error.kind),
+                hint=gettext("Send the request again."),
                 status=0,
             ) from error
 
@@ -129,11 +129,11 @@ def _require_end(headers: Mapping[str, str]) -> None:
     """Raise UnexpectedResponse if the headers make it impossible to detect that a download was cut short."""
     is_gzip = headers.get("content-encoding", "").strip().lower() == "gzip"
     if not (is_gzip or "content-length" in headers or "transfer-encoding" in headers):
-        raise UnexpectedResponse(say("SwanLab's storage sent a download without a length."))
+        raise UnexpectedResponse(gettext("SwanLab's storage sent a download without a length."))
 
 
-def _name_storage(place: Place) -> str:
-    if place.host == place.own_host:
-        return say("SwanLab's storage")
-    storage = place.url.netloc.decode("ascii", "replace")
-    return say("SwanLab's storage ({storage}, named by {host})", storage=storage, host=place.own_host)
+def _name_storage(destination: Destination) -> str:
+    if destination.host == destination.own_host:
+        return gettext("SwanLab's storage")
+    storage = destination.url.netloc.decode("ascii", "replace")
+    return gettext("SwanLab's storage ({storage}, named by {host})", storage=storage, host=destination.own_host)

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from swanlab_mcp.client.values import is_object, read_number
 from swanlab_mcp.core.errors import UnexpectedResponse
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import gettext
 from swanlab_mcp.core.records import is_moment
 
 __all__ = [
@@ -37,13 +37,13 @@ def read_list(answer: Any, what: str) -> list[dict[str, Any]]:
     items: Any = answer.get("list") if is_object(answer) else answer
     if not isinstance(items, list):
         raise UnexpectedResponse(
-            say("SwanLab's list of {what} is not a list.", what=what),
-            hint=say("Try again; if the error persists, report it."),
+            gettext("SwanLab's list of {what} is not a list.", what=what),
+            hint=gettext("Try again; if the error persists, report it."),
         )
     if set(map(type, cast("list[Any]", items))) - {dict}:
         raise UnexpectedResponse(
-            say("SwanLab's list of {what} contains items that are not objects.", what=what),
-            hint=say("Try again; if the error persists, report it."),
+            gettext("SwanLab's list of {what} contains items that are not objects.", what=what),
+            hint=gettext("Try again; if the error persists, report it."),
         )
     return cast("list[dict[str, Any]]", items)
 
@@ -52,8 +52,8 @@ def require(item: Mapping[str, Any], field: str, what: str) -> str:
     value = item.get(field)
     if not isinstance(value, str) or not value:
         raise UnexpectedResponse(
-            say("SwanLab's response about {what} has no {field}.", what=what, field=field),
-            hint=say("Try again; if the error persists, report it."),
+            gettext("SwanLab's response about {what} has no {field}.", what=what, field=field),
+            hint=gettext("Try again; if the error persists, report it."),
         )
     return value
 
@@ -66,27 +66,27 @@ def get_optional_text(value: Any) -> str | None:
     """Return a string, or `None` for null and the empty string. Raises UnexpectedResponse for any other type."""
     # isinstance with a union is slower, because the union would be built for every string in thousands of experiments
     if value is not None and not isinstance(value, str):
-        raise refuse(value, say("a text"))
+        raise refuse(value, gettext("a text"))
     return value or None
 
 
 def get_items(value: Any) -> list[Any]:
     if value is not None and not isinstance(value, list):
-        raise refuse(value, say("a list"))
+        raise refuse(value, gettext("a list"))
     return cast("list[Any]", value or [])
 
 
 def get_object(value: Any) -> dict[str, Any]:
     if value is not None and not isinstance(value, dict):
-        raise refuse(value, say("an object"))
+        raise refuse(value, gettext("an object"))
     return cast("dict[str, Any]", value or {})
 
 
 def refuse(value: Any, wanted: str) -> UnexpectedResponse:
     kind = type(value).__name__
     return UnexpectedResponse(
-        say("SwanLab's response contains {kind} instead of {wanted}.", kind=kind, wanted=wanted),
-        hint=say("Try again; if the error persists, report it."),
+        gettext("SwanLab's response contains {kind} instead of {wanted}.", kind=kind, wanted=wanted),
+        hint=gettext("Try again; if the error persists, report it."),
     )
 
 
@@ -104,7 +104,7 @@ def get_number(value: Any) -> float | None:
         return value
     number = read_number(value)
     if number is None:
-        raise refuse(value, say("a number"))
+        raise refuse(value, gettext("a number"))
     return number
 
 

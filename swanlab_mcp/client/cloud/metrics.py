@@ -26,7 +26,7 @@ from swanlab_mcp.client.cloud.wire import (
 from swanlab_mcp.core import progress
 from swanlab_mcp.core.concurrency import gather, run_aside
 from swanlab_mcp.core.errors import NotFound, SwanLabError, UnexpectedResponse
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import gettext
 from swanlab_mcp.core.models import (
     ApiResponse,
     LoggedKeys,
@@ -80,13 +80,13 @@ class MetricQueries:
         ]
         if len(shown) != stop - first:
             raise UnexpectedResponse(
-                say(
+                gettext(
                     "SwanLab sent only {count} of the log lines {first} to {last}.",
                     count=len(shown),
                     first=first,
                     last=stop - 1,
                 ),
-                hint=say("Send the request again."),
+                hint=gettext("Send the request again."),
             )
 
         def read() -> list[LogLine]:
@@ -103,7 +103,7 @@ class MetricQueries:
         except SwanLabError as error:
             if error.status not in NOT_OFFERED:
                 raise
-            raise _describe_old(error, say("log lines")) from error
+            raise _describe_old(error, gettext("log lines")) from error
 
     async def _count_log_lines(self, reference: dict[str, Any], known: dict[int, list[dict[str, Any]]]) -> int:
         """Return the length of the log. If the server does not report it, find the last shard by binary search.
@@ -153,11 +153,11 @@ class MetricQueries:
                 refused = error
         try:
             path = ("experiment", _as_root(reference)["experimentId"], "column")
-            items, _ = await self._lists.read(path, {}, _keep, 0, None, say("metric keys"))
+            items, _ = await self._lists.read(path, {}, _keep, 0, None, gettext("metric keys"))
         except SwanLabError as error:
             if error.status not in NOT_OFFERED:
                 raise
-            raise _describe_old(refused or error, say("metric keys")) from error
+            raise _describe_old(refused or error, gettext("metric keys")) from error
         self._legacy_series = True
         return [key for key, is_scalar in read_columns(items).items() if is_scalar == (kind == "scalar")]
 
@@ -194,8 +194,8 @@ class MetricQueries:
             lost = [key for key in bare if key in logged and key not in found]
             if lost and exact:
                 raise UnexpectedResponse(
-                    say("SwanLab's export lacks the metric {key!r}.", key=shorten(lost[0])),
-                    hint=say("Send the request again."),
+                    gettext("SwanLab's export lacks the metric {key!r}.", key=shorten(lost[0])),
+                    hint=gettext("Send the request again."),
                 )
             return {key: found.get(key, Points()) for key in keys if key not in bare or key in logged}
 
@@ -224,12 +224,12 @@ class MetricQueries:
         short = _find_short(points, ends)
         if short:
             raise UnexpectedResponse(
-                say(
+                gettext(
                     "SwanLab's export of the metric {key!r} lacks points: the metric's summary ends at step {step}.",
                     key=shorten(short[0]),
                     step=ends[short[0]],
                 ),
-                hint=say("Try again; a sample of the points (mode 'sampled') does not need the export."),
+                hint=gettext("Try again; a sample of the points (mode 'sampled') does not need the export."),
             )
         return points
 
@@ -317,7 +317,7 @@ class MetricQueries:
             except NotFound:
                 name = quote(PurePosixPath(item.path).name)
                 notes.append(
-                    say(
+                    gettext(
                         "{key} at step {step}: SwanLab's storage has no file {name}.",
                         key=quote(item.key),
                         step=item.step,
@@ -338,7 +338,7 @@ def _find_short(points: Mapping[str, Points], ends: Mapping[str, int]) -> list[s
 def _describe_old(error: SwanLabError, what: str) -> SwanLabError:
     return type(error)(
         error.message,
-        hint=say(
+        hint=gettext(
             "This SwanLab server does not return {what}; it may be too old. get_exp_summary "
             "and get_experiment still work.",
             what=what,

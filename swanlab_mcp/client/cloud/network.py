@@ -19,17 +19,17 @@ import httpx
 from swanlab_mcp.client.cloud.answers import Answer
 from swanlab_mcp.core.errors import ServerUnavailable, UnexpectedResponse
 from swanlab_mcp.core.hosts import hide_password
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import gettext
 from swanlab_mcp.core.untrusted import shorten
 from swanlab_mcp.settings import NetworkVariables, Variable, read_network_variables
 
 __all__ = [
+    "Destination",
     "Failure",
     "Network",
-    "Place",
     "explain",
+    "find_destination",
     "is_exempt",
-    "place_download",
     "refuse_scheme",
     "reload_certificates",
 ]
@@ -89,8 +89,8 @@ class Network(httpx.AsyncBaseTransport):
             except ImportError as error:
                 assert proxy is not None
                 raise ServerUnavailable(
-                    say("{variable} is a SOCKS proxy, which needs the package socksio.", variable=proxy.name),
-                    hint=say("Install it with {command}.", command="pip install 'swanlab-mcp-server[socks]'"),
+                    gettext("{variable} is a SOCKS proxy, which needs the package socksio.", variable=proxy.name),
+                    hint=gettext("Install it with {command}.", command="pip install 'swanlab-mcp-server[socks]'"),
                     status=0,
                 ) from error
         return self._by_route[route]
@@ -118,31 +118,37 @@ def explain(error: httpx.TransportError) -> Failure:
         why = shorten(str(error)) if isinstance(error, httpx.ProxyError) else ""
         return Failure(
             "",
-            (say("The proxy {proxy} from {variable} refused the connection: {why}.", why=why, **where) if why else "")
-            or say(
+            (
+                gettext("The proxy {proxy} from {variable} refused the connection: {why}.", why=why, **where)
+                if why
+                else ""
+            )
+            or gettext(
                 "The proxy {proxy} from {variable} cannot be reached; check it, or add the host to NO_PROXY.", **where
             ),
         )
     if any(isinstance(cause, ssl.SSLError) for cause in causes) and not isinstance(error, httpx.ReadError):
         return Failure(
-            say("{server} does not answer over https.", server=server),
-            say("If it serves plain http, use {address} as the host.", address=f"http://{server}"),
+            gettext("{server} does not answer over https.", server=server),
+            gettext("If it serves plain http, use {address} as the host.", address=f"http://{server}"),
         )
     if isinstance(error, httpx.RemoteProtocolError) and url.scheme == "http" and r"\x15\x03" in str(error):
         return Failure(
-            say("{server} does not answer over plain http.", server=server),
-            say("Use {address} as the host.", address=f"https://{server}"),
+            gettext("{server} does not answer over plain http.", server=server),
+            gettext("Use {address} as the host.", address=f"https://{server}"),
         )
     if any(isinstance(cause, socket.gaierror) for cause in causes):
-        return Failure("", say("The name {name} cannot be resolved: check its spelling and the DNS.", name=url.host))
+        return Failure(
+            "", gettext("The name {name} cannot be resolved: check its spelling and the DNS.", name=url.host)
+        )
     if any(isinstance(cause, ConnectionRefusedError) for cause in causes):
         return Failure(
-            "", say("{server} refuses connections: check the port and whether SwanLab runs there.", server=server)
+            "", gettext("{server} refuses connections: check the port and whether SwanLab runs there.", server=server)
         )
     if url.scheme == "http" and isinstance(error, (httpx.ReadError, httpx.RemoteProtocolError)):
         return Failure(
             "",
-            say(
+            gettext(
                 "{server} closed the connection: if it serves https, use {address} as the host.",
                 server=server,
                 address=f"https://{server}",
@@ -150,18 +156,18 @@ def explain(error: httpx.TransportError) -> Failure:
         )
     if isinstance(error, httpx.TimeoutException):
         return Failure(
-            "", say("{server} does not respond: check the address, the port and any firewall.", server=server)
+            "", gettext("{server} does not respond: check the address, the port and any firewall.", server=server)
         )
     return Failure(
         "",
-        say(
+        gettext(
             "Check the host, the network and the proxy variables; "
             "`swanlab-mcp-server check` shows the current settings."
         ),
     )
 
 
-class Place(NamedTuple):
+class Destination(NamedTuple):
     """The location of a download. `own_host` is the API host."""
 
     url: httpx.URL
@@ -170,7 +176,7 @@ class Place(NamedTuple):
     own_host: str
 
 
-def place_download(address: str, api_host: str) -> Place:
+def find_destination(address: str, api_host: str) -> Destination:
     """Parse the URL of a download. A URL without a scheme or host is relative to the API host.
 
     Raises UnexpectedResponse if the URL is invalid. Plain HTTP is allowed only for the API host, and only if the
@@ -179,7 +185,7 @@ def place_download(address: str, api_host: str) -> Place:
     own = httpx.URL(api_host)
     if _HOST_AND_PORT.match(address):
         address = f"//{address}"
-    bad = UnexpectedResponse(say("SwanLab returned an invalid download URL."), hint=say("Check the host."))
+    bad = UnexpectedResponse(gettext("SwanLab returned an invalid download URL."), hint=gettext("Check the host."))
     try:
         url = own.join(address) if address else httpx.URL("")
     except (httpx.InvalidURL, UnicodeError) as error:
@@ -187,12 +193,12 @@ def place_download(address: str, api_host: str) -> Place:
     is_own = url.scheme == own.scheme == "http" and url.host == own.host
     if url.scheme != "https" and not is_own:
         raise UnexpectedResponse(
-            say(
+            gettext(
                 "SwanLab at {host} returned a download URL on {other} that is not encrypted.",
                 host=api_host,
                 other=f"{url.scheme}://{url.netloc.decode('ascii', 'replace')}" if url.host else "?",
             ),
-            hint=say(
+            hint=gettext(
                 "Configure its storage to use https or the API's own host name: set the "
                 "storage's public address on that server."
             ),
@@ -200,7 +206,7 @@ def place_download(address: str, api_host: str) -> Place:
     port = url.port or _DEFAULT_PORTS["https"]
     if not 0 < port <= _LAST_PORT:
         raise bad
-    return Place(url, url.raw_host.decode("ascii"), port, own.raw_host.decode("ascii"))
+    return Destination(url, url.raw_host.decode("ascii"), port, own.raw_host.decode("ascii"))
 
 
 def refuse_scheme(answer: Answer, address: str) -> None:
@@ -209,25 +215,25 @@ def refuse_scheme(answer: Answer, address: str) -> None:
     if scheme == "http" and answer.status == HTTPStatus.BAD_REQUEST and b"https" in answer.content[:4096].lower():
         server = rest.partition("/")[0]
         raise ServerUnavailable(
-            say("{server} does not answer over plain http.", server=server),
-            hint=say("Use {address} as the host.", address=f"https://{server}"),
+            gettext("{server} does not answer over plain http.", server=server),
+            hint=gettext("Use {address} as the host.", address=f"https://{server}"),
             status=0,
         )
 
 
 def _explain_certificate(error: ssl.SSLCertVerificationError, server: str) -> Failure:
-    message = say(
+    message = gettext(
         "The certificate of {server} is not trusted: {why}.", server=server, why=error.verify_message.rstrip(".")
     )
     chosen = [one for one in read_network_variables().certificates if one.name != "SSLKEYLOGFILE"]
     if error.verify_code in _OTHER_NAME:
-        return Failure(message, say("Use a host name that its certificate covers."))
+        return Failure(message, gettext("Use a host name that its certificate covers."))
     if error.verify_code not in _UNKNOWN_AUTHORITY:
-        return Failure(message, say("Check this machine's clock; the server may need a new certificate."))
+        return Failure(message, gettext("Check this machine's clock; the server may need a new certificate."))
     if chosen:
         return Failure(
             message,
-            say(
+            gettext(
                 "{variable}={path} does not contain the certificate of the CA that signed it: add that certificate.",
                 variable=chosen[0].name,
                 path=chosen[0].value,
@@ -235,7 +241,7 @@ def _explain_certificate(error: ssl.SSLCertVerificationError, server: str) -> Fa
         )
     return Failure(
         message,
-        say(
+        gettext(
             "If you trust this server, set {variable} to a PEM file with its certificate or its CA certificate.",
             variable="SSL_CERT_FILE",
         ),
@@ -309,12 +315,12 @@ def _parse_proxy(proxy: Variable) -> httpx.Proxy:
         return httpx.Proxy(address if parts.hostname and parts.port != 0 else "")
     except (httpx.InvalidURL, ValueError) as error:
         raise ServerUnavailable(
-            say(
+            gettext(
                 "{variable}={value!r} is not a usable proxy.",
                 variable=proxy.name,
                 value=shorten(hide_password(proxy.value)),
             ),
-            hint=say("Write it like http://127.0.0.1:7890 or socks5://127.0.0.1:1080."),
+            hint=gettext("Write it like http://127.0.0.1:7890 or socks5://127.0.0.1:1080."),
             status=0,
         ) from error
 
@@ -329,12 +335,12 @@ def _load_certificates(variables: tuple[Variable, ...]) -> ssl.SSLContext:
         _check_file(variable)
     where = {one.name: one for one in variables}
     key_log = where.pop("SSLKEYLOGFILE", None)
-    places: dict[str, Any] = {"capath" if Path(one.value).is_dir() else "cafile": one.value for one in where.values()}
+    options: dict[str, Any] = {"capath" if Path(one.value).is_dir() else "cafile": one.value for one in where.values()}
     try:
-        return ssl.create_default_context(**places) if places else httpx.create_ssl_context(trust_env=False)
+        return ssl.create_default_context(**options) if options else httpx.create_ssl_context(trust_env=False)
     except ssl.SSLError as error:
         named = next(iter(where.values()), Variable("SSL_CERT_FILE", ""))
-        raise _refuse(named, say("it contains no PEM certificate")) from error
+        raise _refuse(named, gettext("it contains no PEM certificate")) from error
     except OSError as error:
         named = key_log or next(iter(where.values()), Variable("SSL_CERT_FILE", error.filename or ""))
         raise _refuse(named, error.strerror or type(error).__name__) from error
@@ -363,24 +369,26 @@ def _find_problem(path: Path, name: str, *, may_be_new: bool) -> str:
         return error.strerror or type(error).__name__
     if not is_there:
         is_writable = may_be_new and path.parent.is_dir() and os.access(path.parent, os.W_OK)
-        return "" if is_writable else say("it does not exist") if not may_be_new else say("it cannot be written")
+        return (
+            "" if is_writable else gettext("it does not exist") if not may_be_new else gettext("it cannot be written")
+        )
     if is_folder and name in ("SSL_CERT_FILE", "SSLKEYLOGFILE"):
-        return say("it is a folder, not a file")
+        return gettext("it is a folder, not a file")
     if not is_folder and name == "SSL_CERT_DIR":
-        return say("it is a file, not a folder")
+        return gettext("it is a file, not a folder")
     if not os.access(path, os.W_OK if may_be_new else os.R_OK):
-        return say("it cannot be written") if may_be_new else say("it cannot be read")
+        return gettext("it cannot be written") if may_be_new else gettext("it cannot be read")
     return ""
 
 
 def _refuse(variable: Variable, why: str) -> ServerUnavailable:
     return ServerUnavailable(
-        say(
+        gettext(
             "{variable}={path} cannot be used: {why}.",
             variable=variable.name,
             path=shorten(variable.value, 300),
             why=why,
         ),
-        hint=say("Correct or unset {variable} in the server's environment.", variable=variable.name),
+        hint=gettext("Correct or unset {variable} in the server's environment.", variable=variable.name),
         status=0,
     )

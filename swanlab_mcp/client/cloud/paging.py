@@ -14,7 +14,7 @@ from swanlab_mcp.core import progress
 from swanlab_mcp.core.concurrency import gather
 from swanlab_mcp.core.errors import SwanLabError, UnexpectedResponse
 from swanlab_mcp.core.full_collections import postpone
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import gettext
 
 __all__ = ["LARGEST_PAGE", "HandOn", "PagedLists"]
 
@@ -78,13 +78,13 @@ class PagedLists:
                 found = [row for _, row in rows]
                 return found[skipped : None if limit is None else skipped + limit], total
         raise UnexpectedResponse(
-            say(
+            gettext(
                 "SwanLab's list of {what} changed while it was being read, or its pages do not match the reported "
                 "total ({total}).",
                 what=what,
                 total=total,
             ),
-            hint=say("Send the request again."),
+            hint=gettext("Send the request again."),
         )
 
 
@@ -203,18 +203,18 @@ def _require_total(answer: Any, what: str) -> int:
     total = read_total(answer)
     if total is None:
         raise UnexpectedResponse(
-            say("SwanLab's list of {what} does not report its length.", what=what), hint=say("Try again.")
+            gettext("SwanLab's list of {what} does not report its length.", what=what), hint=gettext("Try again.")
         )
     return total
 
 
 def _refuse_long_page(count: int, size: int, what: str) -> UnexpectedResponse:
     return UnexpectedResponse(
-        say(
+        gettext(
             "SwanLab's list of {what} has {count} items on one page, although only {size} were requested.",
             what=what,
             count=count,
             size=size,
         ),
-        hint=say("Check that the host is a SwanLab API host; a proxy or login page may be answering instead."),
+        hint=gettext("Check that the host is a SwanLab API host; a proxy or login page may be answering instead."),
     )

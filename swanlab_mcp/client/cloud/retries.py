@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from swanlab_mcp.client.cloud.answers import Answer, read_retry_after
 from swanlab_mcp.client.cloud.connections import BrokenConnection
 from swanlab_mcp.core.errors import ServerUnavailable
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import gettext
 
 __all__ = ["describe_doubt", "exchange"]
 
@@ -22,7 +22,7 @@ _RETRIED = {429, 500, 502, 503, 504}
 
 
 async def exchange(
-    send: Callable[[], Awaitable[Answer]], what: str, place: str, *, backoff: float, is_repeatable: bool = True
+    send: Callable[[], Awaitable[Answer]], what: str, server: str, *, backoff: float, is_repeatable: bool = True
 ) -> Answer:
     """Call `send` until it returns a final response, at most five times.
 
@@ -33,7 +33,7 @@ async def exchange(
         try:
             answer = await send()
         except BrokenConnection as error:
-            failure = _judge(error, what, place, is_repeatable=is_repeatable, is_last=attempt == _TRIES)
+            failure = _judge(error, what, server, is_repeatable=is_repeatable, is_last=attempt == _TRIES)
             if failure:
                 raise failure from error
             requested = 0.0
@@ -50,22 +50,24 @@ async def exchange(
 
 
 def describe_doubt() -> str:
-    return say("It is unknown whether this was done: check before retrying.")
+    return gettext("It is unknown whether this was done: check before retrying.")
 
 
 def _judge(
-    error: BrokenConnection, what: str, place: str, *, is_repeatable: bool, is_last: bool
+    error: BrokenConnection, what: str, server: str, *, is_repeatable: bool, is_last: bool
 ) -> ServerUnavailable | None:
     """Return the exception to raise for a broken connection, or `None` if the request may be retried."""
     failure = error.failure
     if failure.message:
         return ServerUnavailable(failure.message, hint=failure.hint, status=0)
     if not is_repeatable and not error.is_unsent:
-        message = say("{place} closed the connection during {what} ({kind}).", place=place, what=what, kind=error.kind)
+        message = gettext(
+            "{server} closed the connection during {what} ({kind}).", server=server, what=what, kind=error.kind
+        )
         return ServerUnavailable(message, hint=describe_doubt(), status=0)
     if is_last:
-        message = say(
-            "{place} did not answer after {tries} tries ({kind}).", place=place, tries=_TRIES, kind=error.kind
+        message = gettext(
+            "{server} did not answer after {tries} tries ({kind}).", server=server, tries=_TRIES, kind=error.kind
         )
         return ServerUnavailable(message, hint=failure.hint, status=0)
     return None

@@ -11,7 +11,7 @@ from typing import Any, cast
 from swanlab_mcp.client.cloud.fields import LARGEST_STEP, get_integer, get_moment, get_number, read_list, require
 from swanlab_mcp.client.values import is_object, read_number
 from swanlab_mcp.core.errors import UnexpectedResponse
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import gettext
 from swanlab_mcp.core.models import Points
 from swanlab_mcp.core.records import is_moment
 
@@ -24,11 +24,11 @@ _BATCH = 4096  # number of cells that can be parsed in a few milliseconds
 def read_series(answer: Any, limit: int) -> dict[str, Points]:
     """Return the points of each key. A series of `limit` or more points is treated as a sample."""
     series: dict[str, Points] = {}
-    for item in read_list(answer, say("series")):
+    for item in read_list(answer, gettext("series")):
         metrics: Any = item.get("metrics") or []
-        points = read_list(metrics, say("points"))
+        points = read_list(metrics, gettext("points"))
         whole = _read_plain(points) or _read_points(points)
-        series[require(item, "key", say("a series"))] = whole._replace(is_whole=len(points) < limit)
+        series[require(item, "key", gettext("a series"))] = whole._replace(is_whole=len(points) < limit)
     return series
 
 
@@ -68,7 +68,7 @@ def count_points(answer: Any) -> int:
 
 
 def read_text_field(answer: Any, field: str) -> str:
-    return require(answer if is_object(answer) else {}, field, say("an export"))
+    return require(answer if is_object(answer) else {}, field, gettext("an export"))
 
 
 class PointsTable:
@@ -93,13 +93,13 @@ class PointsTable:
             return
         cells = _split(line)
         if self._columns is None:
-            places, times = self._find_columns(cells, "step"), self._find_columns(cells, "timestamp")
+            indices, times = self._find_columns(cells, "step"), self._find_columns(cells, "timestamp")
             if cells[0] != "step":
                 raise UnexpectedResponse(
-                    say("SwanLab's export is not a table with a step column."),
-                    hint=say("Try again; if the error persists, report it."),
+                    gettext("SwanLab's export is not a table with a step column."),
+                    hint=gettext("Try again; if the error persists, report it."),
                 )
-            self._columns = [(key, place, times.get(key, -1)) for key, place in places.items()]
+            self._columns = [(key, index, times.get(key, -1)) for key, index in indices.items()]
             self._width = len(cells)
             return
         if len(cells) < self._width:
@@ -114,10 +114,10 @@ class PointsTable:
         columns = list(zip(*self._rows, strict=True))
         self._rows.clear()
         steps = [get_integer(step) for step in _to_floats(columns[0])] if columns else []
-        for key, place, time_place in self._columns or () if columns else ():
-            times = columns[time_place] if time_place >= 0 else [""] * len(steps)
-            rows = zip(steps, columns[place], times, strict=True)
-            if None in steps or "" in columns[place]:
+        for key, index, time_index in self._columns or () if columns else ():
+            times = columns[time_index] if time_index >= 0 else [""] * len(steps)
+            rows = zip(steps, columns[index], times, strict=True)
+            if None in steps or "" in columns[index]:
                 # a cell is empty if its key has no point at the step
                 rows = (row for row in rows if row[0] is not None and row[1])
             self._add_points(key, list(rows))
@@ -135,9 +135,9 @@ class PointsTable:
     def _find_columns(self, cells: Sequence[str], kind: str) -> dict[str, int]:
         if self._experiment is None:
             ends = {key: f"-{key}_{kind}" for key in self._keys}
-            return {key: place for key, end in ends.items() for place, name in enumerate(cells) if name.endswith(end)}
+            return {key: index for key, end in ends.items() for index, name in enumerate(cells) if name.endswith(end)}
         names = {f"{self._experiment}-{key}_{kind}": key for key in self._keys}
-        return {names[name]: place for place, name in enumerate(cells) if name in names}
+        return {names[name]: index for index, name in enumerate(cells) if name in names}
 
     def get_points(self) -> dict[str, Points]:
         """Return the points of every key that has a column, even if the column is empty."""
@@ -154,7 +154,7 @@ def _split(line: str) -> list[str]:
         return next(csv.reader([line]))
     except csv.Error as error:
         raise UnexpectedResponse(
-            say("SwanLab's export is not a readable table."), hint=say("Request fewer keys.")
+            gettext("SwanLab's export is not a readable table."), hint=gettext("Request fewer keys.")
         ) from error
 
 

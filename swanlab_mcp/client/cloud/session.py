@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from swanlab_mcp.core.errors import UnexpectedResponse
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import gettext
 
 __all__ = ["Session", "read_session"]
 
@@ -34,8 +34,8 @@ def read_session(answer: Any) -> Session:
             return Session(sid, username, str(info.get("name") or ""), _plan_renewal(answer.get("expiredAt")))
         case _:
             raise UnexpectedResponse(
-                say("SwanLab's login response contains no session or no user."),
-                hint=say("Check that the host is a SwanLab API host."),
+                gettext("SwanLab's login response contains no session or no user."),
+                hint=gettext("Check that the host is a SwanLab API host."),
             )
 
 

@@ -12,7 +12,7 @@ from swanlab_mcp.client.cloud.wire import read_summary
 from swanlab_mcp.client.values import is_object
 from swanlab_mcp.core.concurrency import run_aside
 from swanlab_mcp.core.errors import SwanLabError, UnexpectedResponse
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import gettext
 from swanlab_mcp.core.models import Summary
 
 __all__ = ["Summaries"]
@@ -30,15 +30,15 @@ class Summaries:
         answer = await self._query(references, keys)
         if not is_object(answer):
             raise UnexpectedResponse(
-                say("SwanLab's response about metrics is not an object."),
-                hint=say("Try again; if the error persists, report it."),
+                gettext("SwanLab's response about metrics is not an object."),
+                hint=gettext("Try again; if the error persists, report it."),
             )
         requested = {
             reference[name] for reference in references for name in ("experimentId", "rootExpId") if name in reference
         }
         if answer and not requested & set(answer):
             raise UnexpectedResponse(
-                say("SwanLab returned metrics of other experiments."), hint=say("Send the request again.")
+                gettext("SwanLab returned metrics of other experiments."), hint=gettext("Send the request again.")
             )
         summaries: dict[str, Summary] = {}
         for reference in references:

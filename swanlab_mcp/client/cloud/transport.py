@@ -28,7 +28,7 @@ from swanlab_mcp.core.errors import (
     ServerUnavailable,
     UnexpectedResponse,
 )
-from swanlab_mcp.core.i18n import join_sentences, say
+from swanlab_mcp.core.i18n import gettext, join_sentences
 from swanlab_mcp.core.models import MediaFile
 from swanlab_mcp.core.untrusted import shorten
 from swanlab_mcp.settings import Settings
@@ -44,8 +44,8 @@ async def probe(settings: Settings) -> None:
     try:
         await asyncio.wait_for(transport.reach(), _PROBE)
     except asyncio.TimeoutError as error:
-        place = say("SwanLab at {host}", host=settings.api_host)
-        raise ServerUnavailable(say("{place} does not answer.", place=place), status=0) from error
+        server = gettext("SwanLab at {host}", host=settings.api_host)
+        raise ServerUnavailable(gettext("{server} does not answer.", server=server), status=0) from error
     finally:
         await transport.aclose()
 
@@ -95,8 +95,8 @@ class Transport:
             if self._session is session:
                 self._session = None
             raise AuthenticationFailed(
-                say("The session with SwanLab had expired, so {what} was rejected.", what=what),
-                hint=say("Send the request again; the server will log in again."),
+                gettext("The session with SwanLab had expired, so {what} was rejected.", what=what),
+                hint=gettext("Send the request again; the server will log in again."),
                 trace_id=read_trace_id(answer),
             )
         if answer.is_success and not answer.content:
@@ -127,8 +127,8 @@ class Transport:
         what, request = self._build("GET", ("user", "profile"))
         answer = await self._exchange(lambda: self._send(request, what), what)
         if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            place = say("SwanLab at {host}", host=self._settings.api_host)
-            raise ServerUnavailable(say("{place} returned status {status}.", place=place, status=answer.status))
+            server = gettext("SwanLab at {host}", host=self._settings.api_host)
+            raise ServerUnavailable(gettext("{server} returned status {status}.", server=server, status=answer.status))
 
     async def aclose(self) -> None:
         connections, self._connections = self._connections, Connections(self._settings.api_host)
@@ -139,8 +139,8 @@ class Transport:
         key, source = self._settings.api_key, self._settings.key_source
         if not key:
             raise NotLoggedIn(
-                join_sentences(say("No SwanLab API key was found."), *self._settings.problems),
-                hint=say(
+                join_sentences(gettext("No SwanLab API key was found."), *self._settings.problems),
+                hint=gettext(
                     "Log in: set SWANLAB_API_KEY (the key is on SwanLab's settings page) or run "
                     "`swanlab login`, then restart the server. Without an account: start the server "
                     "with --demo, or with --log-dir FOLDER for runs on this machine."
@@ -148,30 +148,30 @@ class Transport:
             )
         if not (key.isascii() and key.isprintable()):
             raise AuthenticationFailed(
-                say("The API key from {source} contains characters that are invalid in a key.", source=source),
-                hint=say("Copy it again from SwanLab's settings page."),
+                gettext("The API key from {source} contains characters that are invalid in a key.", source=source),
+                hint=gettext("Copy it again from SwanLab's settings page."),
             )
         request = self._build_request("POST", "/api/login/api_key", headers={"authorization": key})
         # name the URL, because a proxy or a path prefix may redirect the request
-        what = say("logging in at {address}", address=request.url)
+        what = gettext("logging in at {address}", address=request.url)
         answer = await self._exchange(lambda: self._send(request, what), what)
         refuse_scheme(answer, str(request.url))
         if answer.status == HTTPStatus.UNAUTHORIZED:
-            message = say(
+            message = gettext(
                 "SwanLab at {host} refused the API key from {source}.", host=self._settings.api_host, source=source
             )
             raise AuthenticationFailed(
                 name_page(message, answer),
-                hint=say("Check that the key is valid and belongs to this host, then restart the server."),
+                hint=gettext("Check that the key is valid and belongs to this host, then restart the server."),
                 trace_id=read_trace_id(answer),
             )
         if answer.status == HTTPStatus.FORBIDDEN:
             host, why = self._settings.api_host, read_message(answer)
             raise PermissionDenied(
-                say("SwanLab at {host} denies access to this account: {why}.", host=host, why=why)
+                gettext("SwanLab at {host} denies access to this account: {why}.", host=host, why=why)
                 if why
-                else name_page(say("SwanLab at {host} denies access to this account.", host=host), answer),
-                hint=say("Its e-mail or phone may not be verified yet: open SwanLab in a browser."),
+                else name_page(gettext("SwanLab at {host} denies access to this account.", host=host), answer),
+                hint=gettext("Its e-mail or phone may not be verified yet: open SwanLab in a browser."),
                 trace_id=read_trace_id(answer),
             )
         try:
@@ -179,7 +179,7 @@ class Transport:
         except (NotFound, UnexpectedResponse) as error:
             # a common reason is a path prefix that was ignored
             error.hint = join_sentences(
-                say("Check that the host is a SwanLab API host; a proxy or login page may be answering instead."),
+                gettext("Check that the host is a SwanLab API host; a proxy or login page may be answering instead."),
                 *self._settings.problems,
             )
             raise
@@ -216,8 +216,8 @@ class Transport:
     async def _exchange(
         self, send: Callable[[], Awaitable[Answer]], what: str, *, is_repeatable: bool = True
     ) -> Answer:
-        place = say("SwanLab at {host}", host=self._settings.api_host)
-        return await exchange(send, what, place, backoff=self._settings.backoff, is_repeatable=is_repeatable)
+        server = gettext("SwanLab at {host}", host=self._settings.api_host)
+        return await exchange(send, what, server, backoff=self._settings.backoff, is_repeatable=is_repeatable)
 
     def _build_request(self, method: str, path: str, **content: Any) -> Request:
         if self._settings.host_problem:
@@ -238,5 +238,5 @@ def _doubt() -> Generator[None, None, None]:
 def _encode(path: Sequence[str]) -> str:
     for part in path:
         if part in (".", ".."):
-            raise InvalidArgument(say("SwanLab does not allow the name {name!r}.", name=part))
+            raise InvalidArgument(gettext("SwanLab does not allow the name {name!r}.", name=part))
     return "/".join(quote(part, safe="") for part in path)

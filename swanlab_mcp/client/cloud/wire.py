@@ -22,7 +22,7 @@ from swanlab_mcp.client.cloud.fields import (
 )
 from swanlab_mcp.client.values import is_object, read_number, restore_none, unwrap_config
 from swanlab_mcp.core.errors import UnexpectedResponse
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import gettext
 from swanlab_mcp.core.models import (
     Experiment,
     Filter,
@@ -83,8 +83,8 @@ def read_total(answer: Any) -> int | None:
 
 def read_workspace(item: Any) -> Workspace:
     if not is_object(item):
-        raise UnexpectedResponse(say("SwanLab's response about a workspace is not an object."))
-    username = require(item, "username", say("a workspace"))
+        raise UnexpectedResponse(gettext("SwanLab's response about a workspace is not an object."))
+    username = require(item, "username", gettext("a workspace"))
     return Workspace(name=get_text(item.get("name")), username=username, role=get_text(item.get("role")))
 
 
@@ -104,10 +104,10 @@ def read_server_info(item: Any) -> ServerInfo:
 
 def read_project(item: Any) -> Project:
     if not is_object(item):
-        raise UnexpectedResponse(say("SwanLab's response about a project is not an object."))
+        raise UnexpectedResponse(gettext("SwanLab's response about a project is not an object."))
     return Project(
         cuid=get_text(item.get("cuid")),
-        name=require(item, "name", say("a project")),
+        name=require(item, "name", gettext("a project")),
         description=get_text(item.get("description")),
         visibility=get_text(item.get("visibility")),
         createdAt=get_text(item.get("createdAt")),
@@ -120,8 +120,8 @@ def read_project(item: Any) -> Project:
 def read_experiment(item: Any) -> Experiment:
     """Parse an experiment, and unwrap its config (see `unwrap_config`)."""
     if not is_object(item):
-        raise UnexpectedResponse(say("SwanLab's response about an experiment is not an object."))
-    cuid = require(item, "cuid", say("an experiment"))
+        raise UnexpectedResponse(gettext("SwanLab's response about an experiment is not an object."))
+    cuid = require(item, "cuid", gettext("an experiment"))
     profile = {
         key: unwrap_config(get_object(value)) if key == "config" and value is not None else limit_value(value)
         for key, value in get_object(item.get("profile")).items()
@@ -165,11 +165,11 @@ def read_reference(item: Any, project_id: str) -> dict[str, Any]:
     `item` is an Experiment, or SwanLab's JSON for an experiment.
     """
     if not isinstance(item, (dict, Experiment)):
-        raise UnexpectedResponse(say("SwanLab's response about an experiment is not an object."))
+        raise UnexpectedResponse(gettext("SwanLab's response about an experiment is not an object."))
     found = cast("Mapping[str, Any]", item)
     reference = {
         "projectId": project_id,
-        "experimentId": require(found, "cuid", say("an experiment")),
+        "experimentId": require(found, "cuid", gettext("an experiment")),
         "createdAt": _read_seconds(get_text(found.get("createdAt"))),
         "rootProId": get_optional_text(found.get("rootProId")),
         "rootExpId": get_optional_text(found.get("rootExpId")),
@@ -250,7 +250,7 @@ def read_summary(metrics: Any, keys: Sequence[str] = ()) -> Summary:
     if metrics is None:
         return {}
     if not is_object(metrics):
-        raise UnexpectedResponse(say("SwanLab's summary of metrics is not an object."))
+        raise UnexpectedResponse(gettext("SwanLab's summary of metrics is not an object."))
     reported = {key: metrics.get(key) for key in keys} if keys else metrics
     return {key: _read_metric(entry) for key, entry in reported.items() if entry is not None}
 
@@ -258,7 +258,7 @@ def read_summary(metrics: Any, keys: Sequence[str] = ()) -> Summary:
 def read_log(answer: Any) -> tuple[list[dict[str, Any]], int]:
     """Return the unparsed lines in a shard, and the line count that the server reports for the log or the shard."""
     items: Any = answer.get("logs") if is_object(answer) else None
-    lines = read_list(items, say("log lines"))
+    lines = read_list(items, gettext("log lines"))
     count: Any = answer.get("count")
     return lines, count if isinstance(count, int) else len(lines)
 
@@ -278,8 +278,8 @@ def read_keys(answer: Any) -> tuple[list[str], str]:
     keys: Any = answer.get("keys") if is_object(answer) else None
     if not isinstance(keys, list):
         raise UnexpectedResponse(
-            say("SwanLab's list of metric keys is not a list."),
-            hint=say("Try again; if the error persists, report it."),
+            gettext("SwanLab's list of metric keys is not a list."),
+            hint=gettext("Try again; if the error persists, report it."),
         )
     cursor = answer.get("nextCursor") if answer.get("hasMore") else ""
     return [get_text(key) for key in cast("list[Any]", keys)], get_text(cursor)
@@ -287,7 +287,7 @@ def read_keys(answer: Any) -> tuple[list[str], str]:
 
 def read_columns(items: Sequence[dict[str, Any]]) -> dict[str, bool]:
     """Return the keys that an old server lists, and for each key whether it is a scalar."""
-    return {require(item, "key", say("a metric key")): item.get("type") in _SCALAR_TYPES for item in items}
+    return {require(item, "key", gettext("a metric key")): item.get("type") in _SCALAR_TYPES for item in items}
 
 
 def read_media(answer: Any, key: str) -> MediaPart:
@@ -295,11 +295,11 @@ def read_media(answer: Any, key: str) -> MediaPart:
     steps: Any = answer.get("steps") if is_object(answer) else None
     if not isinstance(steps, list):
         raise UnexpectedResponse(
-            say("SwanLab's list of media steps is not a list."),
-            hint=say("Try again; if the error persists, report it."),
+            gettext("SwanLab's list of media steps is not a list."),
+            hint=gettext("Try again; if the error persists, report it."),
         )
     known = sorted({step for one in cast("list[Any]", steps) if (step := get_integer(one)) is not None})
-    metrics = read_list(answer.get("metrics") or [], say("media"))
+    metrics = read_list(answer.get("metrics") or [], gettext("media"))
     metric = next((one for one in metrics if get_text(one.get("key")) == key), dict[str, Any]())
     paths, more = get_items(metric.get("data")), get_items(metric.get("more"))
     step = get_integer(answer.get("step"))
@@ -319,7 +319,9 @@ def read_urls(answer: Any, count: int) -> list[str]:
     urls: Any = answer.get("urls") if is_object(answer) else None
     found = cast("list[Any]", urls) if isinstance(urls, list) else []
     if len(found) != count or not all(isinstance(one, str) for one in found):
-        raise UnexpectedResponse(say("SwanLab's response about a download contains no URL."), hint=say("Try again."))
+        raise UnexpectedResponse(
+            gettext("SwanLab's response about a download contains no URL."), hint=gettext("Try again.")
+        )
     return found
 
 
@@ -331,7 +333,7 @@ def _read_seconds(moment: str) -> int | None:
 
 def _read_metric(entry: Any) -> MetricSummary:
     if not is_object(entry):
-        raise UnexpectedResponse(say("SwanLab's summary of a metric is not an object."))
+        raise UnexpectedResponse(gettext("SwanLab's summary of a metric is not an object."))
     bounds: Any = entry.get("minMax")
     low, high = (
         cast("list[Any]", bounds) if isinstance(bounds, list) and len(cast("list[Any]", bounds)) == 2 else (None, None)

@@ -111,10 +111,10 @@ class Batch(Generic[Question, T]):
             questions: list[Question] = []
             self._waiting = questions, asyncio.create_task(self._start(questions))
         questions, task = self._waiting
-        place = len(questions)
+        index = len(questions)
         questions.append(question)
         # cancelling one caller must not cancel the others
-        answer = (await asyncio.shield(task))[place]
+        answer = (await asyncio.shield(task))[index]
         if isinstance(answer, SwanLabError):
             raise answer
         return answer

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from swanlab_mcp.client.local.run_files import STAMP, RunFiles
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import gettext
 from swanlab_mcp.core.untrusted import shorten
 
 __all__ = ["BOARD", "Board", "BoardEntry", "Tag"]
@@ -106,7 +106,7 @@ class Board:
         except _NotCopied as error:
             # retry in the next call
             self._stamp = None
-            self.problem = say(
+            self.problem = gettext(
                 "its database {name} cannot be copied to a temporary folder ({why}); set TMPDIR to a folder with free "
                 "space",
                 name=BOARD,
@@ -114,14 +114,14 @@ class Board:
             )
         except (OSError, ValueError, sqlite3.Error, KeyError) as error:
             why = (error.strerror or type(error).__name__) if isinstance(error, OSError) else shorten(str(error))
-            self.problem = say("its database {name} cannot be read ({why})", name=BOARD, why=why)
+            self.problem = gettext("its database {name} cannot be read ({why})", name=BOARD, why=why)
 
     def _read_file(self, name: str) -> bytes:
         content, _ = self._files.read(name, limit=_LARGEST)
         if content is None:
-            raise ValueError(say("it is larger than {size} MB", size=_LARGEST >> 20))
+            raise ValueError(gettext("it is larger than {size} MB", size=_LARGEST >> 20))
         if not content and name == BOARD:
-            raise ValueError(say("it is empty"))
+            raise ValueError(gettext("it is empty"))
         return content
 
 
@@ -152,9 +152,9 @@ def _write_joined(path: Path, content: bytes, log: bytes) -> None:
         if magic not in _WAL_MAGIC or not 512 <= page_size <= 65_536:
             return
         for number, start in _read_committed(log, page_size, salts).items():
-            place = (number - 1) * page_size
-            if place <= _LARGEST:
-                copy.seek(place)
+            offset = (number - 1) * page_size
+            if offset <= _LARGEST:
+                copy.seek(offset)
                 copy.write(memoryview(log)[start : start + page_size])
 
 

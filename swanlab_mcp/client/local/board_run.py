@@ -22,7 +22,7 @@ from swanlab_mcp.client.local.records import Finish, Log, MediaEntry, Start, rea
 from swanlab_mcp.client.local.run_base import Damage, RunBase, explain
 from swanlab_mcp.client.local.series import Series
 from swanlab_mcp.client.values import is_object, read_number
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import gettext
 from swanlab_mcp.core.untrusted import parse_json, quote
 
 __all__ = ["BoardRun"]
@@ -127,15 +127,15 @@ class BoardRun(RunBase):
         """Return the first problem with the database or a file, or "" if there is none."""
         if self._board.problem or self._entry:
             return self._board.problem or next(iter(self._faults.values()), "")
-        return say("its database {name} does not list the run, so the run's name is missing", name=BOARD)
+        return gettext("its database {name} does not list the run, so the run's name is missing", name=BOARD)
 
     def assess_damage(self) -> Damage:
         read = self._read_tags.values()
-        return Damage(records=sum(one.records for one in read), places=sum(one.unreadable for one in read))
+        return Damage(records=sum(one.records for one in read), unreadable=sum(one.unreadable for one in read))
 
     def _read_lines_again(self, start: int, count: int, work: Work) -> list[Log]:
         lines = islice(self._read_console(work), start, start + count)
-        return [Log(line, is_error=False, time=0, number=start + place) for place, line in enumerate(lines)]
+        return [Log(line, is_error=False, time=0, number=start + index) for index, line in enumerate(lines)]
 
     def _find_last_time(self) -> int:
         return max((one.last_time for one in self._read_tags.values()), default=self._latest)
@@ -201,8 +201,8 @@ class BoardRun(RunBase):
         if console != self._console or "" in self._faults:
             self._faults.pop("", None)
             self._lines = LogLines()
-            for place, line in enumerate(self._read_console(work, console)):
-                self._lines.add(Log(line, is_error=False, time=0, number=place))
+            for index, line in enumerate(self._read_console(work, console)):
+                self._lines.add(Log(line, is_error=False, time=0, number=index))
             self._console = console
         self.remark = self._describe()
 
@@ -318,7 +318,7 @@ class BoardRun(RunBase):
         lines = (content or b"").decode("utf-8", errors="replace").strip().splitlines()
         return "\n".join(lines[1 if lines and _MOMENT.fullmatch(lines[0]) else 0 :][-_ERROR_LINES:])
 
-    def _read_text(self, key: str, step: int, place: int, work: Work) -> str:
+    def _read_text(self, key: str, step: int, index: int, work: Work) -> str:
         with self.lock:
             for folder, tag in self._name_tags(self._read_tags).items():
                 if tag.key != key:
@@ -326,7 +326,7 @@ class BoardRun(RunBase):
                 for record in self._read_records(folder, self._read_tags[folder].files, work):
                     read = _read_record(record)
                     if read and read[0] == step and read_number(read[1]) is None:
-                        return str(_list(read[1])[place])
+                        return str(_list(read[1])[index])
         return ""
 
 
@@ -335,7 +335,7 @@ _SLICE = re.compile(r"[^_].*\.(?:log|json)")
 
 def _name_fault(path: str, error: Exception) -> str:
     if isinstance(error, OSError):
-        return say("{path} cannot be read ({why})", path=quote(path), why=error.strerror or type(error).__name__)
+        return gettext("{path} cannot be read ({why})", path=quote(path), why=error.strerror or type(error).__name__)
     return str(error)
 
 
@@ -370,8 +370,8 @@ def _list_items(
 ) -> tuple[MediaEntry, ...]:
     """Return the items at a step. If `is_file` is true, items are file names even if the files are missing."""
     entries: list[MediaEntry] = []
-    for place, item in enumerate(_list(data)):
-        about = more[place] if place < len(more) else None
+    for index, item in enumerate(_list(data)):
+        about = more[index] if index < len(more) else None
         caption = str(about.get("caption") or "") if is_object(about) else ""
         is_name = isinstance(item, str) and (item in stored or (is_file and is_plain_name(item)))
         entries.append(MediaEntry(folder, item if is_name else "", caption))

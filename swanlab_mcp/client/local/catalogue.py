@@ -18,7 +18,7 @@ from swanlab_mcp.client.local.notes import cap_notes
 from swanlab_mcp.client.local.run import Run
 from swanlab_mcp.client.local.run_base import RunBase
 from swanlab_mcp.core.errors import InvalidArgument, NotAvailableOffline, NotFound
-from swanlab_mcp.core.i18n import join_sentences, language, say
+from swanlab_mcp.core.i18n import gettext, join_sentences, language
 from swanlab_mcp.core.models import Project
 from swanlab_mcp.core.records import show_time
 from swanlab_mcp.core.refs import LOCAL, ExperimentRef
@@ -84,13 +84,15 @@ class Catalogue:
             raise _refuse_ambiguous(exp_cuid, project, found)
         if broken:
             raise NotAvailableOffline(
-                say("The run {cuid!r} exists, but {problem}.", cuid=shorten(exp_cuid), problem=broken[0].problem),
-                hint=say("Check the permissions and contents of its folder."),
+                gettext("The run {cuid!r} exists, but {problem}.", cuid=shorten(exp_cuid), problem=broken[0].problem),
+                hint=gettext("Check the permissions and contents of its folder."),
             )
         if not groups and all(run.project != project for run in opened.runs):
             raise miss_project(project, opened.note())
         raise NotFound(
-            say("There is no run {cuid!r} in {project}.", cuid=shorten(exp_cuid), project=quote(f"{LOCAL}/{project}"))
+            gettext(
+                "There is no run {cuid!r} in {project}.", cuid=shorten(exp_cuid), project=quote(f"{LOCAL}/{project}")
+            )
         )
 
     def find_experiments(self, refs: Sequence[ExperimentRef], *, work: Work) -> list[LocalExperiment]:
@@ -215,7 +217,9 @@ class _Opened(NamedTuple):
 
     def note(self) -> list[str]:
         problems = [
-            say("The run in {folder!r} is skipped: {problem}.", folder=shorten(run.folder.name), problem=run.problem)
+            gettext(
+                "The run in {folder!r} is skipped: {problem}.", folder=shorten(run.folder.name), problem=run.problem
+            )
             for run in self.runs
             if run.problem
         ]
@@ -229,13 +233,13 @@ def describe_project(name: str, experiments: Sequence[LocalExperiment], *, detai
         visibility="",
         createdAt=show_time(min((one.started_at for one in experiments if one.started_at), default=0)),
         updatedAt=show_time(max(one.last_time for one in experiments)) or None,
-        group={"type": "PERSON", "username": LOCAL, "name": say("Runs on this machine")},
+        group={"type": "PERSON", "username": LOCAL, "name": gettext("Runs on this machine")},
         count={"experiments": len(experiments)} if detail else {},
     )
 
 
 def miss_project(project: str, notes: Sequence[str]) -> NotFound:
-    reported = say("No run on this machine belongs to a project {project!r}.", project=shorten(project))
+    reported = gettext("No run on this machine belongs to a project {project!r}.", project=shorten(project))
     return NotFound(join_sentences(reported, *notes))
 
 
@@ -300,7 +304,7 @@ def _find_by_rank(groups: Sequence[Group], name: str) -> list[Group]:
 
 def _refuse_ambiguous(exp_cuid: str, project: str, found: Sequence[Group]) -> InvalidArgument:
     candidates = "; ".join(
-        say(
+        gettext(
             "{cuid} ({name}, started {time})",
             cuid=quote(group.cuid),
             name=quote(group.runs[-1].name, 40),
@@ -309,19 +313,19 @@ def _refuse_ambiguous(exp_cuid: str, project: str, found: Sequence[Group]) -> In
         for group in found[:_CANDIDATES]
     )
     if len(found) > _CANDIDATES:
-        candidates += say(" and {count} more", count=len(found) - _CANDIDATES)
-    place, cuid = quote(f"{LOCAL}/{project}"), shorten(exp_cuid)
+        candidates += gettext(" and {count} more", count=len(found) - _CANDIDATES)
+    path, cuid = quote(f"{LOCAL}/{project}"), shorten(exp_cuid)
     is_recorded = any(run.run_id == exp_cuid for group in found for run in group.runs)
     return InvalidArgument(
-        say(
+        gettext(
             "{count} experiments in {project} have the recorded id {cuid!r}.",
             count=len(found),
-            project=place,
+            project=path,
             cuid=cuid,
         )
         if is_recorded
-        else say(
-            "{count} experiments in {project} have a folder {cuid!r}.", count=len(found), project=place, cuid=cuid
+        else gettext(
+            "{count} experiments in {project} have a folder {cuid!r}.", count=len(found), project=path, cuid=cuid
         ),
-        hint=say("Pass one of these ids: {candidates}.", candidates=candidates),
+        hint=gettext("Pass one of these ids: {candidates}.", candidates=candidates),
     )

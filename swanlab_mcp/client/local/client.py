@@ -17,7 +17,7 @@ from swanlab_mcp.client.local.experiment import LocalExperiment
 from swanlab_mcp.client.local.notes import note_shared_ids
 from swanlab_mcp.client.local.overview import describe_all, note_each, note_states, summarise_all
 from swanlab_mcp.core.errors import NotAvailableOffline, NotFound, SwanLabError
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import gettext
 from swanlab_mcp.core.models import (
     ApiResponse,
     Experiment,
@@ -75,8 +75,8 @@ class OfflineClient:
 
     async def get_user(self) -> ApiResponse[User]:
         raise NotAvailableOffline(
-            say("Runs on disk do not record the SwanLab user."),
-            hint=say("Set SWANLAB_API_KEY or run `swanlab login`."),
+            gettext("Runs on disk do not record the SwanLab user."),
+            hint=gettext("Set SWANLAB_API_KEY or run `swanlab login`."),
         )
 
     async def get_workspace(self, ref: WorkspaceRef) -> ApiResponse[Workspace]:
@@ -261,11 +261,11 @@ class OfflineClient:
 
     def require_writable(self, ref: WorkspaceRef) -> NoReturn:
         raise NotAvailableOffline(
-            say(
+            gettext(
                 "The workspace {username!r} contains runs on this machine's disk, which this server never changes.",
                 username=shorten(ref.workspace),
             ),
-            hint=say("Pass a SwanLab workspace as username, or delete the run's folder by hand."),
+            hint=gettext("Pass a SwanLab workspace as username, or delete the run's folder by hand."),
         )
 
     async def delete_experiment(self, ref: ExperimentRef) -> None:
@@ -284,7 +284,7 @@ class OfflineClient:
         self.require_writable(ref.parent)
 
     async def get_server_info(self) -> ApiResponse[ServerInfo]:
-        raise NotAvailableOffline(say("Runs on disk do not belong to a SwanLab server."))
+        raise NotAvailableOffline(gettext("Runs on disk do not belong to a SwanLab server."))
 
     async def list_on_server(
         self,
@@ -358,7 +358,7 @@ class _Found(NamedTuple):
 def _check_workspace(username: str) -> None:
     if username != LOCAL:
         raise NotFound(
-            say(
+            gettext(
                 "There is no workspace {username!r}: only runs on this machine are available.",
                 username=shorten(username),
             )
@@ -371,11 +371,11 @@ def _list(items: list[Any], offset: int, limit: int | None, notes: list[str]) ->
 
 
 def _note_unrecorded() -> str:
-    return say("Visibility and members are not available offline: a run's files do not record them.")
+    return gettext("Visibility and members are not available offline: a run's files do not record them.")
 
 
 def _describe_workspace() -> Workspace:
-    return Workspace(name=say("Runs on this machine"), username=LOCAL, role="OWNER")
+    return Workspace(name=gettext("Runs on this machine"), username=LOCAL, role="OWNER")
 
 
 def _order(experiments: Sequence[LocalExperiment]) -> list[LocalExperiment]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from swanlab_mcp.core.i18n import say, say_plural
+from swanlab_mcp.core.i18n import gettext, ngettext
 from swanlab_mcp.core.untrusted import shorten
 
 __all__ = ["Discovery", "Found", "RunFinder"]
@@ -61,7 +61,7 @@ class RunFinder:
             else:
                 seen[folder] = _stamp_of(folder)
                 notes.append(
-                    say("The log folder {name!r} does not exist or is not a folder.", name=shorten(folder.name))
+                    gettext("The log folder {name!r} does not exist or is not a folder.", name=shorten(folder.name))
                 )
         # if a folder has just changed, its timestamp may not reveal the next change
         is_settled = all(stamp is None or stamp[0] < began - _SETTLED for stamp in seen.values())
@@ -108,7 +108,7 @@ class _Search:
         except OSError as error:
             self._seen[folder] = stamp
             self._unreadable.append(
-                say("The folder {name!r} cannot be read ({why}).", name=shorten(folder.name), why=error.strerror)
+                gettext("The folder {name!r} cannot be read ({why}).", name=shorten(folder.name), why=error.strerror)
             )
             return
         runs = sorted(name for name in files if name == "backup.swanlab" or name.startswith("run-"))
@@ -134,7 +134,7 @@ class _Search:
         notes = list(self._unreadable)
         if self._without_record:
             notes.append(
-                say_plural(
+                ngettext(
                     "{count} run folder contains no record ({name!r}): it has just started, or was recorded in the "
                     "cloud by an SDK before 0.6.2 or without a backup.",
                     "{count} run folders contain no record (e.g. {name!r}): they have just started, or were recorded "
@@ -145,7 +145,7 @@ class _Search:
             )
         if self._folders > _MOST_FOLDERS:
             notes.append(
-                say(
+                gettext(
                     "Only the first {count} folders below {name!r} were searched; pass a folder that "
                     "contains runs as --log-dir.",
                     count=_MOST_FOLDERS,

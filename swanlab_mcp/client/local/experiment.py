@@ -22,7 +22,7 @@ from swanlab_mcp.client.local.records import MediaEntry
 from swanlab_mcp.client.local.run_base import RunBase
 from swanlab_mcp.client.local.series import Series, Tally
 from swanlab_mcp.core.errors import NotAvailableOffline, NotFound
-from swanlab_mcp.core.i18n import join_sentences, say, say_plural
+from swanlab_mcp.core.i18n import gettext, join_sentences, ngettext
 from swanlab_mcp.core.models import (
     Experiment,
     LoggedKeys,
@@ -104,7 +104,7 @@ class LocalExperiment:
         if is_whole:
             notes = [*self.note_state(), *notes, *note_damage(self._name, self.runs)]
             if workspace := self._latest.start.workspace:
-                notes.append(say("Recorded for the workspace {name!r}.", name=shorten(workspace)))
+                notes.append(gettext("Recorded for the workspace {name!r}.", name=shorten(workspace)))
             notes += self._note_folders()
         else:
             notes += [*note_ranks(self._name, self._ranks), *note_remarks(self._name, self.runs)]
@@ -124,9 +124,9 @@ class LocalExperiment:
             profile = latest.files.read_profile() if is_whole else {"config": latest.files.read_config()}
         except (OSError, ValueError) as error:
             notes.append(
-                say("{name}: a file cannot be read ({why}).", name=self._name, why=error.strerror)
+                gettext("{name}: a file cannot be read ({why}).", name=self._name, why=error.strerror)
                 if isinstance(error, OSError)
-                else say("{name}: {problem}.", name=self._name, problem=error)
+                else gettext("{name}: {problem}.", name=self._name, problem=error)
             )
         start, ending = latest.start, self._deciding.ending
         experiment = Experiment(
@@ -180,7 +180,7 @@ class LocalExperiment:
         """Return notes about the folders, and the reason why other folders with the same recorded id are excluded."""
         if len(self._ranks) < len(self.runs) and len(self._ranks) > 1:
             return [
-                say(
+                gettext(
                     "Recorded in {count} folders (started several times, {ranks} ranks the last time); "
                     "they are read as one experiment.",
                     count=len(self.runs),
@@ -191,7 +191,7 @@ class LocalExperiment:
             ]
         if len(self.runs) > 1:
             return [
-                say(
+                gettext(
                     "Recorded in {count} folders (resumed or shared); they are read as one experiment.",
                     count=len(self.runs),
                 ),
@@ -249,7 +249,7 @@ class LocalExperiment:
                     whole.add(*point)
         same = recorded - sum(len(series) for series in merged.values())
         # a resumed run may restart from its last checkpoint, and ranks may log the same metric
-        note = say_plural(
+        note = ngettext(
             "{name}: {count} point has the same step in several folders; the point of the later folder is used.",
             "{name}: {count} points have the same step in several folders; the points of the later folder are used.",
             same,
@@ -274,12 +274,12 @@ class LocalExperiment:
         first = max(0, total - count) if start is None else min(start, total)
         lines: list[LogLine] = []
         before = 0
-        places: list[str] = []
+        ranges: list[str] = []
         for run, own in zip(ordered, totals, strict=True):
-            place = max(first - before, 0)
+            start = max(first - before, 0)
             if own:
-                places.append(
-                    say(
+                ranges.append(
+                    gettext(
                         "{first} to {last}: {folder} ({state})",
                         first=before,
                         last=before + own - 1,
@@ -287,11 +287,11 @@ class LocalExperiment:
                         state=run.ending.state,
                     )
                 )
-            if place < own and len(lines) < count:
-                logs = run.read_lines(place, min(own - place, count - len(lines)), work)
+            if start < own and len(lines) < count:
+                logs = run.read_lines(start, min(own - start, count - len(lines)), work)
                 lines += [
                     LogLine(
-                        number=before + place + index,
+                        number=before + start + index,
                         message=log.line,
                         level="ERROR" if log.is_error else None,
                         time=show_time(log.time) or None,
@@ -299,8 +299,8 @@ class LocalExperiment:
                     for index, log in enumerate(logs)
                 ]
             before += own
-        is_split = places and len(self._ranks) > 1
-        about = [say("Lines by rank: {places}.", places="; ".join(places[-_NAMED:]))] if is_split else []
+        is_split = ranges and len(self._ranks) > 1
+        about = [gettext("Lines by rank: {ranges}.", ranges="; ".join(ranges[-_NAMED:]))] if is_split else []
         return LogPart(lines, first, total), [*self.note(), *about]
 
     def list_media(self, key: str, step: int | None, work: Work) -> tuple[MediaPart, list[str]]:
@@ -313,8 +313,8 @@ class LocalExperiment:
         if chosen is not None and chosen in holders:
             run, entries = holders[chosen]
             items = [
-                MediaItem(key, chosen, _name_item(run, place, entry), entry.caption)
-                for place, entry in enumerate(entries)
+                MediaItem(key, chosen, _name_item(run, index, entry), entry.caption)
+                for index, entry in enumerate(entries)
             ]
         return MediaPart(steps, chosen, items), self.note()
 
@@ -335,12 +335,12 @@ class LocalExperiment:
         """Return the file of an item, or an error message. Only recorded items are opened, never `item.path` itself."""
         key, step = quote(item.key), item.step
         for run in self.runs:
-            for place, entry in enumerate(run.list_media(item.key).get(item.step, ())):
-                if _name_item(run, place, entry) == item.path:
+            for index, entry in enumerate(run.list_media(item.key).get(item.step, ())):
+                if _name_item(run, index, entry) == item.path:
                     try:
-                        return MediaFile(*run.read_media(item.key, item.step, place, limit, work))
+                        return MediaFile(*run.read_media(item.key, item.step, index, limit, work))
                     except FileNotFoundError:
-                        return say(
+                        return gettext(
                             "{key} at step {step}: its file {name} is no longer in the run's folder (moved or "
                             "deleted).",
                             key=key,
@@ -348,19 +348,19 @@ class LocalExperiment:
                             name=quote(entry.filename),
                         )
                     except OSError as error:
-                        return say(
+                        return gettext(
                             "{key} at step {step}: its file cannot be read ({why}).",
                             key=key,
                             step=step,
                             why=error.strerror,
                         )
                     except ValueError as error:
-                        return say(
+                        return gettext(
                             "{key} at step {step}: {problem}.", key=key, step=step, problem=shorten(str(error), 200)
                         )
         raise NotFound(
-            say("{key} at step {step} has no item {path!r}.", key=key, step=step, path=shorten(item.path)),
-            hint=say("List the media at that step first."),
+            gettext("{key} at step {step} has no item {path!r}.", key=key, step=step, path=shorten(item.path)),
+            hint=gettext("List the media at that step first."),
         )
 
     def _refresh(self, work: Work, keys: Collection[str] = ()) -> None:
@@ -372,12 +372,12 @@ class LocalExperiment:
     def _check(self) -> None:
         if all(run.problem for run in self.runs):
             raise NotAvailableOffline(
-                say(
+                gettext(
                     "The run {name} can no longer be read: {problem}.",
                     name=self._name,
                     problem=self._latest.problem,
                 ),
-                hint=say("Check whether its folder was moved, deleted or locked."),
+                hint=gettext("Check whether its folder was moved, deleted or locked."),
             )
 
     def note(self) -> list[str]:
@@ -395,5 +395,5 @@ class LocalExperiment:
         return [*note_ranks(self._name, self._ranks), *(note_open(self._name, deciding) if is_open else ())]
 
 
-def _name_item(run: RunBase, place: int, entry: MediaEntry) -> str:
-    return f"{run.folder.name}/{place}/{entry.filename or 'text.txt'}"
+def _name_item(run: RunBase, index: int, entry: MediaEntry) -> str:
+    return f"{run.folder.name}/{index}/{entry.filename or 'text.txt'}"

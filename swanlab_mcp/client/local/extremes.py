@@ -99,13 +99,13 @@ def _find_address(payloads: Sequence[bytes]) -> str:
             lines.append(record.line)
         elif not isinstance(record, Start):
             break
-    for place, line in enumerate(lines):
+    for index, line in enumerate(lines):
         if _OFFLINE.match(line):
             return ""
         if found := _ADDRESS.fullmatch(line):
             # a long URL continues on the next lines
             address = found[1]
-            for further in lines[place + 1 :]:
+            for further in lines[index + 1 :]:
                 if further.startswith("swanlab:"):
                     break
                 address += further.strip()

@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import gettext
 from swanlab_mcp.core.untrusted import quote
 
 __all__ = ["Entry", "Refused", "is_plain_name", "list_inside", "open_inside", "read_inside", "read_lines", "refuse"]
@@ -49,7 +49,7 @@ def is_plain_name(name: str) -> bool:
 
 def refuse(*parts: str) -> Refused:
     path = quote("/".join(parts[-2:]))
-    return Refused(say("{path} is outside the run's folder or is not a regular file, and was not read", path=path))
+    return Refused(gettext("{path} is outside the run's folder or is not a regular file, and was not read", path=path))
 
 
 def open_inside(root: Path, *parts: str) -> BinaryIO:
@@ -122,9 +122,9 @@ def read_lines(file: BinaryIO, longest: int) -> Iterator[bytes | None]:
 
 def _open_by_steps(root: Path, parts: tuple[str, ...], refused: Refused, last: int = _FLAGS) -> int:
     descriptor = os.open(root, _FOLDER_FLAGS & ~os.O_NOFOLLOW)
-    for place, part in enumerate(parts, 1):
+    for index, part in enumerate(parts, 1):
         try:
-            following = os.open(part, last if place == len(parts) else _FOLDER_FLAGS, dir_fd=descriptor)
+            following = os.open(part, last if index == len(parts) else _FOLDER_FLAGS, dir_fd=descriptor)
         except OSError as error:
             if error.errno in _REFUSALS:
                 raise refused from error

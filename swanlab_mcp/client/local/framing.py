@@ -73,7 +73,7 @@ class FragmentReader:
         self._scanned = 0
         self._pending: list[_Header] = []
         self._open: list[_Parts] = []
-        self._place = 0
+        self._offset = 0
         self._effort = _EFFORT
         self._begun = not at_start
         self.version: int | None = None
@@ -137,12 +137,12 @@ class FragmentReader:
                     part = data[position + HEADER_SIZE : stop]
                     if crc32(part, _BEGUN[kind]) == crc:
                         if kind != _WHOLE:
-                            self._place = self.consumed + position
+                            self._offset = self.consumed + position
                         self._assemble(kind, part, payloads)
                         position = stop
                         continue
                 is_torn = stop > end and 1 <= kind <= 4 and length <= _LONGEST
-            self._place = self.consumed + position
+            self._offset = self.consumed + position
             # try pending headers only between intact fragments, because trying them at every fragment would be slow
             if self._pending and (length := self._take_pending(data, position, payloads)):
                 position += length
@@ -216,17 +216,17 @@ class FragmentReader:
         """
         found = 0
         for header in list(self._pending):
-            places = range(start, len(hole) - header.length + 1)
+            offsets = range(start, len(hole) - header.length + 1)
             if len(hole) > _SEARCHED:
-                places = (start, len(hole) - header.length)
-            for place in places:
+                offsets = (start, len(hole) - header.length)
+            for offset in offsets:
                 self._effort -= header.length
                 if self._effort < 0:
                     return found
-                if header.length and place >= 0 and _matches(header, hole, place):
+                if header.length and offset >= 0 and _matches(header, hole, offset):
                     self._pending.remove(header)
                     self.repaired += 1
-                    self._assemble(header.kind, hole[place : place + header.length], payloads)
+                    self._assemble(header.kind, hole[offset : offset + header.length], payloads)
                     found += header.length
                     break
         return found
@@ -261,10 +261,10 @@ class FragmentReader:
             self.records += 1
             return
         # the parts of a record are close together, so distant parts belong to different, damaged records
-        near = [one for one in self._open if self._place - one.end <= _NEAR]
+        near = [one for one in self._open if self._offset - one.end <= _NEAR]
         self.lost += len(self._open) - len(near)
         self._open = near
-        end = self._place + HEADER_SIZE + len(part)
+        end = self._offset + HEADER_SIZE + len(part)
         if kind == _FIRST:
             near.append(_Parts(part, end))
             if len(near) > _OPEN:

@@ -6,7 +6,7 @@ import os
 import socket
 from pathlib import Path
 
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import gettext
 from swanlab_mcp.core.untrusted import quote
 
 __all__ = ["Process", "guess_fate", "look_up_process"]
@@ -60,59 +60,61 @@ def guess_fate(hostname: object, pid: object, *, started_at: int, written: float
     may delay writes by half an hour and a copied file looks recently written.
     """
     if logged is not None and logged > 2 * max(written, _FRESH):
-        seen = say(
+        seen = gettext(
             "its file was last written {written} ago (last record: {logged} ago)",
             written=_show_age(written),
             logged=_show_age(logged),
         )
     else:
-        seen = say("its file was last written {written} ago", written=_show_age(written))
+        seen = gettext("its file was last written {written} ago", written=_show_age(written))
     age = max(written, (logged or 0) - _DELAY)
     is_here = hostname == socket.gethostname()
     process = look_up_process(pid) if is_here and isinstance(pid, int) else None
     if process and process.exists:
         if process.began is None:
-            return say(
+            return gettext(
                 "A process with its id {pid} exists on this machine, and {seen}: probably still running.",
                 pid=pid,
                 seen=seen,
             )
         if not started_at or process.began <= started_at / 1000 + _TOLERANCE:
-            return say("Its process {pid} exists on this machine: probably still running; {seen}.", pid=pid, seen=seen)
-        return say(
+            return gettext(
+                "Its process {pid} exists on this machine: probably still running; {seen}.", pid=pid, seen=seen
+            )
+        return gettext(
             "Its process id {pid} now belongs to a process that started later: probably killed; {seen}.",
             pid=pid,
             seen=seen,
         )
     if process:
         if age < _FRESH:
-            return say(
+            return gettext(
                 "Its process {pid} is not visible on this machine, but {seen}: just killed, or in a container.",
                 pid=pid,
                 seen=seen,
             )
-        return say(
+        return gettext(
             "Its process {pid} no longer exists on this machine (or is in a container), and {seen}: probably killed.",
             pid=pid,
             seen=seen,
         )
     if isinstance(hostname, str) and hostname and not is_here:
-        seen = say("It ran on {host}; {seen}", host=quote(hostname, 40), seen=seen)
+        seen = gettext("It ran on {host}; {seen}", host=quote(hostname, 40), seen=seen)
     # `seen` starts the sentence
     seen = seen[:1].upper() + seen[1:]
     if age < _FRESH:
-        return say("{seen}: probably still running.", seen=seen)
+        return gettext("{seen}: probably still running.", seen=seen)
     if age < _STALE:
-        return say("{seen}: killed, or still running and slow to write.", seen=seen)
-    return say("{seen}: probably killed.", seen=seen)
+        return gettext("{seen}: killed, or still running and slow to write.", seen=seen)
+    return gettext("{seen}: probably killed.", seen=seen)
 
 
 def _show_age(seconds: float) -> str:
     seconds = max(0, seconds)
     if seconds >= 2 * 86400:
-        return say("{count:.0f} days", count=seconds / 86400)
+        return gettext("{count:.0f} days", count=seconds / 86400)
     if seconds >= 2 * 3600:
-        return say("{count:.0f} h", count=seconds / 3600)
+        return gettext("{count:.0f} h", count=seconds / 3600)
     if seconds >= 2 * 60:
-        return say("{count:.0f} min", count=seconds / 60)
-    return say("{count:.0f} s", count=seconds)
+        return gettext("{count:.0f} min", count=seconds / 60)
+    return gettext("{count:.0f} s", count=seconds)

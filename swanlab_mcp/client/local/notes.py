@@ -9,7 +9,7 @@ from swanlab_mcp.client.local.grouping import Group
 from swanlab_mcp.client.local.liveness import guess_fate
 from swanlab_mcp.client.local.run_base import Damage, RunBase
 from swanlab_mcp.client.values import is_object
-from swanlab_mcp.core.i18n import say, say_plural
+from swanlab_mcp.core.i18n import gettext, ngettext
 from swanlab_mcp.core.records import show_time
 from swanlab_mcp.core.untrusted import quote, shorten
 
@@ -35,7 +35,7 @@ def cap_notes(notes: Sequence[str]) -> list[str]:
         return list(notes)
     return [
         *notes[:_NAMED],
-        say_plural("And {count} more note like these.", "And {count} more notes like these.", len(notes) - _NAMED),
+        ngettext("And {count} more note like these.", "And {count} more notes like these.", len(notes) - _NAMED),
     ]
 
 
@@ -44,7 +44,7 @@ def note_open(name: str, run: RunBase) -> list[str]:
     fate = _guess_fate(run)
     if run.is_empty:
         return [
-            say(
+            gettext(
                 "{name}: its file has no record yet, because the run has just started or was killed immediately. "
                 "{fate}",
                 name=name,
@@ -53,7 +53,7 @@ def note_open(name: str, run: RunBase) -> list[str]:
         ]
     last = show_time(run.ending.last_time)
     if last:
-        reported = say(
+        reported = gettext(
             "{name} has no recorded end. {fate} Data ends at {last}; the SDK buffers writes, so later data may not be "
             "on disk yet.",
             name=name,
@@ -61,7 +61,7 @@ def note_open(name: str, run: RunBase) -> list[str]:
             last=last,
         )
     else:
-        reported = say("{name} has no recorded end. {fate}", name=name, fate=fate)
+        reported = gettext("{name} has no recorded end. {fate}", name=name, fate=fate)
     return [reported]
 
 
@@ -74,7 +74,7 @@ def note_ranks(name: str, ranks: Sequence[RunBase]) -> list[str]:
             continue
         folders = ", ".join(quote(run.folder.name) for run in failed[:_NAMED])
         notes.append(
-            say_plural(
+            ngettext(
                 "{name}: {count} of {total} ranks has no recorded end ({folders}).",
                 "{name}: {count} of {total} ranks have no recorded end ({folders}).",
                 len(failed),
@@ -83,7 +83,7 @@ def note_ranks(name: str, ranks: Sequence[RunBase]) -> list[str]:
                 folders=folders,
             )
             if state == "UNKNOWN"
-            else say(
+            else gettext(
                 "{name}: {count} of {total} ranks {state} ({folders}).",
                 name=name,
                 count=len(failed),
@@ -101,7 +101,7 @@ def note_earlier(name: str, sessions: Sequence[Sequence[RunBase]]) -> list[str]:
     if not failed:
         return []
     return [
-        say_plural(
+        ngettext(
             "{name}: in earlier starts, {count} rank failed ({folders}).",
             "{name}: in earlier starts, {count} ranks failed ({folders}).",
             len(failed),
@@ -119,19 +119,19 @@ def note_shared_ids(groups: Sequence[Group]) -> list[str]:
     ids = {one.runs[0].run_id for one in split}
     listed = ", ".join(quote(cuid, 40) for cuid in list(ids)[:_NAMED])
     why = {
-        "seeded": say("SDKs before 0.8 draw the id from Python's random numbers, and the script sets their seed"),
-        "workspace": say("their workspaces differ"),
-        "address": say("their cloud pages differ"),
-        "name": say("their names differ"),
-        "config": say("their configs differ"),
-        "command": say("their commands differ"),
-        "metrics": say("they have no metric in common"),
-        "steps": say("their steps start over"),
+        "seeded": gettext("SDKs before 0.8 draw the id from Python's random numbers, and the script sets their seed"),
+        "workspace": gettext("their workspaces differ"),
+        "address": gettext("their cloud pages differ"),
+        "name": gettext("their names differ"),
+        "config": gettext("their configs differ"),
+        "command": gettext("their commands differ"),
+        "metrics": gettext("they have no metric in common"),
+        "steps": gettext("their steps start over"),
     }
     reasons = "; ".join(why[reason] for reason in why if any(one.reason == reason for one in split))
     if all(one.cuid == one.runs[0].folder.name for one in split):
         return [
-            say(
+            gettext(
                 "Different runs recorded the same id ({ids}): {reasons}. They are listed separately; the id of each "
                 "is the name of its (first) folder.",
                 ids=listed,
@@ -139,7 +139,7 @@ def note_shared_ids(groups: Sequence[Group]) -> list[str]:
             )
         ]
     return [
-        say(
+        gettext(
             "Different runs recorded the same id ({ids}): {reasons}. They are listed separately; the id of each is "
             "the name of its (first) folder with a hash of its path.",
             ids=listed,
@@ -168,30 +168,30 @@ def _guess_fate(run: RunBase) -> str:
 def _count_losses(damage: Damage, run: RunBase) -> list[str]:
     """Return phrases that say how much of a run's data is unreadable, restored or missing."""
     parts: list[str] = []
-    if damage.places and not run.is_numbered:
-        parts.append(say("{unreadable} unreadable", unreadable=damage.places))
-    elif damage.places:
+    if damage.unreadable and not run.is_numbered:
+        parts.append(gettext("{unreadable} unreadable", unreadable=damage.unreadable))
+    elif damage.unreadable:
         parts.append(
-            say_plural(
+            ngettext(
                 "its file is damaged in {count} place ({bytes} bytes cannot be read)",
                 "its file is damaged in {count} places ({bytes} bytes cannot be read)",
-                damage.places,
+                damage.unreadable,
                 bytes=damage.unread,
             )
         )
     if damage.repaired:
         parts.append(
-            say_plural(
+            ngettext(
                 "{count} record interleaved by the SDK was restored",
                 "{count} records interleaved by the SDK were restored",
                 damage.repaired,
             )
         )
     if not damage.missing:
-        parts += [say("no gaps in their numbers")] if run.is_numbered else []
+        parts += [gettext("no gaps in their numbers")] if run.is_numbered else []
     elif run.is_legacy:
         parts.append(
-            say_plural(
+            ngettext(
                 "at least {count} point or log line is missing (a gap in the numbers)",
                 "at least {count} points and log lines are missing (gaps in their numbers)",
                 damage.missing,
@@ -199,7 +199,7 @@ def _count_losses(damage: Damage, run: RunBase) -> list[str]:
         )
     else:
         parts.append(
-            say_plural(
+            ngettext(
                 "at least {count} record is missing (a gap in the numbers)",
                 "at least {count} records are missing (gaps in their numbers)",
                 damage.missing,
@@ -210,7 +210,7 @@ def _count_losses(damage: Damage, run: RunBase) -> list[str]:
 
 def note_remarks(name: str, runs: Sequence[RunBase]) -> list[str]:
     """Return notes about problems with other files of a run, such as its database."""
-    return [say("{name}: {problem}.", name=name, problem=run.remark) for run in runs if run.remark]
+    return [gettext("{name}: {problem}.", name=name, problem=run.remark) for run in runs if run.remark]
 
 
 def note_damage(name: str, runs: Sequence[RunBase]) -> list[str]:
@@ -220,14 +220,14 @@ def note_damage(name: str, runs: Sequence[RunBase]) -> list[str]:
         damage = run.assess_damage()
         if not run.is_marked:
             notes.append(
-                say(
+                gettext(
                     "{name}: the start of its file is damaged, so name, project and start time may be missing.",
                     name=name,
                 )
             )
         if run.version not in _FORMATS:
             notes.append(
-                say(
+                gettext(
                     "{name}: its file has the unknown format {version}; its data may be wrong or incomplete.",
                     name=name,
                     version=run.version,
@@ -235,22 +235,22 @@ def note_damage(name: str, runs: Sequence[RunBase]) -> list[str]:
             )
         if damage.oversized:
             notes.append(
-                say_plural(
+                ngettext(
                     "{name}: {count} record exceeds the size limit and is skipped.",
                     "{name}: {count} records exceed the size limit and are skipped.",
                     damage.oversized,
                     name=name,
                 )
             )
-        if not (damage.places or damage.repaired or damage.missing):
+        if not (damage.unreadable or damage.repaired or damage.missing):
             continue
         notes.append(
-            say_plural(
+            ngettext(
                 "{name}: {count} record read, {parts}.",
                 "{name}: {count} records read, {parts}.",
                 damage.records,
                 name=name,
-                parts=say("; ").join(_count_losses(damage, run)),
+                parts=gettext("; ").join(_count_losses(damage, run)),
             )
         )
     return notes
@@ -259,7 +259,7 @@ def note_damage(name: str, runs: Sequence[RunBase]) -> list[str]:
 def note_problems(name: str, every: Sequence[RunBase]) -> list[str]:
     """Return notes about unreadable folders, including the reasons."""
     return [
-        say(
+        gettext(
             "{name}: {folder!r}, one of its {count} folders, is skipped: {problem}.",
             name=name,
             count=len(every),

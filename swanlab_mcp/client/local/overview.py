@@ -12,7 +12,7 @@ from swanlab_mcp.client.local.catalogue import Catalogue
 from swanlab_mcp.client.local.experiment import LocalExperiment
 from swanlab_mcp.client.local.notes import cap_notes
 from swanlab_mcp.client.local.run_base import RunBase
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import gettext
 from swanlab_mcp.core.models import Experiment, Summary
 from swanlab_mcp.core.untrusted import quote
 
@@ -80,7 +80,7 @@ def summarise_all(
 
 def _note_overdue(names: Sequence[str]) -> list[str]:
     return [
-        say(
+        gettext(
             "Omitted because reading took too long: {names}. Request each separately; data already read stays cached.",
             names=", ".join(names[:_NAMED]) + (", …" if len(names) > _NAMED else ""),
         )
@@ -100,7 +100,7 @@ def _note_all_open(experiments: Sequence[LocalExperiment], states: Mapping[str, 
         return [note for one in some for note in states.get(one.cuid) or one.note_state()]
     names = ", ".join(quote(experiment.cuid) for experiment in some[:_NAMED])
     return [
-        say(
+        gettext(
             "{count} runs have no recorded end: still running, or killed ({names}, …). "
             "get_experiment shows the evidence for a single run.",
             count=len(some),

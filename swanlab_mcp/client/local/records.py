@@ -349,8 +349,8 @@ def _read_media(data: dict[str, Any]) -> Media:
     files = _read_list(data, "buffers_name")
     entries: list[MediaEntry] = []
     texts: list[str] = []
-    for place, item in enumerate(items):
-        about: Any = captions[place] if place < len(captions) else None
+    for index, item in enumerate(items):
+        about: Any = captions[index] if index < len(captions) else None
         is_file = item in files
         caption = _string(about, "caption") if is_object(about) else ""
         entries.append(MediaEntry(_string(data, "kid"), str(item) if is_file else "", caption))

@@ -31,7 +31,7 @@ from swanlab_mcp.client.local.records import (
 from swanlab_mcp.client.local.run_base import Damage, Ending, RunBase, explain
 from swanlab_mcp.client.local.run_files import STAMP
 from swanlab_mcp.client.local.series import Series
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import gettext
 
 __all__ = ["Damage", "Ending", "Run"]
 
@@ -211,7 +211,7 @@ class Run(RunBase):
 
     def _check_mark(self, reader: FragmentReader, payloads: list[bytes]) -> None:
         if not reader.is_marked and not any(map(self._is_record, payloads)):
-            raise NotARunFile(say("the file does not start with SwanLab's signature and contains no record"))
+            raise NotARunFile(gettext("the file does not start with SwanLab's signature and contains no record"))
 
     def _take_outline(self, payloads: list[bytes]) -> None:
         for payload in self._points.take(payloads):
@@ -381,12 +381,12 @@ class Run(RunBase):
             return self._decode(payload)
         return None
 
-    def _read_text(self, key: str, step: int, place: int, work: Work) -> str:
+    def _read_text(self, key: str, step: int, index: int, work: Work) -> str:
         # media texts are stored in their records, and are not kept in memory
         text = ""
         with self.lock:
             for payload in self._read_again(work):
                 record = self._decode_if(payload, Media)
                 if isinstance(record, Media) and (record.key, record.step) == (key, step):
-                    text = record.texts[place]
+                    text = record.texts[index]
         return text

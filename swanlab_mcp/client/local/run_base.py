@@ -18,7 +18,7 @@ from swanlab_mcp.client.local.records import Finish, Log, MediaEntry, Start
 from swanlab_mcp.client.local.run_files import STAMP, RunFiles
 from swanlab_mcp.client.local.saved_files import PREFIX, SavedFile, list_saved, read_saved
 from swanlab_mcp.client.local.series import Series, Tally
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import gettext
 from swanlab_mcp.core.models import LoggedKeys, Points
 from swanlab_mcp.core.untrusted import quote
 
@@ -40,14 +40,14 @@ class Ending(NamedTuple):
 class Damage(NamedTuple):
     """The data that was lost because of unsynchronized writers, a crash or a faulty disk.
 
-    `unread` is the number of bytes that cannot be repaired, in `places` separate parts of the file. `missing` is the
+    `unread` is the number of bytes that cannot be repaired, in `indices` separate parts of the file. `missing` is the
     number of missing record numbers. Before SDK 0.8, only points and log lines are numbered. Records lost at the end
     leave no gap in the numbers. `oversized` is the number of records above the size limit.
     """
 
     records: int = 0
     repaired: int = 0
-    places: int = 0
+    unreadable: int = 0
     unread: int = 0
     missing: int = 0
     oversized: int = 0
@@ -249,11 +249,11 @@ class RunBase(ABC):
             saved = self._list_saved().get(key)
         if saved is None:
             return {}
-        caption = say("link to {target}", target=quote(saved.target, 200)) if saved.target else ""
+        caption = gettext("link to {target}", target=quote(saved.target, 200)) if saved.target else ""
         return {0: (MediaEntry("files", "/".join(saved.parts), caption),)}
 
     def read_media(
-        self, key: str, step: int, place: int, limit: int, work: Work | None = None
+        self, key: str, step: int, index: int, limit: int, work: Work | None = None
     ) -> tuple[bytes | None, int]:
         """Return the content and size of a media item. The content is `None` if the item exceeds `limit` bytes.
 
@@ -261,10 +261,10 @@ class RunBase(ABC):
         """
         if key not in self.media:
             return read_saved(self.files, self._list_saved()[key], limit)
-        entry = self.media[key][step][place]
+        entry = self.media[key][step][index]
         if entry.filename:
             return self.files.read("media", entry.folder, entry.filename, limit=limit)
-        content = self._read_text(key, step, place, work or Work()).encode("utf-8", errors="replace")
+        content = self._read_text(key, step, index, work or Work()).encode("utf-8", errors="replace")
         return (content if len(content) <= limit else None), len(content)
 
     def _list_saved(self) -> dict[str, SavedFile]:
@@ -299,7 +299,7 @@ class RunBase(ABC):
     def _read_lines_again(self, start: int, count: int, work: Work) -> list[Log]: ...
 
     @abstractmethod
-    def _read_text(self, key: str, step: int, place: int, work: Work) -> str:
+    def _read_text(self, key: str, step: int, index: int, work: Work) -> str:
         """Return the text of a media item that was not recorded as a file."""
 
     @abstractmethod
@@ -309,5 +309,5 @@ class RunBase(ABC):
 
 def explain(error: Exception) -> str:
     if isinstance(error, OSError):
-        return say("its file cannot be read ({why})", why=error.strerror or type(error).__name__)
+        return gettext("its file cannot be read ({why})", why=error.strerror or type(error).__name__)
     return str(error)

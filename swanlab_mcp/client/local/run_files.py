@@ -15,7 +15,7 @@ from cachetools import LRUCache
 from swanlab_mcp.client.local.folder import Entry, list_inside, open_inside, read_inside, refuse
 from swanlab_mcp.client.local.yaml_subset import NotReadable, parse_yaml
 from swanlab_mcp.client.values import restore_none, unwrap_config
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import gettext
 from swanlab_mcp.core.untrusted import limit_value, parse_json
 
 __all__ = ["STAMP", "RunFiles"]
@@ -104,7 +104,7 @@ class RunFiles:
         try:
             config = unwrap_config(parse_yaml(text))
         except NotReadable as error:
-            raise ValueError(say("{name} cannot be read as YAML", name="files/config.yaml")) from error
+            raise ValueError(gettext("{name} cannot be read as YAML", name="files/config.yaml")) from error
         if not isinstance(config, dict):
             return {}
         fields = cast("dict[str, Any]", config)
@@ -152,7 +152,7 @@ class RunFiles:
             return None
         if content is None:
             raise ValueError(
-                say("files/{name} is larger than {size} MB and was not read", name=name, size=_LARGEST_FILE >> 20)
+                gettext("files/{name} is larger than {size} MB and was not read", name=name, size=_LARGEST_FILE >> 20)
             )
         return content.decode("utf-8", errors="replace")
 
@@ -161,5 +161,5 @@ def _parse_metadata(text: str) -> dict[str, Any]:
     try:
         metadata: Any = limit_value(parse_json(text))
     except (ValueError, RecursionError) as error:
-        raise ValueError(say("{name} cannot be read as JSON", name="files/swanlab-metadata.json")) from error
+        raise ValueError(gettext("{name} cannot be read as JSON", name="files/swanlab-metadata.json")) from error
     return cast("dict[str, Any]", metadata) if isinstance(metadata, dict) else {}

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from swanlab_mcp.client.local.folder import read_inside
 from swanlab_mcp.client.local.run_files import RunFiles
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import gettext
 from swanlab_mcp.core.untrusted import quote
 
 __all__ = ["PREFIX", "SavedFile", "list_saved", "read_saved"]
@@ -62,14 +62,14 @@ def read_saved(files: RunFiles, saved: SavedFile, limit: int) -> tuple[bytes | N
             is_hidden = is_hidden or bool(inside)
     if is_hidden:
         raise ValueError(
-            say(
+            gettext(
                 "it is a link to {target}, which is hidden or below a hidden folder (--allow-link-targets FOLDER "
                 "allows the files directly in a hidden FOLDER)",
                 target=quote(saved.target, 200),
             )
         )
     raise ValueError(
-        say(
+        gettext(
             "it is a link to {target}, outside the run's and the project's folders (--allow-link-targets FOLDER "
             "allows it)",
             target=quote(saved.target, 200),
@@ -82,7 +82,7 @@ def _read_target(root: Path, inside: tuple[str, ...], target: str, limit: int) -
         # open one path component at a time, to refuse a folder that was replaced by a link in the meantime
         return read_inside(root, *inside, limit=limit)
     except FileNotFoundError:
-        raise ValueError(say("it is a link to {target}, which does not exist", target=quote(target, 200))) from None
+        raise ValueError(gettext("it is a link to {target}, which does not exist", target=quote(target, 200))) from None
 
 
 def _walk(files: RunFiles, parts: tuple[str, ...]) -> Iterator[SavedFile]:

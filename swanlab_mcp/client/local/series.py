@@ -40,15 +40,15 @@ class Tally:
         finite_steps, finite = steps, values
         # a finite sum proves that all values are finite, and is ten times as fast as checking each value
         if not math.isfinite(sum(values)):
-            places = [place for place, value in enumerate(values) if math.isfinite(value)]
-            odd = len(values) - len(places)
+            indices = [index for index, value in enumerate(values) if math.isfinite(value)]
+            odd = len(values) - len(indices)
             if odd:
-                place = next(place for place, value in enumerate(values) if not math.isfinite(value))
+                index = next(index for index, value in enumerate(values) if not math.isfinite(value))
                 known = self.first_non_finite
-                self.first_non_finite = steps[place] if known is None else min(known, steps[place])
+                self.first_non_finite = steps[index] if known is None else min(known, steps[index])
             self.non_finite += odd
-            finite_steps = array("q", (steps[place] for place in places))
-            finite = array("d", (values[place] for place in places))
+            finite_steps = array("q", (steps[index] for index in indices))
+            finite = array("d", (values[index] for index in indices))
         if finite:
             low, high = min(finite), max(finite)
             self._compare((low, finite_steps[finite.index(low)]), (high, finite_steps[finite.index(high)]))
@@ -165,15 +165,15 @@ class Series:
         steps, values, times = array("q"), array("d"), array("q")
         start = 0
         for step in sorted(late):
-            place = bisect_left(self.steps, step, start)
-            steps += self.steps[start:place]
-            values += self.values[start:place]
-            times += self.times[start:place]
+            index = bisect_left(self.steps, step, start)
+            steps += self.steps[start:index]
+            values += self.values[start:index]
+            times += self.times[start:index]
             value, time = late[step]
             steps.append(step)
             values.append(value)
             times.append(time)
-            start = place + (place < len(self.steps) and self.steps[place] == step)
+            start = index + (index < len(self.steps) and self.steps[index] == step)
         self.steps = steps + self.steps[start:]
         self.values = values + self.values[start:]
         self.times = times + self.times[start:]

@@ -11,7 +11,7 @@ from swanlab_mcp.analysis.coverage import Coverage, measure_coverage
 from swanlab_mcp.analysis.differences import flatten
 from swanlab_mcp.client.routing import SwanLabClient
 from swanlab_mcp.core.errors import NotFound
-from swanlab_mcp.core.i18n import say
+from swanlab_mcp.core.i18n import gettext
 from swanlab_mcp.core.models import ApiResponse, Experiment, Points, Summary
 from swanlab_mcp.core.refs import ProjectRef
 from swanlab_mcp.core.secret_masking import mask_exactly, mask_secrets
@@ -102,7 +102,7 @@ async def gather_evidence(
     ref, choice = await list_chosen(client, project, username, ())
     experiments = choice.experiments
     if not experiments:
-        raise NotFound(say("The project has no experiments yet, so there are no results to report."))
+        raise NotFound(gettext("The project has no experiments yet, so there are no results to report."))
     source = Source(client, ref, show_secrets)
     where: dict[str, Any] = {"project": ref.project, "username": ref.workspace}
     targets = await _choose_targets(source, experiments, metric)
@@ -146,8 +146,8 @@ async def _choose_targets(source: Source, experiments: Sequence[Experiment], met
     targets = list(dict.fromkeys([key for key in (metric, *choose_targets(keys, 2)) if key]))[:2]
     if not targets:
         raise NotFound(
-            say("The names of the logged metrics do not show which metric measures the model's quality."),
-            hint=say("Name a metric with --metric."),
+            gettext("The names of the logged metrics do not show which metric measures the model's quality."),
+            hint=gettext("Name a metric with --metric."),
         )
     return targets
 

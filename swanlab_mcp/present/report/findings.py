@@ -10,7 +10,7 @@ from typing import Any
 from markupsafe import Markup
 
 from swanlab_mcp.analysis.metric_catalogue import describe_key
-from swanlab_mcp.core.i18n import say, say_plural
+from swanlab_mcp.core.i18n import gettext, ngettext
 from swanlab_mcp.core.untrusted import shorten
 from swanlab_mcp.present.code_words import name_code
 from swanlab_mcp.present.report.blocks import Items, Section, Text, fill, show
@@ -25,19 +25,20 @@ _FAILURES = frozenset({"collapse", "divergence", "worsening", "non_finite", "ove
 
 def describe_findings(evidence: Evidence) -> Section:
     states = Counter(one.state or "UNKNOWN" for one in evidence.experiments)
-    reported = say(", ").join(
-        say("{count} {reason}", count=count, reason=name_code("state", state)) for state, count in states.most_common()
+    reported = gettext(", ").join(
+        gettext("{count} {reason}", count=count, reason=name_code("state", state))
+        for state, count in states.most_common()
     )
-    count = say_plural(
+    count = ngettext(
         "{count} experiment: {states}.", "{count} experiments: {states}.", len(evidence.experiments), states=reported
     )
     sentences = [*_describe_best(evidence), *_describe_failures(evidence), *_describe_untried(evidence)]
-    return Section("findings", say("Findings"), [Text(count), Items([one for one in sentences if one])])
+    return Section("findings", gettext("Findings"), [Text(count), Items([one for one in sentences if one])])
 
 
 def name_events(events: Sequence[Mapping[str, Any]]) -> str:
     """Return the names of the event types as text, without duplicates."""
-    return say(", ").join(name_code("kind", kind) for kind in dict.fromkeys(event["kind"] for event in events))
+    return gettext(", ").join(name_code("kind", kind) for kind in dict.fromkeys(event["kind"] for event in events))
 
 
 def list_failed(evidence: Evidence) -> list[Mapping[str, Any]]:
@@ -55,10 +56,10 @@ def _describe_best(evidence: Evidence) -> list[str]:
     if not ranked:
         ends = evidence.ranked
         if not ends:
-            return [fill(say("No experiment can be ranked by {metric}."), metric=metric)]
+            return [fill(gettext("No experiment can be ranked by {metric}."), metric=metric)]
         return [
             fill(
-                say(
+                gettext(
                     "It is unclear whether a lower or higher {metric} is better, so nothing is ranked. It "
                     "ranges from {low} ({lowest}) to {high} ({highest})."
                 ),
@@ -69,7 +70,7 @@ def _describe_best(evidence: Evidence) -> list[str]:
     first = ranked[0]
     linked = evidence.link(first["name"], first["cuid"])
     if first.get("n", 1) > 1:
-        text = say_plural(
+        text = ngettext(
             "Best by {metric}: {name}, mean {value} over {count} repeat (standard deviation {deviation}).",
             "Best by {metric}: {name}, mean {value} over {count} repeats (standard deviation {deviation}).",
             first["n"],
@@ -79,7 +80,7 @@ def _describe_best(evidence: Evidence) -> list[str]:
             deviation="{deviation}",
         )
     else:
-        text = say("Best by {metric}: {name}, {value} in a single run.")
+        text = gettext("Best by {metric}: {name}, {value} in a single run.")
     best = fill(text, metric=metric, name=linked, value=first["value"], deviation=first.get("deviation"))
     return [best, *_describe_luck(evidence, ranked), _describe_collapse(evidence, ranked)]
 
@@ -102,20 +103,20 @@ def _describe_luck(evidence: Evidence, ranked: Sequence[Mapping[str, Any]]) -> l
         return []
     if not any(row.get("low") is not None or row.get("verdict") == "real" for row in others):
         why = next((row["why"] for row in others if row.get("why")), "")
-        unknown = say("Cannot tell whether its lead is more than luck: {why}.") if why else ""
-        return [fill(unknown, why=why) if unknown else say("Cannot tell whether its lead is more than luck.")]
+        unknown = gettext("Cannot tell whether its lead is more than luck: {why}.") if why else ""
+        return [fill(unknown, why=why) if unknown else gettext("Cannot tell whether its lead is more than luck.")]
     rival = next((row for row in others if row.get("verdict") != "real"), None)
     total = len(others)
     if rival is None:
         return [
-            say_plural(
+            ngettext(
                 "Its lead over the {count} other setting is more than noise between repeats explains (95 %).",
                 "Its lead over all {count} other settings is more than noise between repeats explains (95 %).",
                 total,
             )
         ]
     sentences: list[str] = [
-        say_plural(
+        ngettext(
             "Its lead may be luck. The {count} other setting: {real} worse by more than noise explains, "
             "{noise} within noise, {unknown} unknown.",
             "Its lead may be luck. The {count} other settings: {real} worse by more than noise explains, "
@@ -128,7 +129,7 @@ def _describe_luck(evidence: Evidence, ranked: Sequence[Mapping[str, Any]]) -> l
     ]
     name = evidence.link(rival["name"], rival["cuid"])
     if rival.get("low") is not None:
-        text = say("The runner-up is {name}: difference {difference}, 95 % interval {low} to {high}.")
+        text = gettext("The runner-up is {name}: difference {difference}, 95 % interval {low} to {high}.")
         known = {key: rival[key] for key in ("difference", "low", "high")}
         sentences.append(fill(text, name=name, **known))
     return sentences
@@ -147,7 +148,7 @@ def _describe_collapse(evidence: Evidence, ranked: Sequence[Mapping[str, Any]]) 
         best = (summary.min if sign > 0 else summary.max).value
         if math.isfinite(summary.value) and sign * (summary.value - best) <= 0:
             continue
-        text = say(
+        text = gettext(
             "{name} did not keep its best {metric}: {best} fell back to {last} at the end ({events}). Use "
             "the checkpoint from its best step, or a lower-ranked setting with a stable curve."
         )
@@ -159,11 +160,13 @@ def _describe_collapse(evidence: Evidence, ranked: Sequence[Mapping[str, Any]]) 
 def _describe_failures(evidence: Evidence) -> list[str]:
     failed = list_failed(evidence)
     sentences: list[str] = []
-    reasons = Counter(str(row["apart"]).split(say(": "))[0] for row in evidence.apart)
+    reasons = Counter(str(row["apart"]).split(gettext(": "))[0] for row in evidence.apart)
     if reasons:
-        counts = say(", ").join(say("{count} {reason}", count=n, reason=name) for name, n in reasons.most_common())
+        counts = gettext(", ").join(
+            gettext("{count} {reason}", count=n, reason=name) for name, n in reasons.most_common()
+        )
         sentences.append(
-            say_plural(
+            ngettext(
                 "{count} experiment is not ranked: {counts}.",
                 "{count} experiments are not ranked: {counts}.",
                 len(evidence.apart),
@@ -172,16 +175,16 @@ def _describe_failures(evidence: Evidence) -> list[str]:
         )
     for one in failed[:_NAMED]:
         causes = [cause["cause"] for cause in one.get("causes", ())]
-        text = say("{name}: {verdict} Likely cause: {cause}.") if causes else "{name}: {verdict}"
-        verdict = one["verdict"].rstrip(".。") + say(".")
+        text = gettext("{name}: {verdict} Likely cause: {cause}.") if causes else "{name}: {verdict}"
+        verdict = one["verdict"].rstrip(".。") + gettext(".")
         sentences.append(
             fill(text, name=evidence.link(one["name"], one["cuid"]), verdict=verdict, cause=causes[0] if causes else "")
         )
     if len(failed) > _NAMED:
-        more = say_plural("{count} more experiment has a problem: {link}.",
+        more = ngettext("{count} more experiment has a problem: {link}.",
                           "{count} more experiments have problems: {link}.",
                           len(failed) - _NAMED, link="{link}")  # fmt: skip
-        sentences.append(fill(more, link=Markup('<a href="#diagnoses">{}</a>').format(say("Diagnoses"))))
+        sentences.append(fill(more, link=Markup('<a href="#diagnoses">{}</a>').format(gettext("Diagnoses"))))
     return sentences
 
 
@@ -191,9 +194,9 @@ def _describe_untried(evidence: Evidence) -> list[str]:
         return []
     sentences: list[str] = [
         fill(
-            say("The best {key} is {value}, the smallest of {count} values: smaller values are untried.")
+            gettext("The best {key} is {value}, the smallest of {count} values: smaller values are untried.")
             if one.end == "smallest"
-            else say("The best {key} is {value}, the largest of {count} values: larger values are untried."),
+            else gettext("The best {key} is {value}, the largest of {count} values: larger values are untried."),
             key=one.key,
             value=one.best,
             count=len(one.values),
@@ -203,16 +206,16 @@ def _describe_untried(evidence: Evidence) -> list[str]:
     ]
     if coverage.possible > coverage.combinations:
         sentences.append(
-            say(
+            gettext(
                 "{tried} of {possible} possible combinations of the tried values were run.",
                 tried=coverage.combinations,
                 possible=coverage.possible,
             )
         )
     if coverage.neighbours:
-        names = say(", ").join(f"{show(key)}={show(value)}" for key, value in coverage.neighbours[:_NAMED])
-        text = say("Untried single-value changes to the best setting: {names}.")
+        names = gettext(", ").join(f"{show(key)}={show(value)}" for key, value in coverage.neighbours[:_NAMED])
+        text = gettext("Untried single-value changes to the best setting: {names}.")
         if len(coverage.neighbours) > _NAMED:
-            text = say("Untried single-value changes to the best setting ({count} in total), such as: {names}.")
+            text = gettext("Untried single-value changes to the best setting ({count} in total), such as: {names}.")
         sentences.append(fill(text, names=names, count=len(coverage.neighbours)))
     return sentences

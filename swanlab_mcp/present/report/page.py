@@ -10,7 +10,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from swanlab_mcp import __version__
-from swanlab_mcp.core.i18n import language, say
+from swanlab_mcp.core.i18n import gettext, language
 from swanlab_mcp.core.untrusted import shorten
 from swanlab_mcp.present.report import panels
 from swanlab_mcp.present.report.blocks import NONE, Section, drop_markup, link_to, show
@@ -23,7 +23,7 @@ def render(evidence: Evidence, sections: Sequence[Section]) -> str:
     """Return the complete page in the language of the call."""
     ref = evidence.source.ref
     address = evidence.source.client.at(ref).get_link(ref)
-    made = say(
+    made = gettext(
         "Created {time} UTC by swanlab-mcp-server {version}; workspace {username}.",
         time=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M"),
         version=__version__,
@@ -34,11 +34,11 @@ def render(evidence: Evidence, sections: Sequence[Section]) -> str:
         .get_template("report.html")
         .render(
             language=language.get(),
-            title=say("Report on {project}", project=shorten(ref.project)),
+            title=gettext("Report on {project}", project=shorten(ref.project)),
             made=made,
             address=address,
-            link=link_to(say("Open in SwanLab"), address) if address else "",
-            contents=say("Contents"),
+            link=link_to(gettext("Open in SwanLab"), address) if address else "",
+            contents=gettext("Contents"),
             sections=sections,
             panel=panels,
             none_sign=NONE,

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from swanlab_mcp.analysis.bands import choose_limits, list_calm, measure_band
 from swanlab_mcp.analysis.metric_catalogue import describe_key
 from swanlab_mcp.analysis.selection import reduce_points
-from swanlab_mcp.core.i18n import say, say_plural
+from swanlab_mcp.core.i18n import gettext, ngettext
 from swanlab_mcp.core.models import Points
 from swanlab_mcp.present.chart_axes import ENDS, show_number, show_numbers, widen
 
@@ -75,7 +75,7 @@ class _Axes(NamedTuple):
     y0: float
     y1: float
 
-    def place(self, x: float, y: float) -> tuple[float, float]:
+    def map_point(self, x: float, y: float) -> tuple[float, float]:
         up = (y - self.y0) / (self.y1 - self.y0)
         # lines are clipped at the edges of the picture; a finite position outside the picture preserves their slope
         return (
@@ -92,7 +92,7 @@ def draw_curves(title: str, key: str, series: Sequence[Series]) -> Panel:
     values = [y for one in series for curve in one.curves for y in curve.values if math.isfinite(y)]
     steps = [x for one in series for curve in one.curves for x in curve.steps]
     curves = [curve for one in series for curve in one.curves]
-    calm = [curves[place] for place in list_calm([curve.values for curve in curves], describe_key(key).worse_side)]
+    calm = [curves[index] for index in list_calm([curve.values for curve in curves], describe_key(key).worse_side)]
     kept = [*map(_find_last, calm), *(one.best[1] for one in series if one.best)]
     low, high = choose_limits([y for curve in calm for y in curve.values], kept)
     hidden = sum(not low <= y <= high for y in values)
@@ -111,17 +111,17 @@ def draw_curves(title: str, key: str, series: Sequence[Series]) -> Panel:
             shapes.append(Shape(_trace(axes, curve.steps, curve.values), f"line c{one.number}", one.label))
     for one in series:
         if one.best and math.isfinite(one.best[1]):
-            shapes.append(Shape(_draw_star(*axes.place(*one.best)), f"star c{one.number}", f"{one.best[1]:.6g}"))
+            shapes.append(Shape(_draw_star(*axes.map_point(*one.best)), f"star c{one.number}", f"{one.best[1]:.6g}"))
     shapes += _mark_cut(axes, series, low, high)
     note = (
-        say_plural("{count} point lies outside the plot (▲▼).", "{count} points lie outside the plot (▲▼).", hidden)
+        ngettext("{count} point lies outside the plot (▲▼).", "{count} points lie outside the plot (▲▼).", hidden)
         if hidden
         else ""
     )
     xs, ys = _choose_ticks(axes.x0, axes.x1, is_whole=True), _choose_ticks(axes.y0, axes.y1) if values else []
-    x_ticks = [(axes.place(x, axes.y0)[0], text) for x, text in zip(xs, _show_ticks(xs), strict=True)]
-    y_ticks = [(axes.place(axes.x0, y)[1], text) for y, text in zip(ys, _show_ticks(ys), strict=True) if text]
-    return Panel(title, key, say("step"), x_ticks, y_ticks, shapes, note)
+    x_ticks = [(axes.map_point(x, axes.y0)[0], text) for x, text in zip(xs, _show_ticks(xs), strict=True)]
+    y_ticks = [(axes.map_point(axes.x0, y)[1], text) for y, text in zip(ys, _show_ticks(ys), strict=True) if text]
+    return Panel(title, key, gettext("step"), x_ticks, y_ticks, shapes, note)
 
 
 def draw_hours(title: str, spans: Sequence[tuple[datetime, datetime, str]], names: Mapping[str, str]) -> Panel:
@@ -136,32 +136,33 @@ def draw_hours(title: str, spans: Sequence[tuple[datetime, datetime, str]], name
     count = math.floor((last.timestamp() - start) / unit) + 1
     hours = {kind: [0.0] * count for kind in names}
     for begun, ended, kind in spans:
-        place = int((begun.timestamp() - start) // unit)
-        while place < count and start + place * unit < ended.timestamp():
-            overlap = min(ended.timestamp(), start + (place + 1) * unit) - max(begun.timestamp(), start + place * unit)
-            hours[kind][place] += overlap / 3600
-            place += 1
-    highest = max(sum(hours[kind][place] for kind in names) for place in range(count))
+        index = int((begun.timestamp() - start) // unit)
+        while index < count and start + index * unit < ended.timestamp():
+            overlap = min(ended.timestamp(), start + (index + 1) * unit) - max(begun.timestamp(), start + index * unit)
+            hours[kind][index] += overlap / 3600
+            index += 1
+    highest = max(sum(hours[kind][index] for kind in names) for index in range(count))
     is_short = highest < 1
     scale = 60 if is_short else 1
     axes = _Axes(0, count, 0, max(highest * scale * 1.05, 1e-9))
     shapes: list[Shape] = []
-    for place in range(count):
+    for index in range(count):
         height = 0.0
         for kind, name in names.items():
-            part = hours[kind][place] * scale
+            part = hours[kind][index] * scale
             if part:
-                (x0, y0), (x1, y1) = axes.place(place + 0.08, height), axes.place(place + 0.92, height + part)
+                (x0, y0), (x1, y1) = axes.map_point(index + 0.08, height), axes.map_point(index + 0.92, height + part)
                 path = f"M{x0:.1f} {y0:.1f}V{y1:.1f}H{x1:.1f}V{y0:.1f}Z"
                 shapes.append(Shape(path, f"bar {kind}", f"{name}: {part:.3g}"))
                 height += part
     x_ticks = [
-        (axes.place(place, 0)[0], _show_moment(start + place * unit, unit)) for place in range(0, count, -(-count // 4))
+        (axes.map_point(index, 0)[0], _show_moment(start + index * unit, unit))
+        for index in range(0, count, -(-count // 4))
     ]
     ys = _choose_ticks(axes.y0, axes.y1)
-    y_ticks = [(axes.place(0, y)[1], text) for y, text in zip(ys, _show_ticks(ys), strict=True)]
-    label = say("run time in minutes") if is_short else say("run time in hours")
-    return Panel(title, label, say("start of the interval (UTC)"), x_ticks, y_ticks, shapes)
+    y_ticks = [(axes.map_point(0, y)[1], text) for y, text in zip(ys, _show_ticks(ys), strict=True)]
+    label = gettext("run time in minutes") if is_short else gettext("run time in hours")
+    return Panel(title, label, gettext("start of the interval (UTC)"), x_ticks, y_ticks, shapes)
 
 
 def _draw_group(axes: _Axes, one: Series) -> list[Shape]:
@@ -169,13 +170,13 @@ def _draw_group(axes: _Axes, one: Series) -> list[Shape]:
     if not band.xs:
         return []
     stride = -(-len(band.xs) // _POINTS)
-    places = [*range(0, len(band.xs), stride)]
-    if places[-1] != len(band.xs) - 1:
-        places.append(len(band.xs) - 1)
-    upper = [axes.place(band.xs[place], band.highs[place]) for place in places]
-    lower = [axes.place(band.xs[place], band.lows[place]) for place in reversed(places)]
+    indices = [*range(0, len(band.xs), stride)]
+    if indices[-1] != len(band.xs) - 1:
+        indices.append(len(band.xs) - 1)
+    upper = [axes.map_point(band.xs[index], band.highs[index]) for index in indices]
+    lower = [axes.map_point(band.xs[index], band.lows[index]) for index in reversed(indices)]
     outline = "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in [*upper, *lower]) + "Z"
-    mean = _trace(axes, [band.xs[place] for place in places], [band.means[place] for place in places])
+    mean = _trace(axes, [band.xs[index] for index in indices], [band.means[index] for index in indices])
     return [
         Shape(outline, f"band c{one.number}", one.label),
         Shape(mean, f"line c{one.number}", one.label),
@@ -191,7 +192,7 @@ def _trace(axes: _Axes, xs: Sequence[float], ys: Sequence[float]) -> str:
     is_open = False
     for x, y in zip(xs, ys, strict=True):
         if math.isfinite(y):
-            across, up = axes.place(x, y)
+            across, up = axes.map_point(x, y)
             parts.append(f"{'L' if is_open else 'M'}{across:.1f} {up:.1f}")
             if not is_open:
                 parts.append("h0")
@@ -213,12 +214,12 @@ def _mark_cut(axes: _Axes, series: Sequence[Series], low: float, high: float) ->
     for one in series:
         for curve in one.curves:
             outside = [(1 if y > high else -1 if y < low else 0) for y in curve.values]
-            for place, (before, after) in enumerate(pairwise([0, *outside])):
+            for index, (before, after) in enumerate(pairwise([0, *outside])):
                 if after and before != after:
-                    x = axes.place(curve.steps[place], low)[0]
+                    x = axes.map_point(curve.steps[index], low)[0]
                     y = TOP + 1 if after > 0 else BOTTOM - 1
                     path = f"M{x - 4:.1f} {y + 6 * after:.1f}h8L{x:.1f} {y:.1f}Z"
-                    shapes.append(Shape(path, f"star c{one.number}", f"{curve.values[place]:.6g}"))
+                    shapes.append(Shape(path, f"star c{one.number}", f"{curve.values[index]:.6g}"))
     return shapes[:50]
 
 
@@ -248,7 +249,7 @@ def _show_ticks(values: Sequence[float]) -> list[str]:
     if max(map(len, texts), default=0) <= _LETTERS:
         return texts
     short = [show_number(float(f"{value:.4g}")) for value in values]
-    return [text if text not in short[:place] else "" for place, text in enumerate(short)]
+    return [text if text not in short[:index] else "" for index, text in enumerate(short)]
 
 
 def _show_moment(seconds: float, unit: int) -> str:

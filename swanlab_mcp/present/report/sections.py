@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from swanlab_mcp.analysis.metric_catalogue import describe_key
 from swanlab_mcp.core.durations import show_duration
-from swanlab_mcp.core.i18n import say, say_plural
+from swanlab_mcp.core.i18n import gettext, ngettext
 from swanlab_mcp.core.models import Experiment
 from swanlab_mcp.core.records import read_time
 from swanlab_mcp.core.untrusted import shorten
@@ -38,17 +38,17 @@ def describe_evidence(evidence: Evidence) -> list[Section]:
         _describe_coverage(evidence),
         _describe_diagnoses(evidence),
         _describe_hours(evidence),
-        Section("notes", say("Notes"), [Items(evidence.notes)] if evidence.notes else []),
+        Section("notes", gettext("Notes"), [Items(evidence.notes)] if evidence.notes else []),
     ]
     return [section for section in sections if section.blocks]
 
 
 def _describe_ranking(evidence: Evidence) -> Section:
     ranked, apart = evidence.ranked, evidence.apart
-    title = say("Ranking by {metric}", metric=shorten(evidence.targets[0]))
+    title = gettext("Ranking by {metric}", metric=shorten(evidence.targets[0]))
     columns = list(dict.fromkeys(key for row in ranked[:_RANKED] for key in row.get("config", ())))
     if any("end" in row for row in ranked):
-        heads = [say("end"), say("experiment"), say("value"), say("step"), *columns]
+        heads = [gettext("end"), gettext("experiment"), gettext("value"), gettext("step"), *columns]
         rows = [
             [
                 name_code("end", row["end"]), evidence.link(row["name"], row["cuid"]), row.get("value"),
@@ -58,13 +58,14 @@ def _describe_ranking(evidence: Evidence) -> Section:
         ]  # fmt: skip
     else:
         heads = [
-            say("rank"), say("setting"), say("value"), say("repeats"), say("deviation"), say("compared with the first"),
-            say("difference"), say("95 % interval"), *columns, say("remark"),
+            gettext("rank"), gettext("setting"), gettext("value"), gettext("repeats"), gettext("deviation"),
+            gettext("compared with the first"), gettext("difference"), gettext("95 % interval"), *columns,
+            gettext("remark"),
         ]  # fmt: skip
         rows = [_describe_row(evidence, row, columns) for row in ranked[:_RANKED]]
     blocks: list[Any] = [Table(heads, rows), _describe_cut(len(ranked), _RANKED)]
     if apart:
-        heads = [say("experiment"), say("value"), say("step"), say("reason")]
+        heads = [gettext("experiment"), gettext("value"), gettext("step"), gettext("reason")]
         rows = [
             [
                 evidence.link(row["name"], row["cuid"]), _or_none(row.get("value")), _or_none(row.get("step")),
@@ -72,18 +73,18 @@ def _describe_ranking(evidence: Evidence) -> Section:
             ]
             for row in apart[:_RANKED]
         ]  # fmt: skip
-        blocks += [Heading(say("Not ranked")), Table(heads, rows), _describe_cut(len(apart), _RANKED)]
+        blocks += [Heading(gettext("Not ranked")), Table(heads, rows), _describe_cut(len(apart), _RANKED)]
     return Section("ranking", title, blocks)
 
 
 def _describe_row(evidence: Evidence, row: Mapping[str, Any], columns: Sequence[str]) -> list[Any]:
-    verdict = say("first") if row["rank"] == 1 else name_code("verdict", row.get("verdict") or "cannot tell")
+    verdict = gettext("first") if row["rank"] == 1 else name_code("verdict", row.get("verdict") or "cannot tell")
     interval = NONE
     if "low" in row:
-        text = say("{low} to {high}", low=show(row["low"]), high=show(row["high"]))
+        text = gettext("{low} to {high}", low=show(row["low"]), high=show(row["high"]))
         interval = Markup('<span class="whole">{}</span>').format(text)
     events = [event for cuid in row.get("cuids") or [row["cuid"]] for event in evidence.list_events(cuid)]
-    remark = say("; ").join(part for part in (name_events(events), row.get("why", "")) if part)
+    remark = gettext("; ").join(part for part in (name_events(events), row.get("why", "")) if part)
     return [
         row["rank"], evidence.link(row["name"], row["cuid"]), row["value"], row.get("n", 1),
         _or_none(row.get("deviation")), verdict, _or_none(row.get("difference")), interval,
@@ -101,7 +102,7 @@ def _or_none(value: Any) -> Any:
 
 def _describe_cut(total: int, most: int) -> Text:
     return Text(
-        say("{shown} of {total} rows are shown.", shown=most, total=total) if total > most else "", is_soft=True
+        gettext("{shown} of {total} rows are shown.", shown=most, total=total) if total > most else "", is_soft=True
     )
 
 
@@ -119,12 +120,12 @@ def _describe_curves(evidence: Evidence) -> Section:
         panels.append(draw_curves(shorten(key), shorten(key), series))
         tables += [Heading(shorten(key)), _list_extremes(evidence, key, drawn)]
     if not panels:
-        return Section("curves", say("Curves"))
-    text = say(
+        return Section("curves", gettext("Curves"))
+    text = gettext(
         "Lines with a band show the mean of the repeats and one standard deviation; a star marks the best value."
     )
     blocks = [Text(text, is_soft=True), Text(_list_colours(evidence)), Figures(panels), *tables]
-    return Section("curves", say("Curves of the first settings"), blocks)
+    return Section("curves", gettext("Curves of the first settings"), blocks)
 
 
 def _list_colours(evidence: Evidence) -> Markup:
@@ -159,7 +160,7 @@ def _list_extremes(evidence: Evidence, key: str, drawn: Sequence[tuple[int, Grou
     ]
     lines.sort(key=lambda line: _sink(line[2].value))
     names = {one.cuid: shorten(evidence.source.clean(one.name)) for one in evidence.experiments}
-    heads = [say("experiment"), say("setting"), say("last"), say("smallest"), say("largest")]
+    heads = [gettext("experiment"), gettext("setting"), gettext("last"), gettext("smallest"), gettext("largest")]
     rows = [
         [
             Markup('<span class="key c{}"></span>{}').format(number, evidence.link(names[cuid], cuid)), name,
@@ -181,30 +182,32 @@ def _at(value: float | None, step: int | None) -> str:
 
 
 def _describe_differences(evidence: Evidence) -> Section:
-    found, title = evidence.compared, say("What differs")
+    found, title = evidence.compared, gettext("What differs")
     if not found:
         return Section("differences", title)
     experiments = found["experiments"]
     beside = experiments[:_BESIDE]
-    heads = [say("setting"), *(evidence.link(one["name"], one["cuid"]) for one in beside)]
+    heads = [gettext("setting"), *(evidence.link(one["name"], one["cuid"]) for one in beside)]
     # skip rows in which all of the shown experiments have the same value
     rows = [
         [one["name"], *(_or_none(value) for value in one["values"][:_BESIDE])]
         for one in found.get("differences", ())
         if any(value != one["values"][0] for value in one["values"][:_BESIDE])
     ]
-    cut = say("The first {shown} of {total} compared experiments are shown.", shown=len(beside), total=len(experiments))
+    cut = gettext(
+        "The first {shown} of {total} compared experiments are shown.", shown=len(beside), total=len(experiments)
+    )
     blocks: list[Any] = [Text(cut if len(experiments) > _BESIDE else "", is_soft=True)]
-    blocks.append(Table(heads, rows) if rows else Text(say("None.")))
+    blocks.append(Table(heads, rows) if rows else Text(gettext("None.")))
     if found.get("associations"):
-        heads = [say("setting"), say("strength"), say("how"), say("cannot be separated from")]
+        heads = [gettext("setting"), gettext("strength"), gettext("how"), gettext("cannot be separated from")]
         rows = [
             [one["key"], one["strength"], one["how"], ", ".join(one.get("varies_with", ())) or NONE]
             for one in found["associations"]
         ]
         blocks += [
-            Heading(say("Settings associated with the result")),
-            Text(say("An association does not prove an effect. Strength ranges from 0 to 1."), is_soft=True),
+            Heading(gettext("Settings associated with the result")),
+            Text(gettext("An association does not prove an effect. Strength ranges from 0 to 1."), is_soft=True),
             Table(heads, rows),
         ]
     return Section("differences", title, blocks)
@@ -213,23 +216,28 @@ def _describe_differences(evidence: Evidence) -> Section:
 def _describe_coverage(evidence: Evidence) -> Section:
     coverage = evidence.coverage
     if coverage is None or not coverage.tried:
-        return Section("tried", say("What was tried"))
+        return Section("tried", gettext("What was tried"))
     rows: list[list[Any]] = []
     for one in coverage.tried:
         shown = [
             f"{show(value)} ({count})" for value, count in zip(one.values[:_VALUES], one.counts[:_VALUES], strict=True)
         ]
         more = len(one.values) - len(shown)
-        values = say(", ").join([*shown, *([say("{count} more", count=more)] if more else [])])
+        values = gettext(", ").join([*shown, *([gettext("{count} more", count=more)] if more else [])])
         rows.append([one.key, values, show(one.best), ", ".join(one.twins) or NONE])
-    heads = [say("setting"), say("values (runs)"), say("in the best setting"), say("changes together with")]
-    return Section("tried", say("What was tried"), [Table(heads, rows)])
+    heads = [
+        gettext("setting"),
+        gettext("values (runs)"),
+        gettext("in the best setting"),
+        gettext("changes together with"),
+    ]
+    return Section("tried", gettext("What was tried"), [Table(heads, rows)])
 
 
 def _describe_diagnoses(evidence: Evidence) -> Section:
     found = list(evidence.diagnoses.values())
     ill = [one for one in found if one["health"] != "healthy" or one["state"] in ("CRASHED", "ABORTED", "UNKNOWN")]
-    reported = say_plural(
+    reported = ngettext(
         "{read} of {count} experiment was diagnosed from all its points; healthy: {healthy}.",
         "{read} of {count} experiments were diagnosed from all their points; healthy: {healthy}.",
         len(evidence.experiments),
@@ -237,7 +245,7 @@ def _describe_diagnoses(evidence: Evidence) -> Section:
         healthy=len(found) - len(ill),
     )
     return Section(
-        "diagnoses", say("Diagnoses"), [Text(reported), *(_describe_diagnosis(evidence, one) for one in ill)]
+        "diagnoses", gettext("Diagnoses"), [Text(reported), *(_describe_diagnosis(evidence, one) for one in ill)]
     )
 
 
@@ -250,22 +258,24 @@ def _describe_diagnosis(evidence: Evidence, one: Mapping[str, Any]) -> Card:
         [cause["cause"], name_code("confidence", cause["confidence"]), cause["evidence"]]
         for cause in one.get("causes", ())
     ]
-    blocks.append(Table([say("cause"), say("confidence"), say("evidence")], causes))
+    blocks.append(Table([gettext("cause"), gettext("confidence"), gettext("evidence")], causes))
     events = [
         [name_code("kind", event["kind"]), event["key"], _or_none(event.get("step")), event["detail"], event["rule"]]
         for event in evidence.list_events(one["cuid"])
     ]
-    blocks.append(Table([say("event"), say("metric"), say("step"), say("detail"), say("rule")], events))
+    blocks.append(
+        Table([gettext("event"), gettext("metric"), gettext("step"), gettext("detail"), gettext("rule")], events)
+    )
     frames = one.get("crash", {}).get("frames", ())
     if frames:
-        blocks += [Text(say("How it ended"), is_soft=True), Items(frames)]
+        blocks += [Text(gettext("How it ended"), is_soft=True), Items(frames)]
     return Card(title, blocks)
 
 
 def _describe_hours(evidence: Evidence) -> Section:
-    names = {"done": say("finished"), "alive": say("running"), "lost": say("crashed or stopped")}
+    names = {"done": gettext("finished"), "alive": gettext("running"), "lost": gettext("crashed or stopped")}
     spans = [(*span, _name_outcome(one)) for one in evidence.experiments if (span := _read_span(one))]
-    title = say("Time and hours used")
+    title = gettext("Time and hours used")
     if not spans:
         return Section("hours", title)
     used: dict[str, float] = defaultdict(float)
@@ -282,21 +292,21 @@ def _describe_hours(evidence: Evidence) -> Section:
         if runs[kind]
     ]  # fmt: skip
     first, last = min(span[0] for span in spans), max(span[1] for span in spans)
-    text = say(
+    text = gettext(
         "From {first} to {last} UTC, the experiments ran for {hours} in total.",
         first=f"{first:%Y-%m-%d %H:%M}",
         last=f"{last:%Y-%m-%d %H:%M}",
         hours=show_duration(sum(used.values())),
     )
     unknown = len(evidence.experiments) - len(spans)
-    lost = say_plural(
+    lost = ngettext(
         "{count} experiment without a recorded start or end is not included.",
         "{count} experiments without a recorded start or end are not included.",
         unknown,
     )
-    heads = [say("outcome"), say("experiments"), say("time"), say("share")]
+    heads = [gettext("outcome"), gettext("experiments"), gettext("time"), gettext("share")]
     blocks = [
-        Text(text), Figures([draw_hours(say("Running experiments over time"), spans, names)]), Table(heads, rows),
+        Text(text), Figures([draw_hours(gettext("Running experiments over time"), spans, names)]), Table(heads, rows),
         Text(lost if unknown else "", is_soft=True),
     ]  # fmt: skip
     return Section("hours", title, blocks)

@@ -278,9 +278,9 @@ async def test_every_endpoint_fault_gives_correct_data_or_an_error(
     chosen = choose_shard(list(tools_by_path), cases, shard)
     assert {path for path, _ in chosen} == set(tools_by_path)
     assert len({case.name for _, case in chosen}) == len(cases)
-    for place, (path, case) in enumerate(chosen):
+    for index, (path, case) in enumerate(chosen):
         tools = [tool for tool in tools_by_path[path] if tool != "plot_metrics"] or tools_by_path[path]
-        await check_fault(server, state, tools[place % len(tools)], path, case, answers)
+        await check_fault(server, state, tools[index % len(tools)], path, case, answers)
     assert elsewhere[1] == []
 
 
@@ -348,11 +348,11 @@ async def test_no_fault_repeats_a_change_and_the_reported_outcome_is_true(
     async with connect(server) as client:
         assert (await ask(client, await prepare(client))).structured_content["data"]["done"] is True
     after = list_contents(world)
-    places = list(dict.fromkeys((call.method, f"{call.raw_path}$") for call in world.calls))
+    indices = list(dict.fromkeys((call.method, f"{call.raw_path}$") for call in world.calls))
     tried = 0
     kinds = range(len(make_cases(elsewhere[0], world)))
     async with connect(server) as client:
-        for ((method, path), is_dry), kind in choose_shard([*itertools.product(places, (True, False))], kinds, shard):
+        for ((method, path), is_dry), kind in choose_shard([*itertools.product(indices, (True, False))], kinds, shard):
             served["app"] = create_app(world := build_small_world())
             case = make_cases(elsewhere[0], world)[kind]
             is_change = method == "DELETE" or path == "/api/project$"
@@ -414,10 +414,10 @@ def put(whole: Any, path: tuple[Any, ...], value: Any) -> Any:
     if not path:
         return value
     whole = copy.deepcopy(whole)
-    place = whole
+    index = whole
     for key in path[:-1]:
-        place = place[key]
-    place[path[-1]] = value
+        index = index[key]
+    index[path[-1]] = value
     return whole
 
 
@@ -447,24 +447,24 @@ async def test_wrong_type_in_any_field_is_an_error(settings: Settings, state: St
             async with connect(server) as client:
                 await client.call_tool(tool, arguments)
             # config values can have any type, and one metric is enough
-            places = [
-                (place, node)
-                for place, node in walk(json.loads(bodies[0]))
-                if "config" not in place[:-1] and "acc" not in place
+            indices = [
+                (index, node)
+                for index, node in walk(json.loads(bodies[0]))
+                if "config" not in index[:-1] and "acc" not in index
             ]
-            for place, value in [(place, value) for place, node in places for value in list_wrong_values(node)]:
+            for index, value in [(index, value) for index, node in indices for value in list_wrong_values(node)]:
                 if next(numbers) % SHARDS != shard:
                     continue
 
-                def rewrite(body: bytes, place: Any = place, value: Any = value) -> bytes:
-                    return json.dumps(put(json.loads(body), place, value)).encode()
+                def rewrite(body: bytes, index: Any = index, value: Any = value) -> bytes:
+                    return json.dumps(put(json.loads(body), index, value)).encode()
 
                 state.faults = [Fault(path, times=1, rewrite=rewrite)]
                 async with connect(server) as client:
                     result = await client.call_tool(tool, arguments)
                 # an extreme can be a bare number
-                if result.is_error or (place[-1:] not in (("min",), ("max",)) or value != 7):
-                    said = f"{tool} with {value} at {place} of {path}: {show(result)}"[:1000]
+                if result.is_error or (index[-1:] not in (("min",), ("max",)) or value != 7):
+                    said = f"{tool} with {value} at {index} of {path}: {show(result)}"[:1000]
                     assert result.is_error or show(result) == whole, said
                     assert not result.is_error or read_code(result) == 502, said
     assert next(numbers) > 300
@@ -675,8 +675,8 @@ REFUSED_LOGINS = {401: 401, 403: 403, 500: 500, 503: 503, 200: 502}
 async def test_failed_relogin_is_reported_and_later_succeeds(settings: Settings, state: State, turn: int) -> None:
     tools = [tool for tool in CALLS if tool != "plot_metrics"]
     async with session(settings) as client:
-        for place, tool in enumerate(tools, turn):
-            status, code = [*REFUSED_LOGINS.items()][place % len(REFUSED_LOGINS)]
+        for index, tool in enumerate(tools, turn):
+            status, code = [*REFUSED_LOGINS.items()][index % len(REFUSED_LOGINS)]
             arguments = CALLS[tool]
             state.faults = []
             whole = show(await client.call_tool(tool, arguments))

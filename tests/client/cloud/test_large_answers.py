@@ -33,9 +33,9 @@ def world() -> State:
     for number in range(260):
         config = {"lr": number / 1000, "note": "配置 " * 10, "nested": {"seed": number}}
         state.add_experiment(large, f"run {number}", cuid=f"run{number}", config=config, metrics={"loss": [(0, 1.0)]})
-    metrics: dict[str, Any] = {key: [(0, 1.0), (1, float(place))] for place, key in enumerate(KEYS)}
+    metrics: dict[str, Any] = {key: [(0, 1.0), (1, float(index))] for index, key in enumerate(KEYS)}
     metrics |= {
-        key: [(step, math.sin(step * (place + 1)) * 1e-5) for step in range(3000)] for place, key in enumerate(CURVES)
+        key: [(step, math.sin(step * (index + 1)) * 1e-5) for step in range(3000)] for index, key in enumerate(CURVES)
     }
     packages = "\n".join(f"package-{number}=={number}.0" for number in range(900))
     wide = state.add_experiment(large, "wide", cuid="wide1", metrics=metrics, requirements=packages, metadata={})
@@ -102,7 +102,7 @@ async def read_all(
             "get_exp_summary",
             {"project": "large", "exp_cuid": "wide1", "keys": ["group7/*", "group1?/*"]},
             lambda data: [(key, one["value"], one["max"]["value"]) for key, one in data.items()],
-            [(key, place, max(1, place)) for place, key in enumerate(KEYS) if place % 70 == 7 or 10 <= place % 70 < 20],
+            [(key, index, max(1, index)) for index, key in enumerate(KEYS) if index % 70 == 7 or 10 <= index % 70 < 20],
         ),
         (
             "list_metrics",

@@ -23,7 +23,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from swanlab_mcp.cli.main import main
-from swanlab_mcp.client.cloud.network import is_exempt, place_download
+from swanlab_mcp.client.cloud.network import find_destination, is_exempt
 from swanlab_mcp.core.errors import UnexpectedResponse
 from tests.fake_swanlab import Fault, State, create_app, serve
 from tests.fake_swanlab.server import listen
@@ -333,7 +333,7 @@ def test_refusing_port_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     ],
 )
 def test_relative_download_url_of_a_self_hosted_server_is_resolved(address: str, expected: str) -> None:
-    assert str(place_download(address, "http://10.0.0.5:8000").url) == expected
+    assert str(find_destination(address, "http://10.0.0.5:8000").url) == expected
 
 
 @pytest.mark.parametrize(
@@ -351,7 +351,7 @@ def test_relative_download_url_of_a_self_hosted_server_is_resolved(address: str,
 )
 def test_refused_download_names_both_hosts_and_the_fix(address: str, api_host: str, other: str) -> None:
     with pytest.raises(UnexpectedResponse) as caught:
-        place_download(address, api_host)
+        find_destination(address, api_host)
     assert f"SwanLab at {api_host} returned a download URL on {other} that is not encrypted." in str(caught.value)
     assert "set the storage's public address" in str(caught.value)
 
@@ -365,7 +365,7 @@ def test_refused_download_names_both_hosts_and_the_fix(address: str, api_host: s
     ],
 )
 def test_ipv6_storage_without_a_scheme_is_a_host(address: str, expected: str) -> None:
-    assert str(place_download(address, "http://[::1]:8000").url) == expected
+    assert str(find_destination(address, "http://[::1]:8000").url) == expected
 
 
 @pytest.mark.parametrize("storage", ["10.1.2.3:9000", "[fd00::1]:9000", "192.168.7.7"])
@@ -375,8 +375,8 @@ def test_private_storage_is_refused_with_both_hosts_and_the_fix(
     state.faults = [Fault(path="/presigned/", body=json.dumps({"urls": [f"https://{storage}/x"]}).encode())]
     assert run_export(host) == 1
     error = capsys.readouterr().err
-    place = storage if storage.endswith(":9000") else f"{storage}:443"
-    assert f"SwanLab at 127.0.0.1 returned a download URL with the private address {place}." in error
+    index = storage if storage.endswith(":9000") else f"{storage}:443"
+    assert f"SwanLab at 127.0.0.1 returned a download URL with the private address {index}." in error
     assert "set the storage's public address to the host name 127.0.0.1 (any port)" in error
 
 

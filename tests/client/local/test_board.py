@@ -52,8 +52,8 @@ def write_database(
     for number, run in enumerate(runs, 1):
         row = (number, 1, run["folder"], run["name"], "", run.get("status", 1), MOMENT, run.get("finished"))
         connection.execute("INSERT INTO experiment VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
-        for place, key in enumerate(run.get("keys", ())):
-            named = (number, key, "line", *([str(place)] if has_folders else ()))
+        for location, key in enumerate(run.get("keys", ())):
+            named = (number, key, "line", *([str(location)] if has_folders else ()))
             columns = "experiment_id, name, type" + folders.replace(" TEXT", "")
             connection.execute(f"INSERT INTO tag ({columns}) VALUES ({', '.join('?' * len(named))})", named)
     return connection
@@ -328,8 +328,8 @@ def test_hostile_database_is_bounded(tmp_path: Path, how: str) -> None:
         assert "cannot be read" in board.problem
 
 
-@pytest.mark.parametrize("place", ["runs.swanlab", "logs", "logs/0", "logs/0/1000.log", "console"])
-async def test_links_are_not_followed(tmp_path: Path, place: str) -> None:
+@pytest.mark.parametrize("location", ["runs.swanlab", "logs", "logs/0", "logs/0/1000.log", "console"])
+async def test_links_are_not_followed(tmp_path: Path, location: str) -> None:
     run = "run-20240501_080000-h"
     secret = tmp_path / "elsewhere"
     write_database(secret, [{"folder": run, "name": "secret", "keys": ["secret"]}]).close()
@@ -340,12 +340,12 @@ async def test_links_are_not_followed(tmp_path: Path, place: str) -> None:
     write_metric(here / run / "logs" / "0", [1.0])
     write_metric(here / run / "logs" / "1", [1.0])
     (here / run / "console").mkdir()
-    target = here / place if place == "runs.swanlab" else here / run / place
+    target = here / location if location == "runs.swanlab" else here / run / location
     if target.is_dir():
         shutil.rmtree(target)
     else:
         target.unlink(missing_ok=True)
-    target.symlink_to(secret / place)
+    target.symlink_to(secret / location)
     async with session(Settings(log_dirs=(here,))) as client:
         given = {"project": "local/(unknown)", "exp_cuid": "h"}
         answers = [

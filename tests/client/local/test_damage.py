@@ -51,15 +51,15 @@ def test_flipped_bit_loses_at_most_a_record_and_adds_no_record(file: Path, spaci
     # flip one bit in every third byte; 6 KB cover every kind of record, and a hole in the interleaved file
     content = WHOLE[file][0][: 6_000 if file is not INTERLEAVED else 26_000]
     whole, before = read(content)
-    for place in range(0, len(content), spacing if file is not INTERLEAVED else 11 * spacing):
+    for index in range(0, len(content), spacing if file is not INTERLEAVED else 11 * spacing):
         spoiled = bytearray(content)
-        spoiled[place] ^= 1 << place % 8
+        spoiled[index] ^= 1 << index % 8
         found, reader = read(bytes(spoiled))
-        assert len(found) >= len(whole) - 1, place
-        assert set(found) <= set(whole), place
+        assert len(found) >= len(whole) - 1, index
+        assert set(found) <= set(whole), index
         if len(found) < len(whole):
             after = reader.damaged + reader.lost + reader.unpaired + reader.torn
-            assert after > before.damaged + before.lost + before.unpaired, place
+            assert after > before.damaged + before.lost + before.unpaired, index
 
 
 @given(st.sampled_from(FILES), st.data())
@@ -78,8 +78,8 @@ def test_file_growing_by_bytes_reads_like_the_finished_file(file: Path) -> None:
     content = WHOLE[file][0][:26_000]
     reader = FragmentReader(is_record)
     found: list[bytes] = []
-    for place in range(len(content)):
-        found += reader.feed(content[place : place + 1], at_end=True)
+    for index in range(len(content)):
+        found += reader.feed(content[index : index + 1], at_end=True)
     whole, at_once = read(content)
     assert found == whole
     assert (reader.repaired, reader.damaged, reader.lost) == (at_once.repaired, at_once.damaged, at_once.lost)
@@ -119,21 +119,21 @@ def test_two_unlocked_writers_keep_all_records_at_any_split_point(first: list[in
     others, other_writes = write_many(2, second, len(prefix) + (start - 7 if not filler else 7_000))
     expected = sorted([*([filler] if filler else []), *records, *others])
 
-    def merge(places: list[int]) -> bytes:
+    def merge(indices: list[int]) -> bytes:
         merged = list(writes)
-        for place, write in reversed(list(zip(places, other_writes, strict=True))):
-            merged.insert(place, write)
+        for index, write in reversed(list(zip(indices, other_writes, strict=True))):
+            merged.insert(index, write)
         return prefix + b"".join(merged)
 
     def each(count: int, lowest: int) -> list[list[int]]:
         if not count:
             return [[]]
-        return [[place, *rest] for place in range(lowest, len(writes) + 1) for rest in each(count - 1, place)]
+        return [[index, *rest] for index in range(lowest, len(writes) + 1) for rest in each(count - 1, index)]
 
-    for places in each(len(other_writes), 0):
-        found, reader = read(merge(places))
-        assert sorted(found) == expected, places
-        assert (reader.damaged, reader.unpaired, reader.lost) == (0, 0, 0), places
+    for indices in each(len(other_writes), 0):
+        found, reader = read(merge(indices))
+        assert sorted(found) == expected, indices
+        assert (reader.damaged, reader.unpaired, reader.lost) == (0, 0, 0), indices
 
 
 @pytest.fixture(params=[OFFLINE, LEGACY], ids=["protobuf", "json"])
@@ -151,13 +151,13 @@ async def test_damage_is_reported_with_the_number_of_missing_records(copied: Pat
     sound = whole.assess_damage()
     assert sound == Damage(sound.records, 0, 0, 0, 0)
     content = bytearray(copied.read_bytes())
-    place = int(len(content) * share)
-    content[place : place + 600] = bytes(600)
+    index = int(len(content) * share)
+    content[index : index + 600] = bytes(600)
     copied.write_bytes(content)
     run = Run(copied)
     run.refresh()
     damage = run.assess_damage()
-    assert damage.places == 1
+    assert damage.unreadable == 1
     assert 600 <= damage.unread < 1600
     lost = sound.records - damage.records
     # before 0.8 columns have no number, and a missing last point of a key leaves no gap
@@ -206,7 +206,7 @@ def test_halves_of_damaged_records_are_not_joined() -> None:
     # the first record loses its second half, the next split record its first half
     sizes = [100] * 900
     records, writes = write_many(1, sizes, len(HEADER))
-    heads = [place for place, write in enumerate(writes) if len(write) == 7 and write[6] in (2, 4)]
+    heads = [index for index, write in enumerate(writes) if len(write) == 7 and write[6] in (2, 4)]
     assert len(heads) >= 4
     for lost in (heads[1], heads[2]):
         writes[lost + 1] = bytes(len(writes[lost + 1]))
@@ -250,11 +250,11 @@ def test_any_json_record_is_handled(records: list[tuple[str, dict[str, Any]]]) -
         run.read_tallies()
         for key in run.list_keys().media:
             for step, entries in run.list_media(key).items():
-                for place in range(len(entries)):
+                for index in range(len(entries)):
                     with suppress(OSError, ValueError):
-                        run.read_media(key, step, place, limit=100)
+                        run.read_media(key, step, index, limit=100)
         assert not run.problem
-        assert run.assess_damage().places >= 2
+        assert run.assess_damage().unreadable >= 2
         assert all(len(one.steps) == len(one.values) == len(one.times) for one in points.values())
 
 

@@ -142,8 +142,8 @@ def test_flipped_bit_loses_at_most_a_record(seed: int) -> None:
     choice = random.Random(seed)
     for _ in range(20):
         spoiled = bytearray(content)
-        place = choice.randrange(7, len(spoiled))
-        spoiled[place] ^= 1 << choice.randrange(8)
+        index = choice.randrange(7, len(spoiled))
+        spoiled[index] ^= 1 << choice.randrange(8)
         found, reader = read(bytes(spoiled))
         assert len(found) >= len(whole) - 1
         assert set(found) <= set(whole)
@@ -204,7 +204,7 @@ def test_any_payload_is_parsed_or_rejected(payload: bytes) -> None:
 def test_damaged_record_is_read_or_rejected(noise: bytes, data: st.DataObject) -> None:
     whole, _ = read(OFFLINE.read_bytes()[:4000])
     payload = bytearray(data.draw(st.sampled_from(whole)))
-    place = data.draw(st.integers(0, len(payload) - 1))
-    payload[place : place + len(noise)] = noise
+    index = data.draw(st.integers(0, len(payload) - 1))
+    payload[index : index + len(noise)] = noise
     with suppress(ValueError):
         decode_protobuf(bytes(payload))

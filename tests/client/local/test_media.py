@@ -36,11 +36,11 @@ async def test_media_match_the_logged_files(folder: Path, truth: dict[str, Any])
             assert list(whole.steps) == logged["steps"][: len(whole.steps)]
         else:
             assert list(whole.steps) == logged["steps"]
-        for place, step in enumerate(whole.steps):
+        for index, step in enumerate(whole.steps):
             part = (await client.list_media(ExperimentRef("local", truth["project"], truth["id"]), key, step=step)).data
             assert part is not None
             assert (part.step, [item.step for item in part.items]) == (step, [step])
-            assert part.items[0].caption == (logged["captions"][place] or "")
+            assert part.items[0].caption == (logged["captions"][index] or "")
             answer = await client.read_media(
                 ExperimentRef("local", truth["project"], truth["id"]), part.items, limit=1 << 20
             )
@@ -48,7 +48,7 @@ async def test_media_match_the_logged_files(folder: Path, truth: dict[str, Any])
             assert file.content is not None
             assert file.size == len(file.content)
             if logged["kind"] == "text":
-                assert file.content.decode() == logged["texts"][place]
+                assert file.content.decode() == logged["texts"][index]
             elif logged["kind"] == "image":
                 assert file.content.startswith(b"\x89PNG")
             else:

@@ -64,9 +64,9 @@ async def test_link_into_the_project_is_named_and_read(linked: Path) -> None:
     assert f"link to {linked}/notes.md" in output
 
 
-@pytest.mark.parametrize("place", ["elsewhere/secret.txt", "study/../elsewhere/secret.txt"])
-async def test_link_out_of_the_project_is_named_and_not_read(linked: Path, tmp_path: Path, place: str) -> None:
-    secret = tmp_path / place
+@pytest.mark.parametrize("location", ["elsewhere/secret.txt", "study/../elsewhere/secret.txt"])
+async def test_link_out_of_the_project_is_named_and_not_read(linked: Path, tmp_path: Path, location: str) -> None:
+    secret = tmp_path / location
     secret.parent.mkdir(parents=True, exist_ok=True)
     secret.write_text("my secret", encoding="utf-8")
     (linked / "swanlog" / RUN.name / "files" / "notes.md").symlink_to(secret)

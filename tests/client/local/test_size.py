@@ -47,15 +47,15 @@ def test_tally_matches_kept_and_released_points(logged: list[tuple[int, float]],
     # the SDK never records a key's step twice in a file
     unique = list(dict(logged).items())
     kept, released = Series(), Series()
-    for place, (step, value) in enumerate(unique):
-        if place == kept_until:
+    for index, (step, value) in enumerate(unique):
+        if index == kept_until:
             released.release()
         kept.add(step, value, BEGAN)
         released.add(step, value, BEGAN)
-        if place % 3 == 0:
+        if index % 3 == 0:
             released.settle()
-        if place % 4 == 1:
-            assert kept.tally().count == released.tally().count == place + 1
+        if index % 4 == 1:
+            assert kept.tally().count == released.tally().count == index + 1
     ordered = sorted(unique)
     finite = [(value, step) for step, value in ordered if math.isfinite(value)]
     odd = [step for step, value in ordered if not math.isfinite(value)]
@@ -76,10 +76,10 @@ def test_tally_matches_kept_and_released_points(logged: list[tuple[int, float]],
 @given(points)
 def test_last_value_of_a_repeated_step_counts(logged: list[tuple[int, float]]) -> None:
     series = Series()
-    for place, (step, value) in enumerate(logged):
-        series.add(step, value, place)
+    for index, (step, value) in enumerate(logged):
+        series.add(step, value, index)
     read = series.to_points()
-    last = {step: (value, place) for place, (step, value) in enumerate(logged)}
+    last = {step: (value, index) for index, (step, value) in enumerate(logged)}
     assert list(read.steps) == sorted(last)
     assert repr([*zip(read.values, read.times, strict=True)]) == repr([last[step] for step in sorted(last)])
 

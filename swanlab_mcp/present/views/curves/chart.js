@@ -33,7 +33,7 @@ function colourOf(number, theme) {
 function shadeOf(share, theme) {
   const at = share * (SHADES[theme].length - 1);
   const first = Math.min(Math.floor(at), SHADES[theme].length - 2);
-  const [from, to] = [first, first + 1].map((place) => SHADES[theme][place].slice(1).match(/../g).map((part) => parseInt(part, 16)));
+  const [from, to] = [first, first + 1].map((index) => SHADES[theme][index].slice(1).match(/../g).map((part) => parseInt(part, 16)));
   return mix([from, to], at - first);
 }
 
@@ -71,7 +71,7 @@ function listSeries(visible, { isLogY, theme, weight }) {
     const drawn = raiseAll(points, "drawn");
     if (curve.shades) {
       const steps = points.map((point) => Math.round(point.share * STEPS));
-      for (const step of new Set(steps)) addDots(drawn.map((y, place) => (steps[place] === step ? y : null)), shadeOf(step / STEPS, theme));
+      for (const step of new Set(steps)) addDots(drawn.map((y, index) => (steps[index] === step ? y : null)), shadeOf(step / STEPS, theme));
     } else if (curve.dots) {
       addDots(drawn, stroke);
     } else {
@@ -86,8 +86,8 @@ function listSeries(visible, { isLogY, theme, weight }) {
   }
   const data = tables.length ? uPlot.join(tables) : [[0, 1]];
   for (let number = 1; number < data.length; number += 1) {
-    const places = findLonely(data[number]);
-    if (places.length) lonely[number] = places;
+    const indices = findLonely(data[number]);
+    if (indices.length) lonely[number] = indices;
   }
   return { data, series, sources, bands, owners, isEmpty: !tables.length };
 }
@@ -96,8 +96,8 @@ function listSeries(visible, { isLogY, theme, weight }) {
 function findLimits({ data, series, sources }, visible, isLogY) {
   const isCut = !isLogY && !visible.some(({ curve }) => curve.dots);
   const worse = { min: 1, max: -1 }[visible.find(({ curve }) => curve.better)?.curve.better] ?? 0;
-  const places = listCalm(visible.map(({ points }) => points.map((point) => raise(point.drawn, false)).filter((y) => y !== null)), worse);
-  const calm = isCut ? places.map((place) => visible[place]) : visible;
+  const indices = listCalm(visible.map(({ points }) => points.map((point) => raise(point.drawn, false)).filter((y) => y !== null)), worse);
+  const calm = isCut ? indices.map((index) => visible[index]) : visible;
   const listHeights = (curves) => series.flatMap((one, number) =>
     (one.scale === "y" && one.auto !== false && curves.includes(sources[number]) ? data[number].filter((y) => y !== null && y !== undefined) : []));
   const heights = listHeights(visible.map(({ curve }) => curve));
@@ -240,5 +240,5 @@ function drawPanel(target, look, { onRange, onCursor }) {
 }
 
 function tellEvent(event) {
-  return `${tell(event.kind, showValue(event.value))} ${tell("at", event.step)}`;
+  return `${translate(event.kind, showValue(event.value))} ${translate("at", event.step)}`;
 }

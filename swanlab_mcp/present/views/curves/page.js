@@ -18,10 +18,10 @@ function isHidden(curve) {
   return state.hiddenRows.has(curve.experiment) || state.hiddenKeys.has(curve.key);
 }
 
-function say(word) {
+function showStatus(word) {
   const status = get("status");
   status.hidden = !word;
-  status.textContent = word ? tell(word) : "";
+  status.textContent = word ? translate(word) : "";
   // shown again when the language changes
   if (word) status.dataset.word = word;
   else delete status.dataset.word;
@@ -52,10 +52,10 @@ function receive(result) {
   showAnswer(result, isComplete);
   get("view").hidden = !isComplete;
   if (!isComplete) {
-    say(result.isError ? "failed" : "missing");
+    showStatus(result.isError ? "failed" : "missing");
     return;
   }
-  say(null);
+  showStatus(null);
   data.keys = [...new Set(data.curves.map((curve) => curve.key))];
   const curves = readCurves(data);
   const axes = listAxes(curves, data.is_grouped);
@@ -89,7 +89,7 @@ function showAnswer(result, isDrawn) {
     }
   }
   get("text").textContent = blocks.filter((block) => block.type === "text").map((block) => block.text).join("\n");
-  get("told").open = !isDrawn;
+  get("reply").open = !isDrawn;
   get("answer").hidden = false;
 }
 
@@ -103,13 +103,13 @@ function fillChoices(select, choices, chosen) {
 }
 
 function nameAxis(axis) {
-  return axis === "given" ? state.data.x_name : axis === "relative_time" && unit ? tell(unit) : tell(axis);
+  return axis === "given" ? state.data.x_name : axis === "relative_time" && unit ? translate(unit) : translate(axis);
 }
 
 function listChoices() {
-  fillChoices(get("axis"), state.axes.map((axis) => [axis, axis === "given" ? state.data.x_name : tell(axis)]), state.axis);
+  fillChoices(get("axis"), state.axes.map((axis) => [axis, axis === "given" ? state.data.x_name : translate(axis)]), state.axis);
   const { runs } = state.data;
-  fillChoices(get("metric"), (runs?.metrics ?? []).map(({ key }, place) => [place, key]), state.metric);
+  fillChoices(get("metric"), (runs?.metrics ?? []).map(({ key }, index) => [index, key]), state.metric);
   get("ranked").hidden = (runs?.metrics.length ?? 0) < 2;
 }
 
@@ -132,7 +132,7 @@ function buildPanels() {
     plot.tabIndex = 0;
     // the arrow keys belong to the chart
     plot.setAttribute("role", "application");
-    plot.setAttribute("aria-label", `${[...keys.keys()].join(", ")}: ${tell("chart")}`);
+    plot.setAttribute("aria-label", `${[...keys.keys()].join(", ")}: ${translate("chart")}`);
     plot.addEventListener("keydown", (event) => moveCursor(event, panels.find((panel) => panel.number === number)));
     figure.append(caption, plot);
     return figure;
@@ -163,7 +163,7 @@ function listEvents() {
     return row;
   }));
   get("events").hidden = !rows.length;
-  get("events").querySelector("summary").textContent = tell("events", rows.length);
+  get("events").querySelector("summary").textContent = translate("events", rows.length);
   get("events").querySelector("ul").replaceChildren(...rows);
 }
 
@@ -172,25 +172,25 @@ function listNotes() {
   const visible = state.curves.filter((curve) => !isHidden(curve));
   const notes = [];
   const thinned = visible.filter((curve) => curve.gaps);
-  if (!visible.length) notes.push(tell("none"));
+  if (!visible.length) notes.push(translate("none"));
   const kinds = Object.keys(GLYPHS).filter((kind) => visible.some(({ events }) => events.some((event) => event.kind === kind)));
-  if (kinds.length) notes.push(kinds.map((kind) => `${GLYPHS[kind]} ${tell("marks")[kind]}`).join(" · "));
-  if (state.weight && kinds.includes("best")) notes.push(tell("starred"));
-  if (visible.some((curve) => curve.low)) notes.push(tell(state.data.band === "minmax" ? "minmax" : "sd"));
+  if (kinds.length) notes.push(kinds.map((kind) => `${GLYPHS[kind]} ${translate("marks")[kind]}`).join(" · "));
+  if (state.weight && kinds.includes("best")) notes.push(translate("starred"));
+  if (visible.some((curve) => curve.low)) notes.push(translate(state.data.band === "minmax" ? "minmax" : "sd"));
   const outside = sum(panels.map((panel) => panel.outside));
-  if (outside) notes.push(tell("outside", outside));
+  if (outside) notes.push(translate("outside", outside));
   if (thinned.length) {
-    const told = tell("thinned", sum(thinned.map((curve) => curve.steps.length)), sum(thinned.map((curve) => curve.total)));
-    notes.push(state.weight ? `${told} ${tell("counted")}` : told);
+    const text = translate("thinned", sum(thinned.map((curve) => curve.steps.length)), sum(thinned.map((curve) => curve.total)));
+    notes.push(state.weight ? `${text} ${translate("counted")}` : text);
   }
   const sampled = visible.filter((curve) => curve.sampled).length;
-  if (sampled) notes.push(tell("sampled", sampled));
+  if (sampled) notes.push(translate("sampled", sampled));
   const odd = visible.filter((curve) => curve.non_finite);
-  if (odd.length) notes.push(tell("odd", sum(odd.map((curve) => curve.non_finite)), odd.map((curve) => curve.label).join(", ")));
+  if (odd.length) notes.push(translate("odd", sum(odd.map((curve) => curve.non_finite)), odd.map((curve) => curve.label).join(", ")));
   const low = state.isLogY ? sum(visible.map((curve) => curve.values.filter((value) => value <= 0).length)) : 0;
-  if (low) notes.push(tell("not_positive", low));
+  if (low) notes.push(translate("not_positive", low));
   const lost = sum(panels.flatMap((panel) => panel.placed.filter(({ curve }) => visible.includes(curve)).map((one) => one.lost)));
-  if (lost) notes.push(tell(state.axis === "given" || state.axis === "step" ? "placeless" : "timeless", lost));
+  if (lost) notes.push(translate(state.axis === "given" || state.axis === "step" ? "without_x" : "without_time", lost));
   get("notes").replaceChildren(...notes.map((note) => make("li", "", note)));
 }
 
@@ -200,7 +200,7 @@ function showX(x) {
     : `${nameAxis(state.axis)} ${showTicks([Number(value.toPrecision(6))])}`;
 }
 
-// the place of "time", and of means over it
+// the position of "time", and of means over it
 function isTime() {
   return state.axis === "time" || (state.axis === "given" && state.data.x_kind === "time");
 }
@@ -208,7 +208,7 @@ function isTime() {
 function showValues() {
   const x = state.cursor;
   const named = x === null ? [] : state.curves.filter((curve) => curve.dots).map((curve) => readNow(curve)?.name).filter(Boolean);
-  get("cursor").textContent = x === null ? (state.curves.every((curve) => curve.dots) ? "" : tell("last")) : [showX(x), ...named].join(" · ");
+  get("cursor").textContent = x === null ? (state.curves.every((curve) => curve.dots) ? "" : translate("last")) : [showX(x), ...named].join(" · ");
   lines.fill();
 }
 
@@ -236,9 +236,9 @@ function draw() {
   };
   const look = { axis, isLogX, isLogY, weight, range, ends, theme, styles, isHidden, isTime: isTime(), xName: nameAxis(axis), width, height: measureHeight(figures.length, width) };
   for (const panel of panels) panel.plot.destroy();
-  panels = [...new Set(state.curves.map((curve) => curve.panel))].map((number, place) => {
+  panels = [...new Set(state.curves.map((curve) => curve.panel))].map((number, index) => {
     const placed = whole.placed.filter(({ curve }) => curve.panel === number);
-    return { number, ...drawPanel(figures[place].querySelector(".plot"), { ...look, placed }, { onRange: setRange, onCursor: setCursor }) };
+    return { number, ...drawPanel(figures[index].querySelector(".plot"), { ...look, placed }, { onRange: setRange, onCursor: setCursor }) };
   });
   if (range) zoomTo(range);
   get("weight").textContent = weight.toFixed(2);
@@ -258,7 +258,7 @@ function showColours(theme) {
   const { colours } = state.data;
   get("colours").hidden = !colours;
   if (!colours) return;
-  get("colour-name").textContent = tell("colour", colours.name);
+  get("colour-name").textContent = translate("colour", colours.name);
   get("lowest").textContent = showValue(colours.low);
   get("highest").textContent = showValue(colours.high);
   get("scale").style.backgroundImage = `linear-gradient(to right, ${SHADES[theme].join(", ")})`;
@@ -350,7 +350,7 @@ const host = connectHost({
     return {};
   },
   "ui/notifications/tool-result": receive,
-  "ui/notifications/tool-cancelled": () => say("stopped"),
+  "ui/notifications/tool-cancelled": () => showStatus("stopped"),
   "ui/notifications/host-context-changed": applyContext,
 });
 
@@ -366,7 +366,7 @@ const sizes = new ResizeObserver(() => {
 
 async function begin() {
   applyContext({});
-  say("connecting");
+  showStatus("connecting");
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => applyContext({}));
   try {
     const { hostContext } = await host.request("ui/initialize", {
@@ -376,10 +376,10 @@ async function begin() {
     });
     applyContext(hostContext ?? {});
   } catch {
-    say("unknown");
+    showStatus("unknown");
     return;
   }
-  if (!state.curves) say("waiting");
+  if (!state.curves) showStatus("waiting");
   host.notify("ui/notifications/initialized", {});
   sizes.observe(document.documentElement);
 }

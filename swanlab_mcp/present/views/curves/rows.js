@@ -7,24 +7,24 @@ function buildLines() {
   const rows = experiments.map((experiment, number) => ({
     number, ...experiment, run: isGrouped ? null : runs?.rows[number], curves: keys.map((key) => state.curves.find((curve) => curve.experiment === number && curve.key === key)),
   }));
-  const columns = [{ name: tell("name"), read: (row) => row.name, build: (row) => makeToggle(row.name, "solid", row.number, state.hiddenRows, row.number), isText: true }];
+  const columns = [{ name: translate("name"), read: (row) => row.name, build: (row) => makeToggle(row.name, "solid", row.number, state.hiddenRows, row.number), isText: true }];
   if (isGrouped) columns.push({ name: "n", read: (row) => row.n });
   const isShort = keys.length === 1;
-  for (const [place, key] of keys.entries()) {
-    const curveOf = (row) => row.curves[place];
-    columns.push({ name: isShort ? tell("value") : key, read: (row) => readNow(curveOf(row))?.value ?? null, show: (row) => showNow(curveOf(row)) });
+  for (const [index, key] of keys.entries()) {
+    const curveOf = (row) => row.curves[index];
+    columns.push({ name: isShort ? translate("value") : key, read: (row) => readNow(curveOf(row))?.value ?? null, show: (row) => showNow(curveOf(row)) });
     if (state.curves.some((curve) => curve.key === key && curve.best)) {
-      columns.push({ name: isShort ? tell("best_value") : tell("best_of", key), read: (row) => (curveOf(row)?.best ? Number(curveOf(row).best.value) : null), show: (row) => showPoint(curveOf(row)?.best) });
+      columns.push({ name: isShort ? translate("best_value") : translate("best_of", key), read: (row) => (curveOf(row)?.best ? Number(curveOf(row).best.value) : null), show: (row) => showPoint(curveOf(row)?.best) });
     }
   }
   if (!isGrouped && runs && rows.length > 1) columns.push(...listConfigColumns(runs.keys.slice(0, 3), (row) => row.run));
-  lines = makeTable(tell("lines"), state.curves.every((curve) => curve.dots) ? columns.slice(0, 2) : columns, rows);
+  lines = makeTable(translate("lines"), state.curves.every((curve) => curve.dots) ? columns.slice(0, 2) : columns, rows);
   get("lines").replaceChildren(lines.table);
 }
 
 function listConfigColumns(keys, runOf) {
-  return keys.map((key, place) => ({
-    name: key, read: (row) => runOf(row).config[place], isText: state.data.runs.rows.some((run) => typeof run.config[place] === "string"),
+  return keys.map((key, index) => ({
+    name: key, read: (row) => runOf(row).config[index], isText: state.data.runs.rows.some((run) => typeof run.config[index] === "string"),
   }));
 }
 
@@ -36,14 +36,14 @@ function buildSweep() {
   const { picture, lines: paths } = drawSweep(runs, state.metric, getTheme(), get("sweep").clientWidth);
   get("parallel").replaceChildren(picture);
   const columns = [
-    { name: tell("run"), read: (run) => run.name, build: (run) => make("span", "name", run.name), isText: true },
+    { name: translate("run"), read: (run) => run.name, build: (run) => make("span", "name", run.name), isText: true },
     ...listConfigColumns(runs.keys, (run) => run),
-    ...runs.metrics.map(({ key, best }, place) => ({ name: best ? tell("best_of", key) : tell("last_of", key), read: (run) => run.values[place] })),
+    ...runs.metrics.map(({ key, best }, index) => ({ name: best ? translate("best_of", key) : translate("last_of", key), read: (run) => run.values[index] })),
   ];
-  const { table, entries } = makeTable(tell("runs"), columns, runs.rows);
-  for (const [place, { line }] of entries.entries()) {
-    line.addEventListener("mouseenter", () => paths[place].classList.add("marked"));
-    line.addEventListener("mouseleave", () => paths[place].classList.remove("marked"));
+  const { table, entries } = makeTable(translate("runs"), columns, runs.rows);
+  for (const [index, { line }] of entries.entries()) {
+    line.addEventListener("mouseenter", () => paths[index].classList.add("marked"));
+    line.addEventListener("mouseleave", () => paths[index].classList.remove("marked"));
   }
   get("runs").replaceChildren(table);
 }
@@ -57,7 +57,7 @@ function readNow(curve) {
 }
 
 function showNow(curve) {
-  if (curve && isHidden(curve)) return tell("hidden");
+  if (curve && isHidden(curve)) return translate("hidden");
   const point = readNow(curve);
   if (!point) return "–";
   const smoothed = state.weight && Number.isFinite(point.value) ? ` (~${showValue(point.drawn)})` : "";

@@ -1,6 +1,6 @@
 "use strict";
 
-// Curves of the server's data, their places on the axes, and their smoothing. No page here.
+// Curves of the server's data, their positions on the axes, and their smoothing. No page here.
 
 const AXES = ["step", "relative_time", "time"];
 // larger magnitudes are drawn at this limit, because margins and ticks would overflow
@@ -17,7 +17,7 @@ function readCurves(data) {
       number,
       began,
       isNeutral: Boolean(data.colours) && !one.shades,
-      times: one.steps.map((_, place) => (one.times?.[place] == null ? null : one.times[place] + one.origin)),
+      times: one.steps.map((_, index) => (one.times?.[index] == null ? null : one.times[index] + one.origin)),
       values: one.values.map(Number),
       label: [data.experiments.length > 1 ? name : "", data.keys.length > 1 || data.experiments.length === 1 ? one.key : ""].filter(Boolean).join(" · "),
       events: one.events.map((event) => ({ ...event, value: Number(event.value) })),
@@ -37,8 +37,8 @@ function listAxes(curves, isGrouped) {
 // the exponential moving average of analysis/smoothing.py; a point counts as often as the points it represents
 function smooth(values, gaps, weight) {
   let average = 0, total = 0, skipped = 0;
-  return values.map((value, place) => {
-    skipped += gaps ? gaps[place] : 1;
+  return values.map((value, index) => {
+    skipped += gaps ? gaps[index] : 1;
     if (!Number.isFinite(value)) return value;
     const kept = weight ** Math.max(1, skipped);
     skipped = 0;
@@ -48,14 +48,14 @@ function smooth(values, gaps, weight) {
   });
 }
 
-function locate(curve, axis, place, time) {
-  if (axis === "given") return curve.xs?.[place] ?? null;
-  if (axis === "step") return curve.steps[place];
+function locate(curve, axis, index, time) {
+  if (axis === "given") return curve.xs?.[index] ?? null;
+  if (axis === "step") return curve.steps[index];
   if (time === null) return null;
   return axis === "time" ? time / 1000 : (time - curve.began) / 1000;
 }
 
-// return the place of a number on the scale of colours, from 0 to 1
+// return the position of a number on the colour scale, from 0 to 1
 function shareOf(value, { low, high, is_log: isLog }) {
   const at = isLog ? Math.log10 : (one) => one / 2;
   return high > low ? (at(value) - at(low)) / (at(high) - at(low)) : 0.5;
@@ -63,26 +63,26 @@ function shareOf(value, { low, high, is_log: isLog }) {
 
 function findSmoothedBest(curve, drawn) {
   const sign = curve.better === "min" ? 1 : -1;
-  const place = drawn.reduce((best, value, at) => (Number.isFinite(value) && !(sign * value >= sign * drawn[best]) ? at : best), -1);
-  return { kind: "best", step: curve.steps[place], time: curve.times[place], value: drawn[place] };
+  const index = drawn.reduce((best, value, at) => (Number.isFinite(value) && !(sign * value >= sign * drawn[best]) ? at : best), -1);
+  return { kind: "best", step: curve.steps[index], time: curve.times[index], value: drawn[index] };
 }
 
-// return each curve's points in the order of x, at distinct places, in the unit of the axis
+// return each curve's points in the order of x, with distinct x values, in the unit of the axis
 function placeCurves(curves, axis, weight, isLog, colours) {
   const raiseX = (x) => (x === null || !isLog ? x : x > 0 ? Math.log10(x) : null);
   const placed = curves.map((curve) => {
     const lean = (values) => (values && weight && !curve.dots ? smooth(values, curve.gaps, weight) : values);
     const [drawn, lows, highs] = [curve.values, curve.low, curve.high].map(lean);
     const points = curve.steps
-      .map((step, place) => ({
+      .map((step, index) => ({
         step,
-        x: raiseX(locate(curve, axis, place, curve.times[place])),
-        value: curve.values[place],
-        drawn: drawn[place],
-        low: lows?.[place],
-        high: highs?.[place],
-        name: curve.names?.[place],
-        share: curve.shades ? shareOf(curve.shades[place], colours) : null,
+        x: raiseX(locate(curve, axis, index, curve.times[index])),
+        value: curve.values[index],
+        drawn: drawn[index],
+        low: lows?.[index],
+        high: highs?.[index],
+        name: curve.names?.[index],
+        share: curve.shades ? shareOf(curve.shades[index], colours) : null,
       }))
       .filter((point) => point.x !== null)
       .sort((one, other) => one.x - other.x || one.step - other.step);
@@ -98,21 +98,21 @@ function placeCurves(curves, axis, weight, isLog, colours) {
   for (const { points, events } of placed) {
     for (const point of [...points, ...events]) point.x /= seconds;
     // several steps within one millisecond, or several runs with one setting
-    for (let place = 1; place < points.length; place += 1) {
-      const before = points[place - 1].x;
-      if (points[place].x <= before) points[place].x = before + Math.max(1e-6, Math.abs(before) * 1e-12);
+    for (let index = 1; index < points.length; index += 1) {
+      const before = points[index - 1].x;
+      if (points[index].x <= before) points[index].x = before + Math.max(1e-6, Math.abs(before) * 1e-12);
     }
   }
   return { placed, unit };
 }
 
 function findEnds(placed) {
-  const places = placed.flatMap(({ points }) => (points.length ? [points[0].x, points[points.length - 1].x] : []));
-  const [low, high] = [Math.min(...places), Math.max(...places)];
-  return !places.length ? [0, 1] : high > low ? [low - (high - low) * 0.01, high + (high - low) * 0.01] : widen(low, high);
+  const ends = placed.flatMap(({ points }) => (points.length ? [points[0].x, points[points.length - 1].x] : []));
+  const [low, high] = [Math.min(...ends), Math.max(...ends)];
+  return !ends.length ? [0, 1] : high > low ? [low - (high - low) * 0.01, high + (high - low) * 0.01] : widen(low, high);
 }
 
-// return the place of a value on the y scale; null if it has no place
+// return the position of a value on the y scale, or null if it has none
 function raise(value, isLog) {
   if (!Number.isFinite(value) || (isLog && value <= 0)) return null;
   return isLog ? Math.log10(value) : Math.max(-END, Math.min(END, value));
@@ -164,10 +164,10 @@ function findNearest(points, x) {
   return low > 0 && x - points[low - 1].x <= points[low].x - x ? points[low - 1] : points[low];
 }
 
-// return the places without a neighbour for a line
+// return the indices of points without a neighbour for a line
 function findLonely(ys) {
-  const kept = ys.map((y, place) => ({ y, place })).filter(({ y }) => y !== undefined);
+  const kept = ys.map((y, index) => ({ y, index })).filter(({ y }) => y !== undefined);
   return kept
     .filter(({ y }, at) => y !== null && (kept[at - 1]?.y ?? null) === null && (kept[at + 1]?.y ?? null) === null)
-    .map(({ place }) => place);
+    .map(({ index }) => index);
 }

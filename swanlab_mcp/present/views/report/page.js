@@ -14,7 +14,7 @@ const [button, status] = [get("show"), get("status")];
 let report = null; // the link to the report
 let styles = null; // the report's styles, once it is shown
 
-function tell(name, ...given) {
+function translate(name, ...given) {
   const word = WORDS[/^zh\b/i.test(context.locale || navigator.language) ? "zh" : "en"][name];
   return typeof word === "function" ? word(...given) : word;
 }
@@ -29,7 +29,7 @@ function applyTheme() {
 function applyContext(changes) {
   Object.assign(context, changes);
   applyTheme();
-  if (report) button.textContent = tell("show", report.name);
+  if (report) button.textContent = translate("show", report.name);
 }
 
 function receive(result) {
@@ -39,7 +39,7 @@ function receive(result) {
 }
 
 async function show() {
-  status.textContent = tell("making");
+  status.textContent = translate("making");
   button.disabled = true;
   try {
     const { contents } = await host.request("resources/read", { uri: report.uri });
@@ -47,7 +47,7 @@ async function show() {
     const modes = context.availableDisplayModes ?? [];
     if (modes.includes("fullscreen")) host.request("ui/request-display-mode", { mode: "fullscreen" }).catch(() => {});
   } catch {
-    status.textContent = tell("failed");
+    status.textContent = translate("failed");
     button.disabled = false;
   }
 }
