@@ -29,8 +29,8 @@ class Condition(NamedTuple):
     """A condition to wait for, parsed from `text`.
 
     `kind` is "finished", "crashed", "non_finite", "stalled", "any_new", "step" or "metric". If `kind` is "stalled",
-    `value` is the number of usual logging intervals without a new point. A value of 0 applies the same rule as the
-    verdicts.
+    `value` is the number of usual logging intervals that must pass without a new point. If it is 0, the same rule
+    applies as for verdicts.
     """
 
     text: str

@@ -106,7 +106,7 @@ def find_effects(
 
     `rows` contains distinct settings, without repeats. Results are only compared within a block, such as a project. If
     no key is truly associated with the results, at most 5 % of replies call any key "real". The verdict for a key is
-    "cannot tell" if not even a perfect association could be distinguished from chance.
+    "cannot tell" if even a perfect association could not be distinguished from chance.
     """
     source = random.Random(0)  # noqa: S311 not for secrets: the same data must give the same reply
     if len(rows) > _MOST_SETTINGS:
@@ -223,7 +223,7 @@ def _bin(indices: Sequence[int], values: Sequence[float]) -> list[list[int]]:
 
 
 def _can_show(columns: Sequence[_Column], alpha: float) -> bool:
-    """Return whether the results can be arranged in enough ways for the best arrangement to be rarer than `alpha`."""
+    """Return whether the results have enough distinct permutations for a p-value of at most `alpha`."""
     largest = 0.0
     for column in columns:
         counts = [len(group) for group in column.groups] or list(Counter(column.weights).values())
@@ -233,7 +233,7 @@ def _can_show(columns: Sequence[_Column], alpha: float) -> bool:
 
 
 def _remove(outcome: Sequence[float], columns: Sequence[_Column]) -> list[float]:
-    """Return the results after removing the effect of a key, namely its group means and its trend."""
+    """Return the results with the effect of a key (its group means and trend) removed."""
     left = list(outcome)
     for column in sorted(columns, key=lambda one: not one.groups):
         for group in column.groups:

@@ -41,8 +41,8 @@ Kind = Literal[
 class Event:
     """An event at `step` in the metrics `keys`, measured in the first of these metrics.
 
-    `facts` contains the measured values with their original sign, and `rule` names a rule in docs/verdicts.md. For a
-    rise that ended, `peak` and `end` are the steps at which it peaked and ended.
+    `facts` contains the measured values with their original sign, and `rule` is the name of a rule in docs/verdicts.md.
+    For a rise that ended, `peak` and `end` are the steps at which it peaked and ended.
     """
 
     kind: Kind
@@ -106,7 +106,7 @@ def find_jumps(steps: Sequence[int], values: Sequence[float], thresholds: Thresh
 def find_gaps(steps: Sequence[int], times: Sequence[int], thresholds: Thresholds = DEFAULTS) -> list[Event]:
     """Return events for pauses and missing steps that break the usual rhythm of a series.
 
-    `times` are in Unix milliseconds. Recurring pauses, such as an evaluation in every epoch, belong to the rhythm. If
+    `times` are in Unix milliseconds. Recurring pauses, such as an evaluation in every epoch, are part of the rhythm. If
     a step has a much earlier time than the step before it, the run was resumed.
     """
     events: list[Event] = []
@@ -144,7 +144,7 @@ def find_stall(times: Sequence[int], now: int, thresholds: Thresholds = DEFAULTS
 def find_due(
     times: Sequence[int], factor: float | None = None, thresholds: Thresholds = DEFAULTS
 ) -> tuple[float, float] | None:
-    """Return the time at which the next point becomes overdue and the usual interval, or `None` if unknown.
+    """Return the time at which the next point becomes overdue and the usual interval, or `None` if they are unknown.
 
     The time is in Unix milliseconds, the interval in seconds. `factor` is the number of usual intervals without a point
     that counts as a stall. A pause that is no longer than an earlier pause is not a stall.

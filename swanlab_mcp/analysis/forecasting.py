@@ -55,8 +55,8 @@ class Forecast(NamedTuple):
     of the finished curves at the horizon. `chance_best` is the probability that the curve ends better than all of them,
     or `None` if unknown.
 
-    `is_lost` means that the curve is unlikely to end in the best tenth of `ends`. Even the better bound of the interval
-    misses that tenth. The forecast also misses it when corrected for the most pessimistic forecast of a curve in it.
+    `is_lost` means that the curve is unlikely to end in the best tenth of `ends`. The better bound of the interval
+    misses it, and so does the forecast after correction for the largest pessimistic error in that tenth.
     """
 
     expected: float
@@ -79,10 +79,10 @@ class _Form(NamedTuple):
 
 
 def forecast(course: Course, finished: Sequence[Course], horizon: int, mode: str) -> Forecast:
-    """Forecast the value of a curve at the step `horizon`.
+    """Forecast the value of a curve at step `horizon`.
 
-    `mode` ("min" or "max") says which values are better. Curves in `finished` that do not reach the horizon are
-    ignored. Raises ValueError for a curve with fewer than 3 points.
+    `mode` ("min" or "max") says whether lower or higher values are better. Curves in `finished` that do not reach the
+    horizon are ignored. Raises ValueError for a curve with fewer than 3 points.
     """
     if len(course.steps) < 3:
         raise ValueError("a forecast needs at least 3 points")
@@ -128,10 +128,10 @@ def forecast(course: Course, finished: Sequence[Course], horizon: int, mode: str
 def _is_lost(ends: Sequence[float], guesses: Sequence[float], scales: Sequence[float], half: float) -> bool:
     """Return whether a curve will miss the best tenth of the ends. Smaller values are better.
 
-    The last elements of `guesses` and `scales` belong to the curve itself. With only the interval, a tenth of the runs
-    that improve late would be stopped. Therefore, the forecast is also corrected by the largest surprise among the best
-    curves. If more than half of the ends tie with the best tenth, return False, because missing it is then an exception
-    that the other curves cannot predict.
+    The last elements of `guesses` and `scales` belong to the curve itself. The interval by itself would stop a tenth of
+    the runs that improve late. The forecast is therefore also corrected for the largest pessimistic error among the
+    best curves. If more than half of the ends tie with the best tenth, return False, because missing it is then an
+    exception that the other curves cannot predict.
     """
     limit = sorted(ends)[max(1, int((len(ends) + 1) * TOP)) - 1]
     surprises = [
@@ -262,7 +262,7 @@ def _measure_nearness(points: Sequence[Sequence[float]]) -> list[list[float]]:
 
 
 def _measure_nearby(nearness: Sequence[Sequence[float]], sizes: Sequence[float]) -> list[float]:
-    """Return the mean prediction error of similar finished curves, for each finished curve and the new curve."""
+    """For each finished curve and the new curve, return the mean prediction error of similar finished curves."""
     floor = 0.1 * median(sizes)
     return [_mix(row[: len(sizes)], sizes) / sum(row[: len(sizes)]) + floor for row in nearness]
 
@@ -282,7 +282,7 @@ def _weigh_forms(
 
 
 def _turn(forms: Sequence[_Form], part: Literal["guesses", "deviations"]) -> list[list[float]]:
-    """Return one list per curve, with the curve's value from each form."""
+    """Return one list per curve, containing the value from each form."""
     return [list(column) for column in zip(*(getattr(form, part) for form in forms), strict=True)]
 
 
@@ -365,7 +365,7 @@ def _take_medians(values: Sequence[float], window: int) -> list[float]:
 
 
 def _cut(course: Course, step: int) -> Sequence[float]:
-    """Return the values of a curve up to a step."""
+    """Return the values of a curve up to a given step."""
     return course.values[: max(1, bisect_right(course.steps, step))]
 
 

@@ -1,4 +1,4 @@
-"""Find missing or ambiguous records that make it difficult to answer later questions about an experiment."""
+"""Find missing or ambiguous information that will make it hard to answer later questions about an experiment."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def check_config(config: Any, logged: Iterable[str] = (), command: str = "") -> 
 
 
 def check_curves(curves: Sequence[Curve], roles: Roles, *, is_over: bool) -> list[Lack]:
-    """Check whether an ended experiment lacks a validation metric, or lacks training points at the validation steps."""
+    """Check whether an ended experiment has no validation metric, or no training points at its validation steps."""
     if not is_over:
         return []
     trained = [one for one in roles.training if len(one.steps) >= DEFAULTS.fewest_points]

@@ -156,7 +156,7 @@ def judge_settings(
     """Compare each setting with the setting at index `first`. The entry at that index is `None`.
 
     If no settings truly differ, at most 5 % of calls report a difference. If `by` is "leader", the first setting was
-    chosen because of these values. Each difference is then tested as the largest among all pairs (stepwise studentised
+    chosen based on its results, so each difference is tested as the largest among all pairs (stepwise studentised
     range). If `by` is "baseline", the first setting was chosen beforehand, so the test only corrects for the number of
     comparisons (Holm-Sidak).
     """
@@ -204,7 +204,7 @@ def find_ties(
     count: int,
     thresholds: Thresholds = DEFAULTS,
 ) -> list[bool]:
-    """Return for each experiment whether noise can explain its difference from the first experiment.
+    """For each experiment, return whether noise alone could explain its difference from the first experiment.
 
     The test corrects for all pairs among `count` experiments. `settings` contains, for each experiment, the index of
     its setting in `scatter`. If the noise is unknown, no experiments tie.

@@ -14,8 +14,8 @@ UNSENT_FIELDS = ("baseline", "pin", "updated")
 def normalise_unsent(condition: Filter) -> Filter:
     """Convert a condition on a field that SwanLab never sends into a form that SwanLab can answer.
 
-    SwanLab returns only ids for such a condition and has no strict comparison. Only booleans and times in whole seconds
-    are therefore supported. Conditions on other fields are returned unchanged. Raises UnsentField for an unsupported
+    SwanLab returns only ids for such a condition and has no strict comparisons, so only booleans and times in whole
+    seconds are supported. Conditions on other fields are returned unchanged. Raises UnsentField for an unsupported
     condition, and BadTime for an invalid time.
     """
     field, op, value = condition.field, condition.op, condition.value
@@ -37,5 +37,5 @@ def normalise_unsent(condition: Filter) -> Filter:
 
 
 def name_answer(condition: Filter) -> str:
-    """Return the key under which the answer to a condition on an unsent field is stored."""
+    """Return the key for storing whether an experiment meets a condition on a field that SwanLab never sends."""
     return f"{condition.field} {condition.op} {condition.value}"

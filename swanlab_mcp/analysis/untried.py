@@ -31,7 +31,7 @@ class Coverage(NamedTuple):
 
 
 class Uncombined(NamedTuple):
-    """Two values that no setting combines, although their frequencies predict `expected` such settings."""
+    """Two values that never occur together, although their frequencies predict `expected` settings with both."""
 
     first: tuple[str, Any]
     second: tuple[str, Any]
@@ -81,9 +81,9 @@ def _are_neighbours(low: float, high: float) -> bool:
 
 
 def find_uncombined(rows: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> list[Uncombined]:
-    """Return pairs of values that never occur together although their frequencies predict at least one such setting.
+    """Return value pairs that never occur together, although their frequencies predict at least one setting with both.
 
-    The pairs with the largest predicted number come first.
+    Pairs with the largest predicted number of settings come first.
     """
     columns: dict[str, tuple[Counter[str], Mapping[str, Any]]] = {}
     for key in keys[:_MOST_KEYS]:

@@ -192,7 +192,7 @@ def _add_help(parser: Any) -> None:
 
 
 def _add_output(parser: Any, default: str) -> None:
-    """Add the `--output` option that sets the format of replies. In other commands, `--output` names a file."""
+    """Add the `--output` option that sets the reply format. In other commands, `--output` is a file path."""
     text = gettext("form of replies: text, both (with JSON), or auto (default; by the client's name)")
     parser.add_argument("--output", dest="output_form", default=default, choices=OUTPUTS, metavar="FORM", help=text)
 
@@ -263,7 +263,7 @@ def _whole(text: str) -> int:
 
 
 def repeat_options(arguments: argparse.Namespace) -> list[str]:
-    """Return command-line arguments that reproduce the parsed options. Folders are written as full paths."""
+    """Return command-line arguments that reproduce the parsed options. Folders are written as absolute paths."""
     parser = Parser()
     _add_options(parser)
     words: list[str] = []

@@ -43,13 +43,13 @@ class FurtherKeys(NamedTuple):
     likely: Sequence[str]
 
     def add(self, keys: Sequence[str], first: Mapping[str, Summary]) -> list[str]:
-        """Return `keys` and the keys that `choose` selects from the full summaries of the `first` few experiments."""
+        """Return `keys` plus the keys that `choose` selects from the full summaries in `first`."""
         logged = list(dict.fromkeys(key for summary in first.values() for key in summary))
         return list(dict.fromkeys([*keys, *self.choose(logged)]))
 
 
 class Backend(Protocol):
-    """Read access to workspaces, projects, experiments and metrics, and some writes.
+    """Read access to workspaces, projects, experiments and metrics, and a few write operations.
 
     Every method raises SwanLabError on failure. A method with `offset` and `limit` returns at most `limit` items
     starting at `offset`, or all of them if `limit` is `None`. `page.total` is the length of the complete list. `notes`
@@ -58,7 +58,7 @@ class Backend(Protocol):
 
     @property
     def writes(self) -> int:
-        """Return the number of changes that this client has requested. Listed names may be outdated after a change."""
+        """Return how many changes this client has requested. Listed names may be outdated after each change."""
         ...
 
     def get_secrets(self) -> tuple[str, ...]:
@@ -114,7 +114,7 @@ class Backend(Protocol):
         ...
 
     async def list_members(self, ref: ProjectRef, condition: Filter) -> Members | None:
-        """Return the experiments that meet a condition on pin, baseline or updated, or `None` if they are unknown."""
+        """Return the experiments that meet a condition on `pin`, `baseline` or `updated`, or `None` if unknown."""
         ...
 
     async def get_experiment(self, ref: ExperimentRef) -> ApiResponse[Experiment]:
@@ -134,7 +134,7 @@ class Backend(Protocol):
     async def read_points(
         self, ref: ExperimentRef, keys: Sequence[str], *, exact: bool
     ) -> ApiResponse[dict[str, Points]]:
-        """Return the points of each key, in the order of `keys`. Keys that were never logged are missing.
+        """Return the points of each key, in the order of `keys`. Keys that were never logged are omitted.
 
         If `exact` is true, return every point. Otherwise, SwanLab may return a sample of up to 1,500 points per key.
         """
@@ -183,7 +183,8 @@ class Backend(Protocol):
     ) -> ApiResponse[T]:
         """Return the result of `question` for an experiment. It may be cached until the experiment changes.
 
-        `name` identifies this result among the results cached for the experiment. `weigh` returns its size in bytes.
+        `name` identifies this result among the results cached for the experiment. `weigh` returns the size of the
+        result in bytes.
         """
         ...
 

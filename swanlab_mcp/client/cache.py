@@ -94,7 +94,8 @@ class _Entry(NamedTuple):
 class AnswerCache:
     """A cache of the responses for one account. Accounts never share a cache.
 
-    `clock` returns Unix seconds, because a monotonic clock may stop while a laptop sleeps. `capacity` is in bytes.
+    `clock` returns Unix time in seconds instead of monotonic time, because a monotonic clock may stop while a laptop
+    sleeps. `capacity` is in bytes.
     """
 
     def __init__(self, clock: Callable[[], float] = time.time, capacity: int = CAPACITY) -> None:
@@ -235,7 +236,7 @@ class AnswerCache:
         return answer
 
     def keep(self, name: Hashable, answer: ApiResponse[Any], start: Start, size: int | None = None) -> None:
-        """Cache a response. No caller may modify it afterwards."""
+        """Cache a response. Callers must not modify it afterwards."""
         entry = _Entry(answer, start, max(_SMALLEST, _weigh(answer) + _ENTRY if size is None else size))
         # remove the old entry first, so that the new entry is evicted last
         self._entries.pop(name, None)
@@ -268,7 +269,7 @@ class AnswerCache:
         return project.sightings if project else {}
 
     def _refuse_name(self, ref: ExperimentRef) -> None:
-        """Raise NotFound, without sending a request, if the id is the name of a listed experiment."""
+        """Raise NotFound, without sending a request, if the given id is actually the name of a listed experiment."""
         project = self._projects.get(ref.parent)
         if not project or not project.is_whole or ref.cuid in project.sightings:
             return

@@ -1,4 +1,4 @@
-"""Translate this package's messages. The code contains the English; the catalogues in `locale/` add other languages."""
+"""Translate this package's messages. The English is in the code; the catalogues in `locale/` add other languages."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def gettext(text: str, /, **values: object) -> str:
 
 
 def ngettext(singular: str, plural: str, /, count: float, **values: object) -> str:
-    """Return `singular` if `count` is 1, else `plural`, in the language of the current call.
+    """Return `singular` if `count` is 1, otherwise `plural`, in the language of the current call.
 
-    Both must be string literals that contain `{count}`. `values` fill the other placeholders.
+    Both messages must be string literals that contain `{count}`. `values` fill the other placeholders.
     """
     if language.get() == "en":
         text = singular if count == 1 else plural

@@ -44,7 +44,7 @@ def find_image_type(content: bytes) -> str:
 
 
 def prepare_picture(content: bytes) -> Picture | str:
-    """Return the image, scaled down to 1,024 pixels per side and 300 KB, or the reason why it cannot be shown.
+    """Return the image, scaled down to at most 1,024 pixels per side and 300 KB, or why it cannot be shown.
 
     If Pillow is not installed, only images within these limits are shown.
     """

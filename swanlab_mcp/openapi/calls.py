@@ -138,7 +138,7 @@ def _check(operation: Operation, name: str, value: Any) -> Any:
 
 
 def replace_data(answer: ApiResponse[Any], data: T | None) -> ApiResponse[T]:
-    """Return a copy of an answer with different data."""
+    """Return a copy of an answer with its data replaced."""
     return cast("ApiResponse[T]", answer.model_copy(update={"data": data}))
 
 

@@ -22,7 +22,7 @@ _FEWEST_TOKENS_PER_RECORD = 30
 
 
 def count_tokens(text: str) -> int:
-    """Return an upper estimate of the number of tokens in a text.
+    """Return a deliberately high estimate of the number of tokens in a text.
 
     The estimate is 1 token per 2.5 ASCII characters, and more than 1 token for every other character.
     """
@@ -36,7 +36,7 @@ def count_tokens(text: str) -> int:
 def count_points(rows: int, *, has_axis: bool) -> int | None:
     """Return the number of points per series that fit into the reply if it contains `rows` series.
 
-    Returns `None` if there is no limit. `has_axis` adds the space for the values on a custom x axis.
+    Returns `None` if there is no limit. If `has_axis` is true, space is reserved for the values on a custom x axis.
     """
     tokens = output_tokens.get()
     if tokens is None:
@@ -47,7 +47,7 @@ def count_points(rows: int, *, has_axis: bool) -> int | None:
 
 
 def count_showable(page: int) -> int | None:
-    """Return a number of records that is larger than any reply can hold. It is a multiple of the page size `page`.
+    """Return a number of records that no reply can hold, as a multiple of the page size `page`.
 
     Returns `None` if there is no limit.
     """

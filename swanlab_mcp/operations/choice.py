@@ -96,9 +96,9 @@ async def read_series(
     *,
     exact: bool = True,
 ) -> list[dict[str, Points]]:
-    """Return one dict per experiment, which maps each key to its points. Keys without points are omitted.
+    """Return one dict per experiment, mapping each key to its points. Keys without points are omitted.
 
-    If `exact` is false, each series is sampled down to at most 1,500 points.
+    If `exact` is false, each series is downsampled to at most 1,500 points.
     """
     refs = [ref.experiment(one.cuid) for one in experiments]
     return await read_by_backend(client, refs, lambda backend, own: backend.read_series(own, keys, exact=exact))
@@ -119,7 +119,7 @@ async def explain_missing_metric(
 
 
 def describe_missing_metric(logged: Sequence[str], metric: str, count: int) -> NotFound:
-    """Return the error for a metric that is missing in all `count` experiments.
+    """Return the error for a metric that is missing from all `count` experiments.
 
     `logged` contains the metric keys of a few of these experiments and is searched for similar names.
     """

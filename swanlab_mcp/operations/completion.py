@@ -28,7 +28,7 @@ _LONGEST = 512
 class Completer:
     """Suggests values for arguments as the user types.
 
-    The experiments of the most recently used project are cached, so that not every keystroke sends a request.
+    The experiments of the most recently used project are cached to avoid a request for every keystroke.
     """
 
     def __init__(self, client: SwanLabClient) -> None:

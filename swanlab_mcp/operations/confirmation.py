@@ -1,4 +1,4 @@
-"""Confirmation tokens, which allow the change shown by a dry run to be made once, within ten minutes."""
+"""Confirmation tokens. A token allows the change shown in a dry run to be made once, within ten minutes."""
 
 from __future__ import annotations
 

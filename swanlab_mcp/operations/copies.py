@@ -38,9 +38,9 @@ async def note_copy(
 ) -> str:
     """Return a note if the run exists both in the cloud and on this machine, otherwise "".
 
-    If `only_differences` is true, the note is also omitted if both copies agree or cannot be compared. The check first
-    reads folder names. It only sends requests (one or two) and reads a file (at most 32 MB) if there are two copies.
-    Errors on the other side are ignored, but the note says if the cloud does not respond.
+    If `only_differences` is true, the note is also omitted if the copies agree or cannot be compared. The check starts
+    with the folder names. Only if there are two copies does it send one or two requests and read at most 32 MB of a
+    file. Errors in reading the other copy are ignored, but the note says if the cloud does not respond.
     """
     if not client.may_have_copies:
         return ""

@@ -100,7 +100,7 @@ async def get_environment(
 def read_facts(experiment: Experiment) -> dict[str, Any]:
     """Return the facts in an experiment's profile.
 
-    The facts are the flattened metadata, one `package.<name>` for each pinned package, and the conda file as one
+    The facts are the flattened metadata, one `package.<name>` entry for each pinned package, and the conda file as one
     string.
     """
     facts = _read_metadata(experiment)
@@ -116,7 +116,7 @@ def read_facts(experiment: Experiment) -> dict[str, Any]:
 def read_origin(experiment: Experiment) -> tuple[str | None, str | None]:
     """Return the command and the git commit of an experiment, without parsing its list of packages.
 
-    Either is `None` if it was not recorded.
+    Either value is `None` if it was not recorded.
     """
     facts = _read_metadata(experiment)
     return str(facts.get("runtime.command") or "") or None, str(facts.get("git.commit") or "") or None

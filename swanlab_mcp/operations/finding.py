@@ -180,7 +180,7 @@ async def _complete(
     filters: Sequence[Filter],
     fields: Sequence[str],
 ) -> tuple[list[Candidate], list[str]]:
-    """Add the data that the filters and the sort order need but lists do not contain. Also returns notes."""
+    """Add data that the filters or the sort order need but lists omit. Return the candidates and notes."""
     answered, notes = await add_answers(client, ref, candidates, filters)
     if any(field in MACHINE_FIELDS for field in fields):
         answered = await add_machines(client, ref, answered, filters)

@@ -35,8 +35,8 @@ class ForecastExperiment:
     """A forecast, and the facts that support its advice.
 
     `rank` is the 1-based rank of the current value among the `among` values in the cohort at the same step. `pace` is
-    the recent number of seconds per step, or 0 if no times are recorded. `actual` is the value at the horizon, or
-    `None` if the experiment has not reached the horizon.
+    the recent time per step in seconds, or 0 if no times are recorded. `actual` is the value at the horizon, or `None`
+    if the experiment has not reached the horizon.
     """
 
     experiment: Experiment
@@ -225,7 +225,7 @@ def _make_course(points: Points | None, experiment: Experiment) -> Course:
 
 
 def _measure_pace(points: Points) -> float:
-    """Return the number of seconds per step over the last half of the points, or 0 if no times are recorded."""
+    """Return the time per step in seconds over the last half of the points, or 0 if no times are recorded."""
     middle = len(points.times) // 2
     if len(points.times) < 2 or not points.times[middle] or points.steps[-1] <= points.steps[middle]:
         return 0.0

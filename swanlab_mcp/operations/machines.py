@@ -21,7 +21,7 @@ MOST_MACHINES = 500
 async def read_machines(client: SwanLabClient, ref: Scope, experiments: Sequence[Experiment]) -> dict[str, Machine]:
     """Return the machines of the first 500 experiments, by experiment id.
 
-    Each experiment takes a request, because SwanLab's lists do not contain the machines.
+    Each experiment requires its own request, because SwanLab's lists do not contain the machines.
     """
 
     async def ask(one: ExperimentRef) -> Machine:

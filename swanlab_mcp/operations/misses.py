@@ -19,7 +19,7 @@ _TEXT = 60
 
 
 def note_miss(candidates: Sequence[Candidate], filters: Sequence[Filter]) -> list[str]:
-    """Return a list with a note about the condition that excludes all experiments, and the closest value, if any.
+    """Return a list with a note that says which condition excludes all experiments and which value is closest.
 
     The list is empty if no single condition explains the result.
     """

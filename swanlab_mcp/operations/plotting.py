@@ -189,7 +189,7 @@ def _is_number(value: object) -> TypeGuard[int | float]:
 
 
 def _shade(experiments: Sequence[PlottedExperiment], colour: str, notes: list[str]) -> list[PlottedExperiment]:
-    """Add to each experiment the number that determines its colour. Raises NotFound if no experiment has a number."""
+    """Set the number that determines each experiment's colour. Raises NotFound if no experiment has a number."""
     shaded = [*experiments]
     if not colour.startswith(METRIC):
         values = find_config_values([one.found for one in experiments], colour)
@@ -317,7 +317,7 @@ async def _read(
 
 
 def _choose_result(key: str, values: Sequence[float]) -> float:
-    """Return the best value, or the last value if the better direction is unknown."""
+    """Return the best value, or the last value if it is unknown whether lower or higher is better."""
     finite = [value for value in values if math.isfinite(value)]
     direction = describe_key(key).direction
     if not direction or not finite:

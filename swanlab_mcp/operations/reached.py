@@ -28,7 +28,7 @@ _FEWEST = 5
 
 
 class Reached(NamedTuple):
-    """The results of all experiments in one metric.
+    """The results of all experiments for one metric.
 
     `read` contains the summary or the points of each experiment. If `at` is a metric, `decided` contains the points of
     that metric, and values are taken at its best step. `window` is the number of points in the moving average that
@@ -63,7 +63,7 @@ class Reached(NamedTuple):
         return _read_points(read, self.at, last)
 
     def find_breakages(self) -> dict[int, Breakage]:
-        """Return the breakages in the metric that selects the step, by index of the experiment.
+        """Return the breakages in the metric that selects the step, keyed by experiment index.
 
         The result is empty if `at` is not a metric.
         """

@@ -31,7 +31,7 @@ __all__ = ["SimilarExperiments", "find_similar_experiments"]
 class Similar:
     """An experiment with a config similar to the given one.
 
-    `result` is its value of the metric, and `health` is the verdict on its curves.
+    `result` is its value for the metric, and `health` is the verdict on its curves.
     """
 
     experiment: Experiment
@@ -113,7 +113,7 @@ async def find_similar_experiments(
 async def _find_own(client: SwanLabClient, ref: Scope, exp_cuid: str, username: str) -> Experiment:
     """Return the experiment whose config is compared.
 
-    If `ref` contains several projects, the id of the experiment is its full path.
+    If `ref` contains several projects, the experiment's id is its full path.
     """
     one = ref if isinstance(ref, ProjectRef) else None
     home = (one.project, one.workspace) if one else ("", username)
@@ -166,7 +166,7 @@ async def _find(
 def _compare(
     sought: Mapping[str, Any], others: Sequence[Experiment], *, is_part: bool
 ) -> tuple[ConfigSpace, list[bool], list[float]]:
-    """Return the config space, and for each experiment whether it is a near-duplicate and its distance."""
+    """Return the config space, whether each experiment is a near-duplicate, and each experiment's distance."""
     space = build_space([sought, *(one.profile.get("config") for one in others)])
     indices = range(1, len(others) + 1)
     near = [space.is_near_duplicate(0, index, only_first=is_part) for index in indices]
@@ -183,7 +183,7 @@ async def _read_health(client: SwanLabClient, ref: Scope, experiments: Sequence[
 
 
 def _get_result(summary: MetricSummary | None, direction: str) -> float | None:
-    """Return the best value, or the last value if the better direction is unknown."""
+    """Return the best value, or the last value if it is unknown whether lower or higher is better."""
     if summary is None:
         return None
     best = {"min": summary.min, "max": summary.max}.get(direction)

@@ -80,7 +80,7 @@ def draw_chart(
     """Draw the panels as a PNG of at most LARGEST bytes.
 
     `name_x` returns the x label in the language of the call. If `is_time` is true, x values are Unix seconds, shown in
-    UTC. On a logarithmic axis, values up to 0 become gaps. Raises ImportError without matplotlib.
+    UTC. On a logarithmic axis, values of 0 or less become gaps. Raises ImportError if matplotlib is not installed.
     """
     # matplotlib's font and glyph caches are not thread-safe
     with _drawing:
@@ -92,7 +92,7 @@ def draw_chart(
 def compose(
     panels: Sequence[Panel], *, name_x: NameAxis, is_time: bool = False, log_x: bool = False, log_y: bool = False
 ) -> _Composed:
-    """Compose the figure. This function must not be called by several threads at the same time."""
+    """Compose the figure. This function is not thread-safe."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -207,9 +207,9 @@ def _add_axes(
     *,
     is_last: bool,
 ) -> Axes:
-    """Add axes in a cell of the grid, left of the column of curve names and above the legend of the marks.
+    """Add axes in a grid cell, to the left of the column with curve names and above the legend for the marks.
 
-    `ends` contains the height of the title and the height of the legend.
+    `ends` contains the heights of the title and the legend.
     """
     above, bottom = ends
     wide, high = (right - _MARGIN) / grid[1], (HEIGHT - bottom - _MARGIN - 8) / grid[0]
@@ -222,7 +222,7 @@ def _add_axes(
 
 
 def _fit_title(writer: Writer, panel: Panel, size: float, wide: float) -> list[str]:
-    """Return the title on one line if it fits, otherwise with a break per metric or after the last slash."""
+    """Return the title on one line if it fits. Otherwise, break it between metrics or after the last slash."""
     lines = _choose(writer.missing, panel.title, panel.plain_title).split("\n")
     whole = ", ".join(lines)
     if writer.measure(shorten(whole), size) <= wide:
@@ -297,7 +297,7 @@ def _name_metric(panel: Panel, missing: set[str]) -> Panel:
 
 
 def _choose_limits(panel: Panel, scales: Scales) -> tuple[float, float]:
-    """Return the lower and upper limit of the y values, excluding extreme points and exploding curves."""
+    """Return the lower and upper limits of the y axis, excluding extreme points and exploding curves."""
     curves = panel.curves
     drawn = [scales.keep(curve.ys) for curve in curves]
     is_cut = not scales.log_y and not any(curve.dots for curve in curves)
@@ -339,7 +339,7 @@ def _set_limits(axes: Axes, curves: Sequence[Curve], limits: tuple[float, float]
 
 
 def _list_few(curve: Curve) -> list[bool]:
-    """Return for each mean whether it lacks some experiments of the group."""
+    """For each point of a mean curve, return whether some of the group's experiments are missing from it."""
     most = max(curve.counts, default=0)
     return [count < most for count in curve.counts]
 

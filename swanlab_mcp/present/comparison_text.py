@@ -18,9 +18,9 @@ Rows = Sequence[Mapping[str, Any]]
 def rearrange(data: Mapping[str, Any], show: Callable[[Any], str]) -> Mapping[str, Any]:
     """Rearrange a comparison of 6 or more experiments into a numbered list of experiments with their results.
 
-    For each differing key, the value of the baseline (or else the most common value) is listed once. Other values
-    follow with the numbers of their experiments. `show` converts a value to a string. Any other data is returned
-    unchanged.
+    For each differing key, the baseline's value is listed once, or the most common value if there is no baseline. Every
+    other value is listed with the numbers of the experiments that have it. `show` converts a value to a string. Any
+    other data is returned unchanged.
     """
     experiments: Rows = data.get("experiments") or ()
     if not isinstance(experiments, list) or len(experiments) < _FEWEST or not ({"differences", "metrics"} & {*data}):

@@ -1,4 +1,4 @@
-"""Describe the interactive chart of a plot as JSON of limited size. The caller provides a function to clean strings."""
+"""Describe a plot's interactive chart as JSON of limited size. The caller provides a function that cleans strings."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class InteractiveCurve(NamedTuple):
 def describe_chart(
     curves: Sequence[InteractiveCurve], clean: Callable[[str], str], options: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return the chart of at least one curve as JSON of at most 500 KB.
+    """Return a chart of one or more curves as JSON of at most 500 KB.
 
     `clean` masks and shortens recorded strings, and `options` contains additional fields of the chart. Times are in
     Unix milliseconds, and the times of points are relative to `origin`. Long curves are thinned out while preserving

@@ -97,7 +97,7 @@ def _pick_config(part: Part, standing: Standing) -> dict[str, Any]:
 
 
 def _shorten_configs(configs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return the configs with long strings shortened in a way that keeps different strings different."""
+    """Return the configs with long strings shortened so that different strings remain different."""
     shown = [dict(config) for config in configs]
     for key in dict.fromkeys(key for config in configs for key in config):
         rows = [config for config in shown if isinstance(config.get(key), str)]
@@ -155,7 +155,7 @@ def _add_setting(ranking: Ranking, field: Field, standing: Standing, row: Ranked
 
 
 def name_standing(ranking: Ranking, standing: Standing) -> str:
-    """Return the name of a row, which is the name of its setting or, if it has no setting, of its experiment."""
+    """Return the name of a row's setting, or of its experiment if the row has no setting."""
     name = _name_setting(ranking, standing.number) if standing.setting and ranking.names else ""
     return name or shorten(ranking.experiments[standing.run_index].name, _NAME)
 
@@ -177,7 +177,7 @@ def _name_verdict(judged: Judgement, ranking: Ranking, field: Field) -> str:
 
 
 def explain_judgement(judged: Judgement, name: str, *, is_split: bool) -> str:
-    """Explain a verdict. If no difference was detected, say how many more seeds could detect one of this size."""
+    """Explain a verdict. If the difference was not detected, say how many more seeds would be needed to detect it."""
     if judged.verdict == "different":
         return gettext("one seed, compared with the noise of the noisiest setting") if judged.rule == "borrowed" else ""
     reasons = {

@@ -21,7 +21,7 @@ _VALUE = 40
 
 
 def publish(answer: ApiResponse[SimilarExperiments]) -> ApiResponse[list[SimilarExperiment]]:
-    """Return the most similar experiments as rows, with notes, in the language of the call."""
+    """Return the most similar experiments as rows, with notes in the caller's language."""
     found = answer.data
     assert found is not None
     rows = [

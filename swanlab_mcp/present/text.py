@@ -74,11 +74,11 @@ def fit(
 ) -> Reply:
     """Return both forms of a payload within `budget` tokens. The payload's `data` may be `Rows`.
 
-    Rows are the items of a list or, if there is a `page`, of an object. Rows are never cut: as many as fit are
-    returned, and `page.next` contains the arguments for the next page. `offset` is the position of the first row in the
-    full list. If `is_paged` is false, rows contain their own positions, and `keep_last` keeps the last rows instead of
-    the first. In a single record, the longest strings are shortened, and notes name them. `is_masked` masks likely
-    secrets; `secrets` are always masked.
+    If the payload has a `page`, the items in `data` are rows. Rows are never cut: as many as fit are returned, and
+    `page.next` contains the arguments for the next page. `offset` is the position of the first row in the full list. If
+    `is_paged` is false, rows contain their own positions, and `keep_last` keeps the last rows instead of the first. In
+    a single record, the longest strings are shortened, and notes list them. If `is_masked` is true, likely secrets are
+    masked; `secrets` are always masked.
     """
     longest = budget * 4
     sizes: dict[str, str] = {}
@@ -281,7 +281,7 @@ def _limit(value: Any, length: int, path: str, shortened: dict[str, Any], hide: 
 
 
 def _cut_name(name: str, length: int, number: int) -> str:
-    """Shorten a long name of an entry, and add the entry's number so that the name stays unique."""
+    """Shorten an entry's name if it is long, and append the entry's number so that the name stays unique."""
     if len(name) <= max(length, _LONGEST_NAME):
         return name
     return _describe_apart(name, number)

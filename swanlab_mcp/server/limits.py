@@ -51,7 +51,7 @@ class Limits:
 
     @property
     def requests_without_key(self) -> int:
-        """The maximum number of concurrent requests without a key. The other slots are only for callers with keys."""
+        """The maximum number of concurrent requests without a key. All other slots require a key."""
         return max(1, self.requests * 3 // 4)
 
 
@@ -74,7 +74,7 @@ class Refused(Exception):
 
 
 class Slots:
-    """Limits the number of requests in progress, in total and per account. None stands for the server's own account."""
+    """Limits the number of requests in progress, in total and per account. An account of None is the server's own."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits

@@ -1,4 +1,4 @@
-"""The prompts, which are tasks for users to select from a menu.
+"""The prompts, which are tasks that users select from a menu.
 
 Each prompt says which tools to call and describes a good answer.
 """

@@ -46,7 +46,7 @@ def serve(server: MCPServer[Any], stdout: BinaryIO, then: Callable[[], None]) ->
 
 
 def _claim_stdin() -> BinaryIO:
-    """Return standard input for use by the protocol only. Child processes and other code see an empty input instead."""
+    """Reserve standard input for the protocol and return it. Child processes and other code see an empty input."""
     stdin = os.fdopen(os.dup(0), "rb")
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
@@ -70,7 +70,7 @@ async def _read(
 
 
 def _parse(line: bytes) -> tuple[JSONRPCMessage | None, list[JSONRPCError]]:
-    """Return the message in a line, repaired if necessary, and an empty list.
+    """Return the message in a line, repaired if necessary, and an empty list of error responses.
 
     If the message is invalid, return None and the error responses to send.
     """

@@ -122,7 +122,7 @@ def _describe_wait(answer: Answer) -> str:
 
 
 def name_page(message: str, answer: Answer) -> str:
-    """Add the URL to a message if the response is a web page, for example from a proxy or a login page."""
+    """Add the URL to a message if the response is a web page, for example a login page or a proxy's error page."""
     kind = answer.headers.get("content-type", "").lower()
     if kind.startswith(("text/html", "application/xhtml")) or _PAGE.match(answer.content):
         return _add_address(
@@ -181,7 +181,7 @@ def read_trace_id(answer: Answer) -> str:
 
 
 def read_retry_after(headers: Mapping[str, str]) -> float | None:
-    """Parse Retry-After, which is in seconds or an HTTP date (RFC 9110, 10.2.3). Return the delay in seconds.
+    """Return the delay in seconds from Retry-After, which is a number of seconds or a date (RFC 9110, 10.2.3).
 
     Return `None` if the header is missing or invalid.
     """

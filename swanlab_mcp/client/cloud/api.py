@@ -58,7 +58,7 @@ _MOST_REMEMBERED = 100
 
 
 class CloudClient(MetricQueries):
-    """A client for the SwanLab server that `transport` connects to. `web_host` is the host in links."""
+    """A client for the SwanLab server that `transport` connects to. `web_host` is the host used in links."""
 
     def __init__(self, transport: Transport, web_host: str) -> None:
         super().__init__(transport)

@@ -39,7 +39,7 @@ async def read_whole(response: Response, what: str) -> Answer:
 
 
 async def read_body(response: Response, limit: int, what: str = "") -> AsyncGenerator[bytes, None]:
-    """Yield a decompressed body in small pieces. httpx would decompress all received data at once.
+    """Yield a decompressed body in small pieces, because httpx would decompress all received data at once.
 
     Raises UnexpectedResponse if the body has more than `limit` bytes, or is declared as gzip but is not valid gzip.
     """
@@ -80,7 +80,7 @@ async def read_body(response: Response, limit: int, what: str = "") -> AsyncGene
 
 
 class _Gzip:
-    """Decompress data in pieces of at most 64 kB. Raises zlib.error for invalid or incomplete data."""
+    """Decompresses gzip data in pieces of at most 64 kB. Raises zlib.error for invalid or incomplete data."""
 
     def __init__(self) -> None:
         self._decoder = zlib.decompressobj(wbits=31)

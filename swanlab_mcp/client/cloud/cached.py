@@ -210,7 +210,7 @@ def _name_list(ref: ProjectRef, offset: int = 0, limit: int | None = None) -> Ha
 
 
 def _name_summaries(ref: ProjectRef, keys: Sequence[str]) -> str:
-    """Return the prefix of the cache keys of summaries. Each cache key ends in the id of the experiment."""
+    """Return the cache key prefix for summaries. Each cache key ends in the experiment's id."""
     # strings, because thousands of tuples are slow to hash
     return repr(("summaries", ref.workspace, ref.project, *keys))
 

@@ -34,7 +34,7 @@ class Storage:
         self._connections = Connections()
 
     async def read_lines(self, url: str) -> AsyncGenerator[str, None]:
-        """Yield the lines of a text file at a presigned URL. Raises SwanLabError, including for files above 1 GB."""
+        """Yield the lines of a text file at a presigned URL. Raises SwanLabError on failure or for files above 1 GB."""
         async with self._open(url) as response, aclosing(read_body(response, _LARGEST_DOWNLOAD)) as pieces:
             headers = response.headers
             if headers.get("content-type", "").lower().startswith("text/html"):

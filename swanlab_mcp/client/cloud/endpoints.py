@@ -1,4 +1,4 @@
-"""Name the endpoints of SwanLab's API for metrics and traces, without the names and ids in request paths."""
+"""Derive the endpoint labels in metrics and traces from request paths, leaving out names and ids."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _WORDS = {
 
 
 def name_endpoint(path: str, prefix: str = "") -> str:
-    """Return the path of an API request without `prefix` and `/api`, and with `{}` for every name or id.
+    """Return the path of an API request without `prefix` and `/api`, with `{}` in place of every name or id.
 
     Return "download" for all other paths, because the paths of downloads contain workspace and file names.
     """

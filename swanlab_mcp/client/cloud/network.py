@@ -327,7 +327,7 @@ def _parse_proxy(proxy: Variable) -> httpx.Proxy:
 
 @lru_cache(maxsize=4)
 def _load_certificates(variables: tuple[Variable, ...]) -> ssl.SSLContext:
-    """Return a TLS context that trusts the certificates that `variables` name, or certifi's if there are none.
+    """Return a TLS context that trusts the certificates in `variables`, or certifi's certificates if there are none.
 
     Raises ServerUnavailable if a certificate cannot be loaded.
     """

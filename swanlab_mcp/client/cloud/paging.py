@@ -56,7 +56,7 @@ class PagedLists:
 
         `hand_on` is called with the items on each page as soon as the page arrives. If the list changes while it is
         being read, items could be missing or repeated, so the list is read again. After three inconsistent attempts,
-        UnexpectedResponse is raised. `expected` is a guess of the total. If it is right, all pages are requested at
+        UnexpectedResponse is raised. `expected` is the estimated total. If it is correct, all pages are requested at
         once.
         """
         size = limit if limit in _SIZES and offset % limit == 0 else LARGEST_PAGE
@@ -116,7 +116,7 @@ class _Reading(Generic[T]):
         self.is_steady = True
 
     async def read_all(self, expected: int) -> list[tuple[str, T]]:
-        """Return an (id, item) pair for each item."""
+        """Read all pages, and return an (id, item) pair for each item."""
         early = min(self._find_last(expected), self._first + _AT_ONCE)
         await gather(self._read_first(early), *map(self._read_early, range(self._first + 1, early + 1)))
         return [row for number in sorted(self._pages) for row in self._pages[number]]

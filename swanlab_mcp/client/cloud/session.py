@@ -17,7 +17,7 @@ _RENEWAL = 7 * 86400.0
 
 @dataclass(frozen=True)
 class Session:
-    """A logged-in user's session. `renew_at` is a local Unix time in seconds, or `None` to wait for a 401."""
+    """A logged-in user's session. `renew_at` is in Unix seconds on the local clock, or `None` to wait for a 401."""
 
     sid: str
     username: str

@@ -60,7 +60,7 @@ class Summaries:
         return {key: one.step for key, one in summary.items() if one.step is not None}
 
     async def _query(self, references: list[dict[str, Any]], keys: Sequence[str]) -> Any:
-        """Query in the current format. If the server does not support it, use the legacy format from then on."""
+        """Query in the current format. If the server does not support it, switch to the legacy format for good."""
         path = ("house", "metrics", "summaries")
         if self._is_legacy:
             return await self._transport.query(*path, body=references)

@@ -160,7 +160,7 @@ def _is_early_sdk(metadata: Any) -> bool:
 
 
 def read_reference(item: Any, project_id: str) -> dict[str, Any]:
-    """Return the reference that metric queries require, with ids, the creation time and, for a clone, its root.
+    """Return the reference that metric queries require, with ids, the creation time and a clone's root experiment.
 
     `item` is an Experiment, or SwanLab's JSON for an experiment.
     """
@@ -181,8 +181,9 @@ def write_filter(condition: Filter) -> dict[str, Any] | None:
     """Return a `runs/shows` filter that accepts at least every match of the condition, or `None` if no filter is safe.
 
     A filter is unsafe if the condition has alternatives, or if the server may apply the filter more strictly than this
-    package. The server may be stricter for nested keys, `contains` (it may compare case), equality of numbers (1, 1.0
-    and "1"), and `!=` on fields that may be missing. The server uses UTC+8 times and has no strict comparisons.
+    package. The server may be stricter for nested keys, `contains` (which may be case-sensitive), equality of numbers
+    (1, 1.0 and "1"), and `!=` on fields that may be missing. The server expects times in UTC+8 and has no strict
+    comparisons.
     """
     if condition.either:
         return None
@@ -213,12 +214,11 @@ def write_filter(condition: Filter) -> dict[str, Any] | None:
 
 
 def write_opposites(condition: Filter) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return `runs/shows` filters for a condition on pin, baseline or updated, and for its opposite.
+    """Return two `runs/shows` filters for a condition on `pin`, `baseline` or `updated`, and for its opposite.
 
-    Both filters accept a time equal to the time in the condition, because SwanLab has no strict comparisons. `pin` and
-    `baseline` are known filter keys, but the format of their boolean values is not documented. JSON's true and false
-    are sent. If a server expects another format, an experiment matches both filters or neither. The caller detects
-    this.
+    Both filters accept a time that equals the condition's time, because SwanLab has no strict comparisons. `pin` and
+    `baseline` are known filter keys, but the format of their boolean values is not documented, so JSON booleans are
+    sent. If a server expects another format, experiments match both filters or neither, which the caller detects.
     """
     if condition.field != "updated":
         yes, no = (
@@ -234,7 +234,7 @@ def write_opposites(condition: Filter) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def write_contradiction() -> list[dict[str, Any]]:
-    """Return `runs/shows` filters that no experiment can meet, so that SwanLab returns only the pinned experiments."""
+    """Return `runs/shows` filters that no experiment can match, so that SwanLab returns only the pinned experiments."""
     return [_write_item("state", "STABLE", "EQ", [state]) for state in ("FINISHED", "RUNNING")]
 
 
@@ -286,7 +286,7 @@ def read_keys(answer: Any) -> tuple[list[str], str]:
 
 
 def read_columns(items: Sequence[dict[str, Any]]) -> dict[str, bool]:
-    """Return the keys that an old server lists, and for each key whether it is a scalar."""
+    """Return the keys that an old server lists, and whether each key is a scalar."""
     return {require(item, "key", gettext("a metric key")): item.get("type") in _SCALAR_TYPES for item in items}
 
 

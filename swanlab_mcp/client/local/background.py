@@ -29,9 +29,9 @@ class Overdue(Exception):
 
 
 class Work:
-    """The progress of long work, in which `done` of `total` units are finished. `what` is the unit: bytes or runs.
+    """The progress of a long task. `done` of `total` units are finished, and `what` is the unit (bytes or runs).
 
-    If `whole` is given, this is a part of that work and adds to its progress. A part can be limited to `seconds`.
+    If `whole` is given, this task is a part of it and also advances its progress. `seconds` is the time limit.
     """
 
     def __init__(self, whole: Work | None = None, seconds: float = math.inf) -> None:
@@ -46,7 +46,7 @@ class Work:
         self._is_stopped = True
 
     def advance(self, size: int) -> None:
-        """Add `size` finished units. Raises Stopped if the caller has stopped waiting, and Overdue after `seconds`."""
+        """Count `size` units as done. Raises Stopped if the caller stopped waiting, or Overdue if the time is up."""
         self.done += size
         if self._whole:
             self._whole.total = max(self._whole.total, self._whole.done + size)
@@ -84,7 +84,7 @@ async def run_in_thread(do: Callable[..., T], *given: Any) -> T:
 
 
 async def find_and_answer(find: Callable[..., F], answer: Callable[..., T]) -> tuple[F, T]:
-    """Call `find`, then `answer` with its result, and return both results. Use one thread unless `find` is slow."""
+    """Call `find`, pass its result to `answer`, and return both results. Use one thread unless `find` is slow."""
 
     def find_first(*, work: Work) -> tuple[F, list[T]]:
         found = find(work=work)
@@ -99,7 +99,7 @@ async def find_and_answer(find: Callable[..., F], answer: Callable[..., T]) -> t
 
 
 class Batch(Generic[Question, T]):
-    """Answer concurrent requests with a single call of `answer` in a thread, because switching threads is slow."""
+    """Answer concurrent requests with a single call to `answer` in a thread, because switching threads is slow."""
 
     def __init__(self, answer: Callable[..., Sequence[T | SwanLabError]]) -> None:
         self._answer = answer

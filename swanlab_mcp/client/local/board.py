@@ -159,7 +159,7 @@ def _write_joined(path: Path, content: bytes, log: bytes) -> None:
 
 
 def _read_committed(log: bytes, page_size: int, salts: list[int]) -> dict[int, int]:
-    """Return the offset in the log of the latest committed version of each page, by page number."""
+    """Return the log offset of each page's latest committed version, keyed by page number."""
     committed: dict[int, int] = {}
     pending: dict[int, int] = {}
     for start in range(_WAL_HEADER.size, len(log) - _WAL_FRAME.size - page_size + 1, _WAL_FRAME.size + page_size):

@@ -96,7 +96,7 @@ class Catalogue:
         )
 
     def find_experiments(self, refs: Sequence[ExperimentRef], *, work: Work) -> list[LocalExperiment]:
-        """Return several experiments, as `find_experiment` does, but search the folders only once."""
+        """Do the same as `find_experiment` for several experiments, searching the folders only once."""
         projects = {ref.project for ref in refs}
         opened = self._open_runs("", work)
         known = {
@@ -159,7 +159,7 @@ class Catalogue:
             kept -= run.release()
 
     def holds_much(self, used: Sequence[RunBase]) -> bool:
-        """Return whether these runs use more than half of the memory that points may use."""
+        """Return whether the runs use more than half of the memory available for points."""
         return sum(run.kept for run in used) > _KEPT_POINTS // 2
 
     def _create(self, path: Path, about: Found) -> RunBase:
@@ -176,7 +176,7 @@ class Catalogue:
         return BoardRun(path, about.root, board)
 
     def _open_runs(self, exp_cuid: str, work: Work) -> _Opened:
-        """Find all runs and outline them. If `exp_cuid` is given, skip known runs that it cannot refer to."""
+        """Find all runs and read their outlines. If `exp_cuid` is given, skip known runs that cannot match it."""
         work.what = "runs"
         with self._lock:
             found = self._finder.find()
@@ -274,7 +274,7 @@ def _group(same: Mapping[str, Sequence[RunBase]]) -> list[Group]:
 
 
 def _sort_by_project(runs: Sequence[RunBase]) -> dict[str, dict[str, list[RunBase]]]:
-    """Return the readable runs by project and recorded id.
+    """Return the readable runs grouped by project and recorded id.
 
     A folder may contain no record, for example because its rank was killed immediately. Such a folder is assigned to
     the project of the run whose id is in the file name.
@@ -294,7 +294,7 @@ def _sort_by_project(runs: Sequence[RunBase]) -> dict[str, dict[str, list[RunBas
 
 
 def _find_by_rank(groups: Sequence[Group], name: str) -> list[Group]:
-    """Return a list with the only experiment that has a rank with this name, or [] if there are none or several.
+    """Return a list with the experiment that has a rank of this name, or [] unless exactly one experiment matches.
 
     This is needed because an experiment is listed under the name of its latest rank.
     """

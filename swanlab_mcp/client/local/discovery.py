@@ -29,14 +29,14 @@ class Found(NamedTuple):
 
 
 class Discovery(NamedTuple):
-    """The runs that were found, by the path of their record file or run folder, and notes about skipped folders."""
+    """The runs found, keyed by the path of their record file or run folder, and notes about skipped folders."""
 
     runs: dict[Path, Found]
     notes: list[str]
 
 
 class RunFinder:
-    """Finds run files by name, in log folders and up to three levels below, without following links.
+    """Finds run files by name, searching log folders up to three levels deep without following links.
 
     The folders are searched again only if a folder that could contain more runs has changed.
     """

@@ -33,7 +33,7 @@ _OFFLINE = re.compile(r"swanlab:\s+(?:[^\w\s]+\s+)?(?:Backing up run|Run `swanla
 
 
 class Opening(NamedTuple):
-    """The first step of a metric, and its number of points in the part that was read from the start of the file."""
+    """A metric's first step, and how many of its points are in the part read from the start of the file."""
 
     step: int
     points: int

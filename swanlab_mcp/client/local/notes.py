@@ -66,7 +66,7 @@ def note_open(name: str, run: RunBase) -> list[str]:
 
 
 def note_ranks(name: str, ranks: Sequence[RunBase]) -> list[str]:
-    """Return notes about ranks that failed or have no recorded end, with their number and their folders."""
+    """Return notes about ranks that failed or have no recorded end, with their count and folders."""
     notes: list[str] = []
     for state in ("CRASHED", "ABORTED", "UNKNOWN") if len(ranks) > 1 else ():
         failed = [run for run in ranks if run.state == state]
@@ -96,7 +96,7 @@ def note_ranks(name: str, ranks: Sequence[RunBase]) -> list[str]:
 
 
 def note_earlier(name: str, sessions: Sequence[Sequence[RunBase]]) -> list[str]:
-    """Return a note about ranks that failed in earlier starts. They do not affect the experiment's state."""
+    """Return a note about ranks that failed in earlier launches. Such failures do not affect the experiment's state."""
     failed = [run for session in sessions for run in session if run.state in ("CRASHED", "ABORTED")]
     if not failed:
         return []
@@ -209,7 +209,7 @@ def _count_losses(damage: Damage, run: RunBase) -> list[str]:
 
 
 def note_remarks(name: str, runs: Sequence[RunBase]) -> list[str]:
-    """Return notes about problems with other files of a run, such as its database."""
+    """Return notes about problems with files other than a run's record, such as its database."""
     return [gettext("{name}: {problem}.", name=name, problem=run.remark) for run in runs if run.remark]
 
 

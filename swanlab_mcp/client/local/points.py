@@ -1,4 +1,4 @@
-"""Parse plain metric points with a single regular expression, because they make up nine tenths of a run file.
+"""Parse plain metric points with a fast regular expression, because they make up about 90 % of a run file.
 
 The `records` module decodes all other payloads, such as points with long or unusual keys, negative steps or unknown
 fields.

@@ -154,7 +154,7 @@ class Run(RunBase):
     def outline(self) -> None:
         """Read the project, name, times and final state from both ends of the file, unless they are already known.
 
-        If they are known and another thread is reading the file, return without waiting for it.
+        If they are known and another thread is reading the file, return without waiting for that thread.
         """
         if not self.lock.acquire(blocking=self._outline_stamp is None and self._read_stamp is None):
             return
@@ -373,7 +373,7 @@ class Run(RunBase):
                 work.advance(len(chunk))
 
     def _decode_if(self, payload: bytes, kind: type[Log | Media]) -> Record | None:
-        """Decode a payload if it may be of this kind, otherwise return `None`. Supports media only in legacy files."""
+        """Decode a payload that may be a `kind` record, or return `None`. Supports media only in legacy files."""
         mark = f'"{kind.__name__}"'.encode() if self.is_legacy else _LOG_TAG
         if mark not in payload:
             return None

@@ -1,4 +1,4 @@
-"""Read the files in a run folder other than the record: config, metadata, requirements and media."""
+"""Read the files in a run folder other than the record file: config, metadata, requirements and media."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class RunFiles:
         return read_inside(self.root, *self._parts, *parts, limit=limit)
 
     def sample(self, *parts: str, size: int | None = None) -> tuple[int, bytes]:
-        """Return the size of a file, and a hash of its start and end. If `size` is given, ignore all later bytes."""
+        """Return the size of a file, and a hash of its start and end. If `size` is given, ignore bytes beyond it."""
         with self.open(*parts) as opened:
             whole = opened.seek(0, os.SEEK_END)
             size = whole if size is None else min(size, whole)

@@ -36,7 +36,7 @@ class NotReadable(ValueError):
 
 
 def parse_yaml(text: str) -> Any:
-    """Return the value of the first YAML document in `text`. Raises NotReadable."""
+    """Return the value of the first YAML document in `text`, or raise NotReadable."""
     try:
         events = yaml.parse(text, Loader=_Loader)
         return _Builder(events).build()

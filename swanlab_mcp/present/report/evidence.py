@@ -42,14 +42,14 @@ class Group(NamedTuple):
 
 
 class Source(NamedTuple):
-    """The source of the evidence, and the rules for masking secrets."""
+    """The source of a report's data, and the rules for masking secrets in it."""
 
     client: SwanLabClient
     ref: ProjectRef
     show_secrets: bool
 
     def read(self, answer: ApiResponse[Any], notes: list[str]) -> Any:
-        """Return the data of an answer as JSON with secrets masked, and add the answer's notes to `notes`."""
+        """Return an answer's data as JSON with secrets masked, and add the answer's notes to `notes`."""
         payload = self.clean(present(answer).model_dump(mode="json", exclude_none=True))
         notes += payload.get("notes", ())
         return payload.get("data")
@@ -159,8 +159,8 @@ def _list_members(row: Mapping[str, Any]) -> list[str]:
 def _list_unlike(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Return the first row of each experiment.
 
-    If it is unknown whether lower or higher is better, an experiment can be among both the smallest and the largest
-    values.
+    If it is unknown whether lower or higher is better, an experiment can have two rows: one among the smallest values
+    and one among the largest.
     """
     return list({row["cuid"]: row for row in reversed(rows)}.values())[::-1]
 

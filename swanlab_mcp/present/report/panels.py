@@ -41,7 +41,7 @@ class Series(NamedTuple):
 
 
 class Shape(NamedTuple):
-    """A path in the picture. `kind` contains its style classes, and `text` is its tooltip."""
+    """A path in the picture. `kind` contains its CSS classes, and `text` is its tooltip."""
 
     path: str
     kind: str
@@ -127,7 +127,7 @@ def draw_curves(title: str, key: str, series: Sequence[Series]) -> Panel:
 def draw_hours(title: str, spans: Sequence[tuple[datetime, datetime, str]], names: Mapping[str, str]) -> Panel:
     """Draw the total run time in each interval as stacked bars.
 
-    `names` maps the kinds of runs to labels, bottom first.
+    `names` maps each kind of run to its label, ordered from bottom to top.
     """
     first, last = min(span[0] for span in spans), max(span[1] for span in spans)
     length = max((last - first).total_seconds(), 1)
