@@ -69,7 +69,7 @@ class OpenApi(Questions):
         return self._ask(workspaces.get_workspace, username=check_text(username, "username"))
 
     def get_server_info(self, rows: str = "") -> ApiResponse[Any]:
-        """Get the plan, seats and usage of a self-hosted server, and its numbers of users, projects and workspaces.
+        """Get a self-hosted server's plan, seats and usage, and its number of users, projects and workspaces.
 
         If `rows` is "users", "projects" or "workspaces", return that list instead. The API key must be a root key.
         """

@@ -59,8 +59,8 @@ class Questions(Caller):
     ) -> ApiResponse[RecordList[Experiment]]:
         """Find the experiments that match every filter.
 
-        A filter is a dict with field, op and value, as in the tool. Instead of a filter, `filters` may contain a list
-        of filters, of which at least one must match.
+        A filter is a dict with field, op and value, as in the tool. `filters` may also contain a list of filters. Such
+        a list matches if at least one of its filters matches.
         """
         return self._question_list(
             finding.find_experiments,
