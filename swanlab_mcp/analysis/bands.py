@@ -104,8 +104,8 @@ def _keep_outside(
 ) -> list[int]:
     """Return the indices of the curves in `calm` and of the curves that lie mostly outside the calm range.
 
-    A curve lies mostly outside if fewer than the fraction `share` of its values are within the limits of the calm
-    curves. If `calm` is empty, return all indices.
+    A curve lies mostly outside if less than the fraction `share` of its values is within the limits of the calm curves.
+    If `calm` is empty, return all indices.
     """
     if not calm:
         return [*range(len(curves))]

@@ -86,7 +86,7 @@ def find_met(
 
     An experiment is new if it was created after `newest` (Unix milliseconds). A metric condition is checked against the
     metric's last value and, if the summary contains it, the metric's minimum or maximum. Stalls are not checked here,
-    because that requires the times of the points.
+    because checking them requires the times of the points.
     """
     if condition.kind in _STATES:
         return Met(condition, experiment) if experiment.state in _STATES[condition.kind] else None

@@ -45,7 +45,8 @@ def find_non_finites(curves: Sequence[Curve]) -> list[Event]:
 def find_shapes(roles: Roles, *, holds: bool = False) -> list[Event]:
     """Return events for spikes, shocks and plateaus.
 
-    `holds` means that a held-out metric improved and none got worse. Shocks in training metrics are then harmless.
+    `holds` is true if a held-out metric improved and none got worse. Shocks in training metrics are harmless in that
+    case.
     """
     found: list[Event] = []
     deciding = {curve.key for curve in roles.deciding}

@@ -171,7 +171,7 @@ def _find_real(
 
 
 def _make_columns(key: str, rows: Sequence[Mapping[str, Any]], blocks: Sequence[Sequence[int]]) -> list[_Column]:
-    """Encode a key as ranks and as groups, as far as its values allow.
+    """Encode a key as ranks and as groups, skipping an encoding that does not suit its values.
 
     If the key has a single value, settings are grouped by whether they have the key. If all settings have it, return an
     empty list.

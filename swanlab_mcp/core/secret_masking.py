@@ -80,8 +80,8 @@ _ANY = re.compile(
 def mask_secrets(value: Any, name: str = "") -> Any:
     """Return a JSON value in which every secret is masked. Secrets are recognised by their name or their format.
 
-    A name matches if its last word is password, token, api_key or similar: `hf_token` matches, `max_tokens` and
-    `tokenizer` do not.
+    A name matches if its last word is password, token, api_key or similar. For example, `hf_token` matches, but
+    `max_tokens` and `tokenizer` do not.
 
     The recognised formats are:
 
@@ -123,7 +123,7 @@ def mask_secrets(value: Any, name: str = "") -> Any:
 
 
 def may_hold_secret(text: str) -> bool:
-    """Return False only if `mask_secrets` would not change `text`, or the value that `text` encodes as JSON."""
+    """Return False only if `mask_secrets` is certain not to change `text` or the JSON value that it contains."""
     return _ANY.search(text.casefold()) is not None
 
 

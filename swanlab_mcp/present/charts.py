@@ -161,7 +161,7 @@ def _number(panels: Sequence[Panel]) -> list[Panel]:
 
 
 def _list_entries(panels: Sequence[Panel], scales: Scales, missing: set[str]) -> tuple[list[Entry], list[int]]:
-    """Return one entry per label, and the numbers that replace labels which no font can display."""
+    """Return one legend entry per label, and the numbers that replace labels which no font can display."""
     entries: dict[Any, Entry] = {}
     numbered: list[int] = []
     for panel in panels:

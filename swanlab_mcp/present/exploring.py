@@ -1,4 +1,4 @@
-"""Build the reply about tried settings: their association with the result, and the untried values."""
+"""Build the reply about the settings tried so far: their associations with the result, and the untried values."""
 
 from __future__ import annotations
 

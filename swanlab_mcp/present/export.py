@@ -1,6 +1,6 @@
 """Export complete series or logs to a file.
 
-An export can be used by other programs or to recover data from damaged run files.
+Exports can be read by other programs, and can be used to recover data from damaged run files.
 """
 
 from __future__ import annotations

@@ -153,7 +153,7 @@ class Refusals:
         self._counts = TTLCache[str, int](10_000, ttl=60)
 
     async def delay(self, caller: str) -> None:
-        """Count a refusal, and wait for as long as its response should be delayed."""
+        """Count a refusal, and wait until its response may be sent."""
         count = self._counts[caller] = self._counts.get(caller, 0) + 1
         if count > _FREE_REFUSALS:
             await asyncio.sleep(min(_LONGEST_DELAY, (count - _FREE_REFUSALS) / 4))

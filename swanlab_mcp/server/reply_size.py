@@ -43,7 +43,7 @@ def is_small(answer: ApiResponse[Any]) -> bool:
 
 
 def _list_parts(value: Any) -> Collection[Any] | None:
-    """Return the values in a container that are included in replies, or `None` if there may be too many of them."""
+    """Return the values in a container that a reply would include, or `None` if there may be too many of them."""
     if isinstance(value, BaseModel):
         return vars(value).values()
     if isinstance(value, dict):

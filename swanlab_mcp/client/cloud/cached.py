@@ -40,7 +40,7 @@ def _kept(fetch: Method) -> Method:
 
 
 def _changing(write: Method) -> Method:
-    """Drop all cached responses after each call of a method, even if the call fails."""
+    """Drop all cached responses after each call to a method, even if the call fails."""
 
     @wraps(write)
     async def change(self: CachedClient, *args: Any, **kwargs: Any) -> Any:

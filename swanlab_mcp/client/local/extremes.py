@@ -90,7 +90,7 @@ def _read_series(payloads: Sequence[bytes], *, is_legacy: bool) -> dict[str, Ser
 def _find_address(payloads: Sequence[bytes]) -> str:
     """Return the URL that the SDK printed during `init`, or "".
 
-    Later lines are ignored, because the script printed them.
+    Later lines are ignored, because they were printed by the training script.
     """
     lines: list[str] = []
     for payload in payloads:

@@ -58,7 +58,7 @@ class RunFiles:
         return open_inside(self.root, *self._parts, *parts)
 
     def stamp(self, *parts: str) -> STAMP:
-        """Return the size, modification time and inode of a file. Its parent folders are only checked by `open`."""
+        """Return the size, modification time and inode of a file. Only `open` checks the file's parent folders."""
         # use strings as paths for speed, because every call checks every run
         about = os.lstat("/".join((self._path, *parts)))
         if not stat.S_ISREG(about.st_mode):
