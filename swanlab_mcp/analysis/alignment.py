@@ -54,7 +54,7 @@ def _show(value: Any, text: str, width: int) -> Any:
 
 
 def _find_alike(shown: Sequence[Any], exact: Sequence[str]) -> list[list[int]]:
-    """Return the indices of different values that look the same, as one list per group."""
+    """Group different values that look the same, and return the indices in each group."""
     groups: dict[str, list[int]] = {}
     for index, one in enumerate(shown):
         groups.setdefault(_write(one), []).append(index)

@@ -17,7 +17,7 @@ _ABSENT = object()
 class Tried(NamedTuple):
     """The values tried for a key, sorted, with the number of runs per value and the value in the best run.
 
-    `end` says whether the best run's value is the smallest or the largest of the values. `twins` contains the keys that
+    `end` says whether the best run's value is the smallest or the largest value tried. `twins` contains the keys that
     vary in exactly the same way, so their effects cannot be separated from the effect of this key.
     """
 

@@ -1,4 +1,4 @@
-"""Choose the metrics of an experiment to read, and find the metrics that decide the experiment's verdict."""
+"""Choose which of an experiment's metrics to read, and find the metrics that decide its verdict."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def read_curve(
 
 
 def choose_keys(logged: Sequence[str]) -> tuple[list[str], int]:
-    """Return the keys to read, those that decide the verdict first, and the number of omitted meaningful keys."""
+    """Return the keys to read, starting with those that decide the verdict, and the number of relevant keys omitted."""
     kinds = {key: describe_key(key) for key in logged}
     best = _choose_of_families(kinds, _find_sides(logged))
 
@@ -226,9 +226,9 @@ def _by_length(curves: Iterable[Curve]) -> list[Curve]:
 def _is_result(curve: Curve, families: Sequence[Curve]) -> bool:
     """Return whether a metric measures data that the model does not train on.
 
-    If the key names no split, the metric counts as held out if it is logged at the same steps as a held-out metric, or
-    at most half as often as the training losses. A reward or a loss without a split never counts as held out. Neither
-    does a metric whose family includes a metric that is explicitly held out.
+    If the key contains no split, the metric counts as held out if it is logged at the same steps as a held-out metric,
+    or at most half as often as the training losses. A reward or a loss without a split never counts as held out.
+    Neither does a metric whose family includes a metric that is explicitly held out.
     """
     kind = curve.kind
     if kind.split:
@@ -248,8 +248,8 @@ def _is_result(curve: Curve, families: Sequence[Curve]) -> bool:
 def _choose_rewards(training: Sequence[Curve], curves: Sequence[Curve]) -> list[Curve]:
     """Choose the rewards and success scores that decide the verdict.
 
-    Total and plain rewards are preferred to reward components. If no reward is logged, the success scores of a policy
-    decide.
+    Total and plain rewards are preferred to reward components. If no reward is logged, a policy's success scores decide
+    the verdict instead.
     """
     rewards = [curve for curve in training if curve.kind.role == "reward"]
     if not rewards and not _trains_policy(curves):
@@ -262,7 +262,7 @@ def _choose_rewards(training: Sequence[Curve], curves: Sequence[Curve]) -> list[
 
 
 def _choose_results(held_out: Sequence[Curve], curves: Sequence[Curve]) -> list[Curve]:
-    """Return the held-out success scores of a trained policy that logs no held-out reward, or an empty list."""
+    """Return a policy's held-out success scores if no held-out reward is logged, otherwise an empty list."""
     if not _trains_policy(curves) or any(curve.kind.role == "reward" for curve in held_out):
         return []
     return [curve for curve in held_out if curve.kind.role == "quality" and _measures_success(curve)]

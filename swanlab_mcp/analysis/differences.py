@@ -98,9 +98,9 @@ def _count_leaves(value: Any) -> int:
 
 
 def _quote_key(config: Mapping[Any, Any], key: str, item: Any, prefix: str) -> dict[str, Any]:
-    """Return the values under a quoted key, together with the values of nested keys that have the same spelling.
+    """Flatten the value of a key that contains a dot, and quote the key if a nested key has the same spelling.
 
-    Return an empty dict if no quotes are needed.
+    The result includes the values of nested keys with the same spelling. It is empty if no quotes are needed.
     """
     others: dict[str, Any] = {}
     for name, other in config.items():
@@ -143,7 +143,7 @@ def is_setting(key: str) -> bool:
 
 
 def find_varying(configs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return the keys whose values differ between configs, or that some configs lack.
+    """Return the keys whose values differ between configs or that are missing from some configs.
 
     Well-known settings come first, then keys whose values repeat, then keys with the most distinct values. Facts about
     a run, such as its host, time, paths, parameter count or notes, come after the settings.
@@ -330,7 +330,7 @@ def _is_numeric(configs: Sequence[Mapping[str, Any]], key: str) -> bool:
 
 
 def freeze(value: Any) -> str:
-    """Return a string that is the same for equal values. The numbers 1 and 1.0 are equal."""
+    """Return a string that is the same for equal values. The numbers 1 and 1.0 count as equal."""
     if type(value) is str:
         return f'"{value}"'
     return _freeze_scalar(value) if type(value) in _SCALARS else _write(value)

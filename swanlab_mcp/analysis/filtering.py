@@ -73,8 +73,8 @@ class Candidate(NamedTuple):
     """An experiment with its flattened config and the last values of the requested metrics.
 
     `now` is the current time in Unix seconds (0 if unknown), which determines the duration of a running experiment.
-    `machine` is empty unless it was read. `answers` contains SwanLab's answers to conditions on fields that it never
-    sends (see `name_answer`).
+    `machine` is empty unless it was read. `answers` contains SwanLab's own results for conditions on fields that it
+    never sends (see `name_answer`).
     """
 
     experiment: Experiment
@@ -88,7 +88,7 @@ class Candidate(NamedTuple):
 def find_unknown_fields(
     fields: Sequence[str], candidates: Sequence[Candidate], fixed: Sequence[str] = _FIELDS
 ) -> list[str]:
-    """Return the unknown fields. Any metric key is accepted, and any config key if there are no candidates."""
+    """Return the unknown fields. Any metric key is accepted, as is any config key if there are no candidates."""
     config_keys = {key for one in candidates for key in one.config}
     unknown: list[str] = []
     for field in fields:
@@ -264,7 +264,7 @@ def read_field(candidate: Candidate, field: str) -> Any:
 
 
 def measure_distance(candidate: Candidate, condition: Filter) -> float | None:
-    """Return the distance from a candidate's value to the value of the condition, or `None` if it is undefined."""
+    """Return the distance from a candidate's value to the condition's value, or `None` if it is undefined."""
     if condition.op in _NULLS or condition.op in ("!=", "not-in"):
         return None
     best: float | None = None

@@ -237,7 +237,7 @@ def _joins(catalogue: Catalogue, word: str, end: int) -> bool:
 
 
 def match_terms(catalogue: Catalogue, read: KeyWords) -> tuple[list[Match], dict[int, Split], dict[int, str]]:
-    """Return the matching terms, and the indices of the words that name splits and statistics.
+    """Return the matching terms, and the splits and statistics by word index.
 
     The longest term that starts at a word takes precedence.
     """

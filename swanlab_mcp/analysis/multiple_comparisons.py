@@ -87,7 +87,7 @@ def compute_range_quantile(count: int, freedom: float, significance: float) -> f
 
 
 def get_range_quantile(count: int, freedom: float, significance: float) -> float:
-    """Return `compute_range_quantile`, interpolated between a few counts to be fast for thousands of settings."""
+    """Interpolate `compute_range_quantile` between a few counts, which is fast even for thousands of settings."""
     return _interpolate(count, lambda one: compute_range_quantile(one, freedom, significance))
 
 

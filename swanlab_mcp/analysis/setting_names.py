@@ -189,7 +189,7 @@ def split_key(key: str) -> list[str]:
 
 @lru_cache(4096)
 def is_known_setting(key: str) -> bool:
-    """Return whether a key names a well-known training setting, such as a learning rate."""
+    """Return whether a key refers to a well-known training setting, such as a learning rate."""
     return simplify_key(key) in _CANONICAL
 
 

@@ -73,8 +73,8 @@ class Standing(NamedTuple):
     """A row in a ranking: either an experiment, or a `setting` with its repeats.
 
     `run_index` is the index of the experiment, or of the best run in the setting. If `rank` is `None`, the row is not
-    ranked. `within_noise` says whether noise can explain the difference from the first row. `judged` compares the
-    setting with the first row or with the baseline.
+    ranked. `within_noise` says whether noise alone could explain the difference from the first row. `judged` compares
+    the setting with the first row or with the baseline.
     """
 
     run_index: int
@@ -160,11 +160,11 @@ def choose_columns(field: Field, shown: Sequence[int], *, with_seeds: bool = Tru
 
 
 def name_settings(field: Field) -> list[list[tuple[str, Any]]]:
-    """Return the config keys and values that name each setting.
+    """Return the config keys and values that form each setting's name.
 
-    The name of a setting contains the values that differ from the usual values. A value is usual if more than half of
-    the settings have it, and a key without a usual value is part of every name. If a setting has only usual values, its
-    name contains the keys that vary most.
+    A name contains the values that differ from the usual values. A value is usual if more than half of the settings
+    have it, and a key without a usual value is part of every name. If a setting has only usual values, its name
+    contains the keys that vary most.
     """
     configs = [field.configs[setting.indices[0]] for setting in field.settings]
     varying = [key for key in find_varying(configs) if is_setting(key)]

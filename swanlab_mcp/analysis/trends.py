@@ -59,8 +59,8 @@ class Worsening(NamedTuple):
 class Plateau(NamedTuple):
     """A plateau at the end of a series.
 
-    The series hardly improved after `step`. `level` is its level there, and `share` is the fraction of the series after
-    `step`.
+    The series hardly improved after `step`. `level` is its level at `step`, and `share` is the fraction of the series
+    after `step`.
     """
 
     step: int
@@ -249,7 +249,7 @@ def _count_orders(values: Sequence[float]) -> int:
 def _find_evidence(
     course: Outline, rise: float, doubt: float, left: float, thresholds: Thresholds
 ) -> WorseningRule | None:
-    """Return the rule by which the rise to the last level exceeds autocorrelated noise, or `None`."""
+    """Return the rule which shows that the rise to the last level exceeds autocorrelated noise, or `None`."""
     steps = measure_steps(course.medians)
     is_sure = _rises_surely(course.medians, course.lowest, doubt, thresholds)
     stands_out = rise > doubt * max(thresholds.worse_sigmas * course.scatter, thresholds.worse_scatter * left)
@@ -279,7 +279,7 @@ def _measure_rise(course: Outline) -> int:
 
 
 def _stays_above(course: Outline, doubt: float, thresholds: Thresholds) -> bool:
-    """Return whether a series never returns to its best level after a fall to that level with little noise."""
+    """Return whether a series stays above its best level after falling to it with little noise."""
     half = thresholds.smoothing // 2
     until = [-value for value in course.medians[: course.lowest + 1]]
     rest = course.levels[course.lowest + half + 1 :]

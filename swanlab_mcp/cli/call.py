@@ -32,7 +32,7 @@ _SUFFIXES = {
 
 
 def run(settings: Settings, arguments: argparse.Namespace) -> int:
-    """Call the tool and print the reply. Exit codes: 0 for success, 1 if the reply is an error, 2 for wrong usage."""
+    """Call the tool and print the reply. Exit codes: 0 for success, 1 if the reply is an error, 2 for a usage error."""
     if arguments.output:
         try:
             refuse_suffix(arguments.output, sorted({suffix for names in _SUFFIXES.values() for suffix in names}))

@@ -32,7 +32,7 @@ _SECRETS = {"SWANLAB_MCP_CONFIRMATION_SECRET"}
 def run(settings: Settings, arguments: argparse.Namespace) -> int:
     """Show the change, write it, and report how the server will log in.
 
-    Exit codes: 0 for success, 1 if the file was not changed because of a problem, 2 for wrong usage.
+    Exit codes: 0 for success, 1 if a problem prevented the change, 2 for a usage error.
     """
     if arguments.skill:
         return install_skill(arguments)

@@ -28,7 +28,7 @@ class Change(NamedTuple):
     """A planned change to a file.
 
     `before` and `after` are the contents of the file, and `before` is None if the file does not exist. `difference` is
-    a diff without secrets for the user, or "" if nothing changes.
+    a diff without secrets to show to the user, or "" if nothing changes.
     """
 
     path: Path

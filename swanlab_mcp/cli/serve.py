@@ -68,10 +68,10 @@ def start_server(settings: Settings, arguments: argparse.Namespace) -> Any:
 
 
 def divert_stdout() -> BinaryIO:
-    """Return standard output for use by the protocol only, and install signal handlers that exit immediately.
+    """Reserve standard output for the protocol, and install signal handlers that exit immediately.
 
-    From now on, all other output goes to standard error, including output from imports, threads, C code and child
-    processes.
+    Return the stream for the protocol. All other output now goes to standard error, including output from imports,
+    threads, C code and child processes.
     """
     # without these handlers, the SDK's loop would react to Ctrl-C only when standard input ends
     protocol = os.fdopen(os.dup(1), "wb")
@@ -110,7 +110,7 @@ def _close_stdio(protocol: BinaryIO, number: int) -> None:
 
 
 def _answer_changes(protocol: BinaryIO) -> None:
-    """Respond to calls whose change is still in progress, because a host without a response may repeat the call."""
+    """Respond to calls whose change is still in progress, because a host that gets no response may retry."""
     if "swanlab_mcp.operations.pending" not in sys.modules:
         return
     from swanlab_mcp.operations.pending import find_in_flight, make_failure
@@ -124,7 +124,7 @@ def _answer_changes(protocol: BinaryIO) -> None:
 
 
 def end(code: int) -> NoReturn:
-    """Exit without waiting for threads, because threads that read standard input or compute cannot be stopped."""
+    """Exit without waiting for threads, because threads that are reading input or computing cannot be stopped."""
     os._exit(code)
 
 

@@ -1,7 +1,7 @@
 """Translate argparse's usage and error messages into the user's language.
 
 argparse translates its messages with gettext into the language of the process, which `--lang` cannot change. Therefore,
-this module matches the finished error messages and writes them again. Unknown error messages are left unchanged.
+this module matches the finished error messages and translates them itself. Unknown error messages are left unchanged.
 """
 
 from __future__ import annotations

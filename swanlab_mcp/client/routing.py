@@ -66,7 +66,7 @@ class SwanLabClient:
 
     @property
     def is_cloud_silent(self) -> bool:
-        """Return whether the cloud recently failed to respond. Calls about runs on disk then do not query it."""
+        """Return whether the cloud recently failed to respond. If so, calls about runs on disk do not query it."""
         return time.monotonic() < self._silent_until
 
     def note_silence(self) -> None:
@@ -75,7 +75,7 @@ class SwanLabClient:
 
     @property
     def may_have_copies(self) -> bool:
-        """Return whether the same run may be in the cloud and on this machine."""
+        """Return whether the same run may be both in the cloud and on this machine."""
         return self._offline is not None and self._can_compare
 
     async def find_copies(self, run_ids: Collection[str], *, with_steps: bool) -> dict[str, list[LocalCopy]]:

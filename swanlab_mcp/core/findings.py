@@ -118,7 +118,7 @@ class ComparedMetric(Record):
 
 
 class Association(Record):
-    """The strength (0 to 1) of a config key's association with the target metric. It does not prove an effect."""
+    """A config key's association with the target metric. `strength` (0 to 1) does not imply a causal effect."""
 
     key: str
     strength: float

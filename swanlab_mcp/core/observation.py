@@ -1,4 +1,4 @@
-"""Events that the client emits. Metrics and traces are built from them, so the client depends on neither."""
+"""Events emitted by the client. Other modules turn the events into metrics and traces."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _observers: set[Observer] = set()
 
 
 def observe(observer: Observer) -> None:
-    """Call `observer` with every later event. The observer must not block or raise."""
+    """Register `observer` to be called with every subsequent event. The observer must not block or raise."""
     _observers.add(observer)
 
 

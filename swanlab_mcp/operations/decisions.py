@@ -32,7 +32,7 @@ class Decided(NamedTuple):
 async def decide_settings(
     client: SwanLabClient, ref: ProjectRef, baseline: str, metric: str, candidates: Collection[ExperimentRef]
 ) -> Decided | None:
-    """Return a decision about each setting among the candidates, or `None` if the project has no experiments."""
+    """Return a decision about each setting that the candidates use, or `None` if the project has no experiments."""
     # use the repeats and the noise of the whole project, so that this tool and rank_experiments agree
     answer = await rank_experiments(
         client, project=ref.project, username=ref.workspace, metric=metric, baseline=baseline, page=0, size=100

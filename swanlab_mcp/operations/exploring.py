@@ -33,9 +33,9 @@ class TriedSettings:
     """The settings tried in a project, and how strongly they are associated with a metric.
 
     If the metric's `direction` is unknown (""), the last value is used instead of the best value. `settings` is the
-    number of distinct settings; repeats of a setting are averaged. `apart` contains the reason for each experiment
-    without a comparable result. `coverage` contains the values that were tried for each key, and `constant` contains
-    the settings that have the same value in all experiments.
+    number of distinct settings; repeats of a setting are averaged. `apart` contains one reason for each experiment that
+    has no comparable result. `coverage` contains the values that were tried for each key, and `constant` contains the
+    settings that have the same value in all experiments.
     """
 
     metric: str
@@ -67,10 +67,10 @@ def list_open_settings(space: ConfigSpace) -> list[str]:
 async def explore(
     client: SwanLabClient, ref: Scope, choice: Choice, metric: str, direction: Literal["min", "max", ""]
 ) -> TriedSettings:
-    """Return which settings were tried and how they are associated with the metric.
+    """Return the settings that were tried, and how strongly they are associated with the metric.
 
-    Effects are computed only from finished experiments that did not break. The coverage includes the values from all
-    experiments.
+    Effects are computed only from experiments that finished and are not broken. The coverage includes the values from
+    all experiments.
     """
     space = await asyncio.to_thread(build_space, [one.profile.get("config") for one in choice.experiments])
     field: Field | None = None
@@ -124,7 +124,7 @@ def _average(
 ) -> tuple[list[Mapping[str, Any]], list[float], list[Hashable]]:
     """Return the config, the mean result and the project of each distinct setting.
 
-    A key that was renamed during the project has the same name in all configs. The mean is taken over the repeats of
+    If a key was renamed during the project, all configs use the same name for it. The mean is taken over the repeats of
     the setting.
     """
     values: dict[Hashable, tuple[int, list[float]]] = {}

@@ -16,7 +16,7 @@ hiding: ContextVar[Callable[[], Hide] | None] = ContextVar("hiding", default=Non
 
 
 def make_hide() -> Hide:
-    """Return the function that masks secrets exactly as the reply does."""
+    """Return a function that masks secrets in the same way as the reply."""
     make = hiding.get()
     return make() if make else _keep
 

@@ -318,7 +318,7 @@ def _clean_line(line: LogLine) -> LogLine:
 
 
 async def _find(lines: Sequence[LogLine], search: str, pattern: str, level: str) -> list[int]:
-    """Return the indices of the lines with at least this log level that contain the text or match the pattern."""
+    """Return the indices of lines at or above this log level that contain the text or match the pattern."""
     lowest = _LEVELS[level]
     wanted = search.casefold()
 

@@ -147,7 +147,7 @@ def _choose_keys(scalars: Sequence[str], media: Sequence[str], keys: Sequence[st
 
 
 def _check_steps(items: Sequence[MediaItem], parts: Sequence[MediaPart], steps: Sequence[int]) -> None:
-    """Raise NotFound with the nearest steps if no key has media at one of the requested steps."""
+    """Raise NotFound, suggesting the nearest steps, if a requested step has no media for any key."""
     found = {item.step for item in items}
     known = sorted({step for part in parts for step in part.steps})
     for step in steps:
@@ -301,7 +301,7 @@ class _Table(NamedTuple):
 
     @property
     def left_out(self) -> str:
-        """The numbers of omitted columns and rows in words, or "" if the table is complete."""
+        """A phrase with the numbers of omitted columns and rows, or "" if the table is complete."""
         columns, rows = self.columns - len(self.names), self.height - len(self.rows)
         return ", ".join(
             [

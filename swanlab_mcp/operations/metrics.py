@@ -269,7 +269,7 @@ async def _read(
 
 
 def _drop_repeated(found: Sequence[_Found]) -> tuple[list[_Found], int]:
-    """Drop series that were requested twice, by the name and by the id of an experiment.
+    """Drop series that were requested twice, once by the experiment's name and once by its id.
 
     Returns the remaining series and the number of dropped series.
     """
@@ -283,7 +283,7 @@ def _drop_repeated(found: Sequence[_Found]) -> tuple[list[_Found], int]:
 
 
 def _add_points(points: Points, others: Mapping[int, float]) -> Points:
-    """Add the true minimum and maximum to a sample, because SwanLab returns these separately."""
+    """Add the true minimum and maximum to a sample, because SwanLab returns them separately."""
     known = dict(zip(points.steps, zip(points.values, points.times, strict=True), strict=True))
     known |= {step: (value, 0) for step, value in others.items() if step not in known}
     steps = sorted(known)

@@ -64,9 +64,9 @@ class Happening:
 class News:
     """The events on one page (`rows`) and on all pages (`whole`). All times are in Unix milliseconds.
 
-    `now` is this server's time, from which periods such as "24h" are subtracted. `lacks` lists for each new experiment
-    the missing information that will make later analyses harder. `is_one_project` is true if the caller named a single
-    project.
+    `now` is this server's time, from which periods such as "24h" are subtracted. For each new experiment, `lacks`
+    contains the missing information that will make later analyses harder. `is_one_project` is true if the caller
+    requested a single project.
     """
 
     rows: Sequence[Happening]
@@ -239,7 +239,7 @@ async def _list_projects(
 ) -> tuple[list[ProjectRef], bool, bool]:
     """Return the projects that may have changed since `moment`, most recently updated first.
 
-    The second value is false if some projects could not be listed. The third is true if the caller named a single
+    The second value is false if some projects could not be listed. The third is true if the caller requested a single
     project.
     """
     if not project:

@@ -14,7 +14,7 @@ __all__ = ["use_own_metrics"]
 
 
 def use_own_metrics(settings: Settings) -> Settings:
-    """Add the definitions in the file that SWANLAB_MCP_METRICS names to this process's metric catalogue.
+    """Add the user's definitions, from the file set in SWANLAB_MCP_METRICS, to this process's metric catalogue.
 
     If the file is invalid, the catalogue is unchanged, and the returned settings contain a description of the problem.
     """

@@ -49,7 +49,7 @@ async def ask_known(
     project: str,
     username: str,
 ) -> tuple[Sequence[tuple[ExperimentRef, ApiResponse[T]]], Sequence[NotFound | PermissionDenied]]:
-    """Resolve each name and call `question` for that experiment. Errors are handled as in `read_known`."""
+    """Resolve each name and call `question` for the experiment. Errors are handled as in `read_known`."""
 
     async def ask(name: str) -> tuple[ExperimentRef, ApiResponse[T]]:
         ref = await resolve_experiment(client, name, project, username)

@@ -62,7 +62,7 @@ class Part(NamedTuple):
 class Ranking(NamedTuple):
     """The requested rows of a ranking, and information about how they were compared.
 
-    `names` contains the keys and values that name each setting, and `labels` maps these keys to shorter forms.
+    `names` contains the keys and values that form each setting's name, and `labels` maps these keys to shorter forms.
     """
 
     metric: str

@@ -82,7 +82,7 @@ async def list_located(client: SwanLabClient, project: Sequence[str], username: 
 
 
 def note_skipped(count: int, located: Sequence[Located]) -> list[str]:
-    """Return a list with a note that names the projects after the first `count`, which are not read.
+    """Return a list with a note that lists the projects after the first `count`, which are not read.
 
     The list is empty if there are at most `count` projects.
     """
@@ -148,7 +148,7 @@ async def _expand(client: SwanLabClient, text: str, username: str) -> tuple[list
 async def _list_matching(client: SwanLabClient, pattern: str) -> _Listed:
     """Return the projects in all workspaces that match the pattern.
 
-    Workspaces that are likely to match are already read while the list of workspaces is being requested.
+    Workspaces that are likely to match are read early, while the list of workspaces is still being requested.
     """
     guess = [ref for ref in await client.guess_workspaces() if _matches(ref.workspace, pattern)]
     found: _Listed = {}

@@ -42,7 +42,7 @@ class Order(NamedTuple):
 
 
 class Study:
-    """The experiments in a ranking, with their results, commands, commits and reasons for being broken."""
+    """The experiments in a ranking, with their results, commands and commits, and the reasons why some are broken."""
 
     def __init__(
         self,
@@ -114,7 +114,7 @@ class Study:
 
     @property
     def breakages(self) -> Mapping[int, Breakage | None]:
-        """Why each experiment checked so far is broken, by index. `None` means that it is not broken."""
+        """The reason why each experiment checked so far is broken, by index, or `None` if it is not broken."""
         return self._health.breakages
 
     def make_field(self, mode: Literal["min", "max"], *, by_state: bool, by_length: bool = True) -> Field:
@@ -167,14 +167,14 @@ class Study:
                 break
 
     async def prepare(self, mode: Literal["min", "max"], *, by_state: bool) -> None:
-        """Find the broken experiments and concurrently read the commands and commits of repeats."""
+        """Find the broken experiments and, at the same time, read the commands and commits of repeats."""
         # if there are many experiments, origins are only read for the repeats in the rows, once the rows are known
         field = self.make_field(mode, by_state=by_state) if len(self.experiments) <= _ORIGINS else None
         reads = [self.read_origins(field)] if field else []
         await gather(self.check_health(mode, by_state=by_state), *reads)
 
     async def check_experiments(self, indices: Sequence[int]) -> None:
-        """Check whether the given experiments are broken, by their summaries and by all their points."""
+        """Check whether the given experiments are broken, based on their summaries and all of their points."""
         await self._health.check_closely(indices)
 
     async def read_origins(self, field: Field, checked: Sequence[Standing] = ()) -> bool:

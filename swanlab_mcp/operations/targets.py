@@ -1,4 +1,4 @@
-"""Choose metrics for calls that do not name one."""
+"""Choose metrics for calls that do not specify any."""
 
 from __future__ import annotations
 

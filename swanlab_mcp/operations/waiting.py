@@ -35,8 +35,9 @@ _FROM_SUMMARIES = ("non_finite", "step", "metric")
 class Awaited:
     """The conditions that were met during a wait.
 
-    `watched` is the number of experiments that are still running, and `cursor` continues the wait. The experiments in
-    `unclear` have too few points to detect a stall. `trouble` is the error of the last poll, or "" if it succeeded.
+    `watched` is the number of experiments that are still running, and a later call can continue from `cursor`. The
+    experiments in `unclear` have too few points to detect a stall. `trouble` is the error of the last poll, or "" if it
+    succeeded.
     """
 
     ref: ProjectRef
@@ -119,7 +120,7 @@ def make_pauses() -> Iterator[float]:
 
 
 class _Wait:
-    """A wait for conditions, with the known state of the watched experiments."""
+    """A wait until conditions are met, with the last known state of the watched experiments."""
 
     def __init__(
         self,
@@ -161,7 +162,7 @@ class _Wait:
         return _Poll(listed, watched, met[:_MOST_REPORTED], met[_MOST_REPORTED:])
 
     async def check_metrics(self, listed: Sequence[Experiment]) -> None:
-        """Raise NotFound if a condition names an unknown metric and a known metric has a similar name.
+        """Raise NotFound if a condition uses an unknown metric but a known metric has a similar name.
 
         An unknown metric without similar names is accepted, because it may be logged later.
         """

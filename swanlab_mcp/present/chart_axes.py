@@ -151,7 +151,10 @@ def _show_power(value: float, limits: Sequence[float]) -> str:
 
 
 def _show_minor(value: float, limits: Sequence[float]) -> str:
-    """Return a tick label for 2, 3 and 5 times a power of ten if the axis spans few powers of ten, otherwise ""."""
+    """Return the label of a minor tick, or "" if the tick has no label.
+
+    Only 2, 3 and 5 times a power of ten are labelled, and only if the axis spans few powers of ten.
+    """
     is_shown = f"{value:e}"[0] in "235" and limits[1] < 50 * limits[0]
     return _show_power(value, limits) if is_shown else ""
 

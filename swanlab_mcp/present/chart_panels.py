@@ -1,4 +1,4 @@
-"""Distribute the curves of a plot over panels, so that different quantities never share a y axis."""
+"""Distribute a plot's curves across panels, so that different quantities never share a y axis."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Layout(NamedTuple):
 
 
 def divide_keys(values: Mapping[str, Sequence[float]]) -> list[Layout]:
-    """Distribute the metrics over panels. Metrics of the same family with similar values share a panel."""
+    """Distribute the metrics across panels. Metrics of the same family with similar values share a panel."""
     panels: list[list[str]] = []
     for key in values:
         panel = next((panel for panel in panels if _fits(key, panel, values)), None)

@@ -1,4 +1,4 @@
-"""Build the reply for the decisions about settings that were compared with a baseline."""
+"""Build the reply that reports the decisions about settings compared with a baseline."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _WHY = 90
 
 
 def list_decisions(found: Decided | None) -> list[DecidedSetting]:
-    """Return the first decisions that fit into 250 tokens together with the notes, but at least one.
+    """Return as many decisions as fit into 250 tokens together with the notes, but at least one.
 
     Returns an empty list if there are no decisions.
     """

@@ -9,7 +9,7 @@ __all__ = ["describe_direction"]
 
 
 def describe_direction(kind: MetricKind) -> str:
-    """Return the reason for the better direction of a metric, or "" if the direction is unknown."""
+    """Return the reason why smaller or larger values of a metric are better, or "" if unknown."""
     if kind.rule == "per time":
         return gettext("'per {unit}' is a speed: larger is better", unit=kind.word.removeprefix("per "))
     if kind.rule == "time per unit":

@@ -1,4 +1,4 @@
-"""Build the reply for the news in one or more projects: one row per event, and notes with the counts and the cursor."""
+"""Build the reply about news in one or more projects: one row per event, and notes with the counts and the cursor."""
 
 from __future__ import annotations
 

@@ -92,7 +92,7 @@ def choose_value(line: Line) -> float:
 
 
 def _find_worse_since(key: str, part: Points) -> int | None:
-    """Return the step from which a metric gets worse without recovering, or `None` if it does not.
+    """Return the step at which a metric starts to get worse without recovering, or `None` if it never does.
 
     The rule is the same as in diagnose_experiment.
     """
@@ -104,7 +104,7 @@ def _find_worse_since(key: str, part: Points) -> int | None:
 
 
 def divide_lines(lines: Sequence[Line]) -> list[Layout]:
-    """Distribute the metrics of the lines over panels."""
+    """Distribute the lines' metrics across panels."""
     values: dict[str, list[float]] = {}
     for line in lines:
         values.setdefault(line.key, []).extend(line.points.values)
@@ -112,7 +112,7 @@ def divide_lines(lines: Sequence[Line]) -> list[Layout]:
 
 
 def list_x_values(lines: Sequence[Line], x_axis: str) -> tuple[NameAxis, list[dict[int, float]]]:
-    """Return a function that names the x axis, and a mapping from steps to x values for each line.
+    """Return a function that returns the x-axis label, and a mapping from steps to x values for each line.
 
     Steps without an x value are omitted. Raises InvalidArgument if the x values cannot be determined.
     """
@@ -152,7 +152,7 @@ def list_x_values(lines: Sequence[Line], x_axis: str) -> tuple[NameAxis, list[di
 
 
 def name_lines(lines: Sequence[Line]) -> list[str]:
-    """Return a label for each line: the metrics if all lines belong to one experiment, otherwise the experiments."""
+    """Return a label for each line: its metric if all lines belong to one experiment, otherwise its experiment."""
     names = name_runs(lines)
     is_one_run = len(set(names)) == 1 and len({line.key for line in lines}) > 1
     return [line.key for line in lines] if is_one_run else names
@@ -211,7 +211,7 @@ def name_group(group: PlotGroup) -> str:
 
 
 def _join(number: int, group: PlotGroup, members: Sequence[Line], spread: Spread) -> Line:
-    """Return the line of a group, with the points and statistics of the group's mean."""
+    """Return a group's line, with the points and statistics of the group's mean."""
     first = members[0]
     band = measure_band([(line.points.steps, line.points.values) for line in members], spread)
     points = Points([round(x) for x in band.xs], band.means, [0] * len(band.xs))

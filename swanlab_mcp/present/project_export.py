@@ -295,7 +295,7 @@ def _digest(summary: Summary) -> list[Any]:
 
 
 def _name(experiment: Experiment) -> str:
-    """Return the id of an experiment as readers of a partitioned data set decode it from the folder name."""
+    """Return an experiment's id as decoded from the folder name by readers of partitioned data sets."""
     return unquote(_escape(experiment.cuid))
 
 

@@ -21,7 +21,7 @@ __all__ = ["arrange_points", "describe_points", "divide_points", "name_value"]
 
 
 def describe_points(lines: Sequence[Line]) -> list[Line]:
-    """Return the lines with their rows reduced to the values of the drawn points."""
+    """Return the lines, keeping in each row only the values of the drawn point."""
     return [line._replace(row=_describe_point(line)) for line in lines]
 
 
@@ -72,7 +72,7 @@ def name_result(key: str, *, is_best: bool) -> str:
 
 
 def name_value(field: str) -> str:
-    """Return the axis name of a config key or a metric. For a metric, add whether best or last values are shown."""
+    """Return the axis label of a config key or metric. A metric's label says whether best or last values are shown."""
     if not field.startswith(METRIC):
         return field
     key = field.removeprefix(METRIC)

@@ -59,7 +59,7 @@ def _word(name: str, cell: str) -> str:
 
 
 def drop_obvious(cells: dict[str, list[str]]) -> dict[str, list[str]]:
-    """Drop the `show` column if no row is hidden, and columns that repeat the count or the state of a group."""
+    """Drop the `show` column if no row is hidden, and drop counts and states that another column already contains."""
     shown = {name: column for name, column in cells.items() if name != "show" or set(column) != {"true"}}
     if "count" in shown and "states" in shown:
         pairs = zip(shown["count"], shown["states"], strict=True)

@@ -32,7 +32,7 @@ _PUBLISHERS = {
 def present(answer: ApiResponse[Any]) -> ApiResponse[Any]:
     """Return the published form of an answer. Answers that need no conversion are returned unchanged.
 
-    Call this exactly once per answer, with the language of the caller set.
+    Call this exactly once per answer, after setting the caller's language.
     """
     publish = _find_publisher(type(answer.data).__name__)
     return publish(answer) if publish else answer

@@ -136,9 +136,9 @@ def _open(path: Path) -> TextIO:
 
 
 def _find_project(arguments: dict[str, Any]) -> str:
-    """Return the project name from the arguments, or "" if they name no project.
+    """Return the project name from the arguments, or "" if there is none.
 
-    The workspace is omitted, because the name of a workspace is often the name of a user.
+    The workspace is omitted, because it is often named after a user.
     """
     for name, index in (("project", -1), ("exp_cuid", -2)):
         value = arguments.get(name)

@@ -1,4 +1,4 @@
-"""The state that the tools, resources and prompts on a running server share."""
+"""The state shared by the tools, resources and prompts of a running server."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class App:
         return account.completer if account else self.own_completer
 
     def take_first_notes(self) -> list[str]:
-        """Return the notes to add to the first reply, which list what was read from the working directory.
+        """Return notes for the first reply that list the files and folders read from the working directory.
 
         Later calls, and calls for other accounts, return an empty list.
         """

@@ -21,7 +21,7 @@ sends_json: ContextVar[bool] = ContextVar("sends_json", default=True)
 
 
 def find_form(output: str, client: str) -> bool:
-    """Return whether replies should include JSON. If `output` is "auto", the name of the client decides."""
+    """Return whether replies should include JSON. If `output` is "auto", the client's name decides."""
     if output != "auto":
         return output == "both"
     return not client.strip().lower().replace("_", "-").replace(" ", "-").startswith(_JSON_READERS)

@@ -29,9 +29,9 @@ _LONGEST_ERROR = 4000
 
 
 def make_reply(app: App, answer: ApiResponse[Any], **how: Any) -> Reply:
-    """Return the text and the structured form of an answer, with secrets masked and within the token limit.
+    """Return an answer as text and as structured data, with secrets masked and within the token limit.
 
-    The additional arguments `how` are passed to `fit`.
+    The keyword arguments `how` are passed on to `fit`.
     """
     records: Any = answer.data
     if (

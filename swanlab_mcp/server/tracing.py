@@ -23,7 +23,7 @@ _tracer = trace.get_tracer("swanlab_mcp", __version__)
 def start_tracing() -> None:
     """Configure OpenTelemetry from its environment variables.
 
-    Do nothing if the variables name no exporter, or if OpenTelemetry is not installed or already configured.
+    Do nothing if the variables select no exporter, or if OpenTelemetry is not installed or is already configured.
     """
     if not names_trace_exporter() or not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
         return

@@ -37,7 +37,7 @@ _sending: ContextVar[bool] = ContextVar("sending", default=False)
 
 
 class _Silence(logging.Filter):
-    """Hide our requests from httpx's logs, because URLs may contain signatures and headers contain the session id."""
+    """Hides our requests from httpx's logs, because URLs may contain signatures and headers contain the session id."""
 
     def filter(self, record: logging.LogRecord) -> bool:  # noqa: ARG002 all records are hidden
         return not _sending.get()
@@ -48,7 +48,7 @@ for _name in ("httpx", "httpcore.connection", "httpcore.http11", "httpcore.proxy
 
 
 class BrokenConnection(Exception):
-    """Raised for a request that received no complete response.
+    """Raised if a request did not receive a complete response.
 
     `kind` is the name of the underlying error. `is_unsent` is true if the request certainly never reached the server.
     """
@@ -64,7 +64,7 @@ class Connections:
     """A pool of at most 64 transports, each of which handles one request at a time.
 
     httpx's own pool checks all connections for each request, which made ranking 3,000 experiments take 1.3 times as
-    much CPU time (benchmarks/RESULTS.md). The pool also never closes the connection of a cancelled request. Here, a
+    much CPU time (benchmarks/RESULTS.md). It also never closes the connection of a cancelled request. In this pool, a
     request takes the first free transport, so sequential requests share one connection. An httpx client is not used,
     because its cookies, redirects and authentication are not needed.
     """
@@ -90,7 +90,7 @@ class Connections:
     async def send(self, request: httpx.Request) -> AsyncGenerator[httpx.Response, None]:
         """Send a request on the first free transport, and close the response when the `with` block exits.
 
-        Raises BrokenConnection, also if the body ends too early.
+        Raises BrokenConnection if the request fails or the body ends too early.
         """
         shared = _get_shared()
         async with self._slots, shared.slots:
@@ -130,7 +130,7 @@ class Connections:
         await asyncio.gather(*self._closing)
 
     async def _close_idle(self) -> None:
-        """Close each connection after 5 idle seconds, until none is open. httpx would do so only during a request."""
+        """Close connections that were idle for 5 seconds, until none is open. httpx only does so during requests."""
         while self._used:
             await asyncio.sleep(_IDLE / 5)
             for number in [one for one in self._free if time.monotonic() - self._used.get(one, math.inf) > _IDLE]:

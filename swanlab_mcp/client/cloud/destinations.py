@@ -48,7 +48,7 @@ async def resolve_destination(host: str, port: int, own_host: str) -> list[str]:
 
 
 async def _resolve(host: str, port: int) -> list[str]:
-    """Return the addresses of a host name, or [] if it cannot be resolved. The connection then fails anyway."""
+    """Return the addresses of a host name, or [] if it cannot be resolved (in which case connecting fails anyway)."""
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):

@@ -108,7 +108,7 @@ class MetricQueries:
     async def _count_log_lines(self, reference: dict[str, Any], known: dict[int, list[dict[str, Any]]]) -> int:
         """Return the length of the log. If the server does not report it, find the last shard by binary search.
 
-        The shards that are read in the process are added to `known`.
+        The shards read along the way are added to `known`.
         """
         known.clear()
 
@@ -142,7 +142,7 @@ class MetricQueries:
         return ApiResponse(data=LoggedKeys(*(await self._references.ask(ref, ask) or [()])))
 
     async def _list_keys(self, reference: dict[str, Any], kind: str) -> list[str]:
-        """Return the scalar or media keys, from the legacy list of columns if the current format is unsupported."""
+        """Return the scalar or media keys. Fall back to the legacy column list if the current format is unsupported."""
         refused: SwanLabError | None = None
         if not self._legacy_series:
             try:
@@ -299,9 +299,9 @@ class MetricQueries:
     async def read_media(
         self, ref: ExperimentRef, items: Sequence[MediaItem], *, limit: int
     ) -> ApiResponse[list[MediaFile]]:
-        """Download media files, with one request for the URLs. Files of a clone are stored under its root experiment.
+        """Download media files, with one request for the URLs. A clone's files are stored under its root experiment.
 
-        A missing file has neither content nor size, and a note mentions it.
+        A missing file has neither content nor size, and is mentioned in a note.
         """
         reference = _as_root(await self._references.refer(ref))
         body = {

@@ -49,7 +49,7 @@ _Stamps = tuple[Hashable, ...]
 
 
 class _Kept(NamedTuple):
-    """A cached result, valid while the sizes and times of the files equal `stamps`. `size` is in bytes."""
+    """A cached result, valid as long as the files' sizes and times match `stamps`. `size` is in bytes."""
 
     stamps: _Stamps
     answer: ApiResponse[Any]
@@ -59,7 +59,7 @@ class _Kept(NamedTuple):
 class OfflineClient:
     """Read-only access to the runs in `log_dirs`, as the workspace `local`. Files are never read in the event loop.
 
-    Links among the saved files may point into `link_targets` as well.
+    Besides the run and project folders, links among the saved files may point into `link_targets`.
     """
 
     def __init__(self, log_dirs: Sequence[Path], link_targets: Sequence[Path] = ()) -> None:

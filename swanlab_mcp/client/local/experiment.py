@@ -51,9 +51,9 @@ _FRESH = 600
 class LocalExperiment:
     """An experiment that consists of one or more run folders, in the order in which they were started.
 
-    The latest start determines the metadata. If a start has several folders, one per rank, the worst end among them
-    determines the state. `broken` lists further folders that were never readable. Methods read files, so call them in
-    a thread. Methods with `work` raise Stopped, and NotAvailableOffline if no folder can be read.
+    The latest start determines the metadata. The worst end among its ranks, which have one folder each, determines the
+    state. `broken` lists folders that were never readable. Methods read files, so call them in a thread. Methods with
+    `work` raise Stopped if the caller is no longer waiting, and NotAvailableOffline if no folder can be read.
     """
 
     def __init__(self, group: Group, broken: Sequence[RunBase] = ()) -> None:
@@ -73,7 +73,7 @@ class LocalExperiment:
 
     @property
     def _deciding(self) -> RunBase:
-        """Return the folder that determines the state: the rank with the worst end, or the first of these to end."""
+        """Return the folder that determines the state: the rank with the worst end, or the earliest in a tie."""
         if len(self._ranks) == 1:
             return self._ranks[0]
         return min(self._ranks, key=lambda run: (_SEVERITY[run.ending.state], run.ending.finished_at))
@@ -145,7 +145,7 @@ class LocalExperiment:
         return experiment, notes
 
     def describe_copy(self, work: Work, *, with_step: bool) -> LocalCopy:
-        """Return facts about the experiment. If `with_step` is true, include the last step if it is quick to read."""
+        """Describe this local copy of a run. If `with_step` is true, include the last step if it is quick to read."""
         latest = self._latest
         last_step: int | None = None
         if with_step and sum(run.unread for run in self.runs) <= _QUICK:
@@ -204,7 +204,7 @@ class LocalExperiment:
     ) -> tuple[Summary, list[str]]:
         """Return the summary of `keys`, or of all keys if it is `None`, and notes.
 
-        If `is_listed` is true, notes about a missing end are omitted, because a list has one note about all of them.
+        If `is_listed` is true, omit notes about a missing end, because the list adds such notes itself.
         """
         merged: dict[str, Tally] = {}
         overlapping: list[str] = []
@@ -319,7 +319,7 @@ class LocalExperiment:
         return MediaPart(steps, chosen, items), self.note()
 
     def read_media(self, items: Sequence[MediaItem], limit: int, work: Work) -> tuple[list[MediaFile], list[str]]:
-        """Return the files and notes. A missing or refused file has no content and no size, and a note mentions it.
+        """Return the files and notes. A missing or refused file has no content or size, and is mentioned in a note.
 
         Raises NotAvailableOffline if no file can be read.
         """
@@ -332,7 +332,7 @@ class LocalExperiment:
         return files, [*note_problems(self._name, [*self.runs, *self._broken]), *problems]
 
     def _read_item(self, item: MediaItem, limit: int, work: Work) -> MediaFile | str:
-        """Return the file of an item, or an error message. Only recorded items are opened, never `item.path` itself."""
+        """Return an item's file, or an error message. Only recorded files are opened, never `item.path` itself."""
         key, step = quote(item.key), item.step
         for run in self.runs:
             for index, entry in enumerate(run.list_media(item.key).get(item.step, ())):

@@ -94,7 +94,7 @@ def note_states(experiments: Sequence[LocalExperiment]) -> dict[str, list[str]]:
 
 
 def _note_all_open(experiments: Sequence[LocalExperiment], states: Mapping[str, Sequence[str]]) -> list[str]:
-    """Return notes about runs without a recorded end. Read the files of the runs that are not in `states`."""
+    """Return notes about runs without a recorded end, reading the files of runs that are not in `states`."""
     some = [experiment for experiment in experiments if experiment.is_open]
     if len(some) <= _NAMED:
         return [note for one in some for note in states.get(one.cuid) or one.note_state()]

@@ -48,7 +48,7 @@ _STATES = {0: "RUNNING", 1: "FINISHED", 2: "CRASHED", 3: "ABORTED"}
 
 
 class Start(NamedTuple):
-    """The start of a run. In older formats, several records contain parts of it, and each is decoded as a Start."""
+    """The start of a run. Older formats spread it over several records, each of which is decoded as a Start."""
 
     project: str = ""
     workspace: str = ""
@@ -170,7 +170,7 @@ def is_protobuf(payload: bytes) -> bool:
 
 
 def decode_protobuf(payload: bytes) -> Record | None:
-    """Decode a protobuf record. Return `None` for a record of an unused type. Raises ValueError for invalid bytes."""
+    """Decode a protobuf record. Return `None` if its type is unused. Raises ValueError for invalid bytes."""
     written_at = 0
     for number, value in _read_fields(payload):
         if number == 2:
@@ -297,7 +297,7 @@ def _text(value: Any) -> str:
 
 
 def decode_json(payload: bytes) -> Record | None:
-    """Decode a record from SDK 0.6.2 to 0.7.20. Return `None` for a record of an unused type. Raises ValueError."""
+    """Decode a record written by SDK 0.6.2 to 0.7.20. Return `None` if its type is unused. Raises ValueError."""
     record: Any = parse_json(payload)
     if not is_object(record) or not is_object(record.get("data")):
         raise ValueError("not a record")

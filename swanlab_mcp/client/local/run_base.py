@@ -1,4 +1,4 @@
-"""The base class for run folders of all SDK versions, with names, times, end, series, media and log lines."""
+"""The base class for run folders of all SDK versions, with a run's name, times, end, series, media and log lines."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class RunBase(ABC):
     `outline()` reads only a small part of the files, and `refresh()` reads all new data. Neither method writes
     anything, and both open only regular files with known names inside the folder. `problem` is the reason why the
     record cannot be read, or "". `kept` is the number of points in memory. Methods with a `work` argument raise Stopped
-    if the caller no longer waits.
+    if the caller is no longer waiting.
     """
 
     is_legacy = False
@@ -104,7 +104,7 @@ class RunBase(ABC):
 
     @property
     def is_empty(self) -> bool:
-        """Return whether the start of the run has not been written to disk (yet)."""
+        """Return whether the run's start is missing on disk, perhaps because it has not been written yet."""
         return not (self.start.run_id or self.start.project)
 
     @property
@@ -158,7 +158,8 @@ class RunBase(ABC):
     def take_moment(self) -> float:
         """Return the current time for computing ages in notes.
 
-        The time is updated only every 10 seconds, so that equal notes in a reply have equal text and can be merged.
+        The time is updated only every 10 seconds, so that equivalent notes in a reply have the same text and can be
+        merged.
         """
         now = time.time()
         if not self.written_at <= self._moment <= now < self._moment + _AGREEING:
@@ -257,7 +258,7 @@ class RunBase(ABC):
     ) -> tuple[bytes | None, int]:
         """Return the content and size of a media item. The content is `None` if the item exceeds `limit` bytes.
 
-        Raises OSError or ValueError if the item cannot be read, and Stopped if the caller no longer waits.
+        Raises OSError or ValueError if the item cannot be read, and Stopped if the caller is no longer waiting.
         """
         if key not in self.media:
             return read_saved(self.files, self._list_saved()[key], limit)

@@ -92,7 +92,7 @@ class Numbering:
         self._last = 0
 
     def add(self, number: int) -> None:
-        """Add the number of a record. A record without a number has 0 and is ignored."""
+        """Count a record by its number. A record without a number is passed as 0 and is ignored."""
         if number > 0:
             self._count += 1
             self._first = min(number, self._first or number)
