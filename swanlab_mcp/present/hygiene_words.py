@@ -23,7 +23,7 @@ def note_lacks(lacks: Sequence[Lack]) -> str:
         gettext("{lack} ({names})", lack=_name(one.kind), names=_join(one.names)) if one.names else _name(one.kind)
         for one in lacks
     ]
-    return gettext("Problems for later analysis: {lacks}.", lacks=gettext("; ").join(parts))
+    return gettext("The following makes later analysis harder: {lacks}.", lacks=gettext("; ").join(parts))
 
 
 def note_lacks_of_many(lacks: Sequence[Sequence[Lack]]) -> str:
@@ -38,7 +38,7 @@ def note_lacks_of_many(lacks: Sequence[Sequence[Lack]]) -> str:
         gettext("{lack} in {count} of {total}", lack=_name(kind), count=count, total=len(lacks))
         for kind, count in counts.most_common()
     ]
-    return gettext("Problems for later analysis of new experiments: {lacks}.", lacks=gettext("; ").join(parts))
+    return gettext("In new experiments, the following makes later analysis harder: {lacks}.", lacks=gettext("; ").join(parts))
 
 
 def _name(kind: LackKind) -> str:

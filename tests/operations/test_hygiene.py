@@ -31,7 +31,7 @@ async def diagnose(settings: Settings, cuid: str) -> str:
     assert not result.is_error, text_of(result)
     lines = [line for line in text_of(result).splitlines() if "Problems for later analysis" in line]
     assert len(lines) <= 1
-    return "".join(lines).removeprefix("note: Problems for later analysis: ")
+    return "".join(lines).removeprefix("note: The following makes later analysis harder: ")
 
 
 @pytest.fixture
@@ -90,4 +90,4 @@ async def test_news_count_what_new_experiments_lack(settings: Settings, state: S
     async with session(settings) as client:
         text = text_of(await client.call_tool("whats_new", arguments))
     expected = "no seed in the config in 2 of 3; no validation metric in 1 of 3."
-    assert f"Problems for later analysis of new experiments: {expected}" in text
+    assert f"In new experiments, the following makes later analysis harder: {expected}" in text
