@@ -38,7 +38,9 @@ def note_lacks_of_many(lacks: Sequence[Sequence[Lack]]) -> str:
         gettext("{lack} in {count} of {total}", lack=_name(kind), count=count, total=len(lacks))
         for kind, count in counts.most_common()
     ]
-    return gettext("In new experiments, the following makes later analysis harder: {lacks}.", lacks=gettext("; ").join(parts))
+    return gettext(
+        "In new experiments, the following makes later analysis harder: {lacks}.", lacks=gettext("; ").join(parts)
+    )
 
 
 def _name(kind: LackKind) -> str:
