@@ -92,7 +92,7 @@ class Curve:
 def read_curve(
     key: str, steps: Sequence[int], values: Sequence[float], times: Sequence[int] = (), *, is_whole: bool = True
 ) -> Curve:
-    """Create the curve of a metric, and look up the meaning of its key."""
+    """Create a metric's curve, and look up the meaning of its key."""
     return Curve(key, describe_key(key), steps, values, times, is_whole)
 
 
@@ -156,7 +156,7 @@ def _rank_statistic(kind: MetricKind) -> int:
 
 @dataclass(frozen=True)
 class Roles:
-    """The curves of an experiment, grouped by their role in the verdict.
+    """An experiment's curves, grouped by their role in the verdict.
 
     `held_out`, `training` and `rewards` decide the verdict. `parts` and `information` are only checked for events such
     as NaN values and spikes. `pairs` maps held-out keys to the corresponding training curves. If `is_policy` is true, a

@@ -152,7 +152,7 @@ def find_varying(configs: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def order_settings(config: Mapping[str, Any]) -> list[str]:
-    """Return the keys of a config, with well-known settings first and seeds, results and run records last."""
+    """Return a config's keys, with well-known settings first and seeds, results and run records last."""
     return sorted(
         config, key=lambda key: (not is_setting(key), is_bookkeeping(key, [config[key]]), not is_known_setting(key))
     )

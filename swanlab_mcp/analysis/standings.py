@@ -37,7 +37,7 @@ class Field:
     """The experiments in a ranking. `configs`, `results` and `reasons` are in the same order.
 
     `reasons` contains the reason why an experiment is not ranked, or `None` if it is ranked. `settings` groups the
-    ranked experiments.
+    ranked experiments by setting.
     """
 
     configs: Sequence[Mapping[str, Any]]

@@ -79,7 +79,7 @@ class SwanLabClient:
         return self._offline is not None and self._can_compare
 
     async def find_copies(self, run_ids: Collection[str], *, with_steps: bool) -> dict[str, list[LocalCopy]]:
-        """Return the copies of cloud runs on this machine, by run id. Return {} if the user is not logged in."""
+        """Return this machine's copies of cloud runs, by run id. Return {} if the user is not logged in."""
         if self._offline and self._can_compare:
             return await self._offline.find_copies(run_ids, with_steps=with_steps)
         return {}

@@ -172,7 +172,7 @@ class Comparison(Record):
 
 
 class TimelineEvent(Record):
-    """An event at a step of an experiment, and the rule that detected it."""
+    """An event in an experiment, with its step and the rule that detected it."""
 
     kind: str
     severity: Literal["problem", "warning", "info"]

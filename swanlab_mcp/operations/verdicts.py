@@ -1,4 +1,4 @@
-"""Read and diagnose the curves of an experiment, so that all tools reach the same verdict."""
+"""Read and diagnose an experiment's curves, so that all tools reach the same verdict."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _POINT = 150
 
 
 class Verdict(NamedTuple):
-    """The diagnosis of an experiment, and the curves that it is based on.
+    """An experiment's diagnosis, and the curves that it is based on.
 
     `left` is the number of relevant keys that were not read, and `logged` is the number of metrics that the experiment
     logged.
@@ -41,7 +41,7 @@ class Verdict(NamedTuple):
 async def read_verdict(
     backend: Backend, ref: ExperimentRef, state: str, now: int, *, exact: bool = True, with_hardware: bool = True
 ) -> Verdict:
-    """Read the curves of an experiment and diagnose them as of `now`, in Unix milliseconds.
+    """Read an experiment's curves and diagnose them as of `now`, in Unix milliseconds.
 
     If `exact` is false, each curve is sampled down to at most 1,500 points.
     """

@@ -50,7 +50,7 @@ class Awaited:
 
 
 class _Poll(NamedTuple):
-    """The result of one poll: all listed experiments, the watched ones, and the conditions that are newly met.
+    """The result of one poll: all listed experiments, the watched experiments, and the newly met conditions.
 
     The conditions in `left` do not fit into the reply and are reported by later calls.
     """
@@ -141,7 +141,7 @@ class _Wait:
         return self._state
 
     async def poll(self) -> _Poll:
-        """List the experiments and read the data that the conditions need. Return the conditions that are newly met."""
+        """List the experiments and read the data that the conditions need. Return the newly met conditions."""
         client, ref = self._client, self._ref
         listed = (await ask_about_project(client, ref, client.at(ref).list_experiments)).data or []
         self._state = self._state or start_cursor(listed)

@@ -188,7 +188,7 @@ def group_lines(lines: Sequence[Line], plot: Plot) -> list[Line]:
 
 
 def measure_group(line: Line, x_values: Mapping[int, XValues], spread: Spread) -> Band:
-    """Return the mean and the band of a group along the x axis.
+    """Return a group's mean and band along the x axis.
 
     `x_values` maps the row number of each member to the member's x values by step.
     """
@@ -205,7 +205,7 @@ def measure_group(line: Line, x_values: Mapping[int, XValues], spread: Spread) -
 
 
 def name_group(group: PlotGroup) -> str:
-    """Return the name of a group, made from its config keys and values, with secrets masked."""
+    """Return a group's name, made from its config keys and values, with secrets masked."""
     pairs = [(key.rsplit(".", 1)[-1], mask_secrets(value, key)) for key, value in group.pairs]
     return shorten(write_name(pairs), _NAME) if pairs else gettext("all")
 

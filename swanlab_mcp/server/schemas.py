@@ -39,7 +39,7 @@ _ENVELOPE: dict[str, Any] = {
 
 
 class Arguments(BaseModel):
-    """The arguments of a tool.
+    """A tool's arguments.
 
     An optional argument that is null or "" is treated as missing. For some arguments, 0 is treated as missing, too.
     """
@@ -65,7 +65,7 @@ class Arguments(BaseModel):
 
 @cache
 def make_arguments(entry: ToolEntry) -> type[Arguments]:
-    """Return a model of a tool's arguments, created from the signature of the operation."""
+    """Return a model of a tool's arguments, created from the operation's signature."""
     given = inspect.signature(entry.operation, eval_str=True).parameters.values()
     fields: dict[str, Any] = {
         one.name: (one.annotation, ... if one.default is one.empty else one.default)
@@ -125,7 +125,7 @@ class _PortableSchema(GenerateJsonSchema):
 
 
 def describe_tool(entry: ToolEntry) -> dict[str, Any]:
-    """Return the definition of a tool for `tools/list`."""
+    """Return a tool's definition for `tools/list`."""
     parameters = make_arguments(entry).model_json_schema(schema_generator=_PortableSchema)
     for about in parameters.get("properties", {}).values():
         for key in ("examples", "maxLength", "minLength", "maxItems", "minItems"):

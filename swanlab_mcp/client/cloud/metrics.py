@@ -331,7 +331,7 @@ class MetricQueries:
 
 
 def _find_short(points: Mapping[str, Points], ends: Mapping[str, int]) -> list[str]:
-    """Return the keys whose points end before the expected last step. Newer points are allowed."""
+    """Return the keys whose points end before the expected last step. Points after that step are allowed."""
     return [key for key, end in ends.items() if key in points and max(points[key].steps, default=-1) < end]
 
 

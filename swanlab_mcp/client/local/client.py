@@ -223,7 +223,7 @@ class OfflineClient:
         return (await self._ask(ref, lambda one, work: (one.describe_failed_rank(work), []))).data
 
     async def find_copies(self, run_ids: Collection[str], *, with_steps: bool) -> dict[str, list[LocalCopy]]:
-        """Describe the local experiments with these recorded ids, by id. Several experiments may share an id."""
+        """Look up local experiments by their recorded ids, and describe them. Several experiments may share an id."""
 
         def describe(*, work: Work) -> dict[str, list[LocalCopy]]:
             return {

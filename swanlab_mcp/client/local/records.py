@@ -70,7 +70,7 @@ class Finish(NamedTuple):
 
 
 class Scalar(NamedTuple):
-    """A point. `number` is its 1-based position among the points of the key, or 0 if unknown."""
+    """A point. `number` is its 1-based position among the key's points, or 0 if unknown."""
 
     key: str
     step: int

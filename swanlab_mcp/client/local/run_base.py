@@ -127,7 +127,7 @@ class RunBase(ABC):
 
     @property
     def started_at(self) -> int:
-        """Return the start in Unix milliseconds, or 0 if it is unknown.
+        """Return the start time in Unix milliseconds, or 0 if it is unknown.
 
         The local time in the folder name is used until a record contains the start.
         """
@@ -168,7 +168,7 @@ class RunBase(ABC):
 
     @property
     def size(self) -> int:
-        """Return the size of the record in bytes, as of the last check."""
+        """Return the record's size in bytes, as of the last check."""
         return self._stamp[0] if self._stamp else 0
 
     @property

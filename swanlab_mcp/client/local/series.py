@@ -30,7 +30,7 @@ class Tally:
         self.first_non_finite: int | None = None
 
     def add(self, steps: array[int], values: array[float]) -> None:
-        """Add points in step order."""
+        """Add points, which must be in step order."""
         if not steps:
             return
         self.count += len(steps)
