@@ -80,7 +80,7 @@ def _choose_falling(*keys: str) -> frozenset[str]:
 
 @lru_cache(64)
 def _watch(keys: tuple[str, ...], losses: tuple[str, ...]) -> Sequence[tuple[str, bool, bool]]:
-    """Return the keys to check in summaries as (key, is a gradient norm, must fall) tuples."""
+    """Return the keys to check in summaries, as (key, is_gradient_norm, must_fall) tuples."""
     falling = _choose_falling(*keys, *losses).intersection(losses)
     return [(key, describe_key(key).role == "gradient_norm", key in falling) for key in _leave_out_rewards(*keys)]
 
@@ -88,7 +88,7 @@ def _watch(keys: tuple[str, ...], losses: tuple[str, ...]) -> Sequence[tuple[str
 def find_reported_breakage(keys: Sequence[str], summary: Summary) -> Breakage | None:
     """Return the breakage that a run's summary shows, or `None`.
 
-    A run is broken if any value of a key, last or earlier, is NaN or infinite. Gradient norms are ignored.
+    A run is broken if any value of one of the keys is NaN or infinite. Gradient norms are ignored.
     """
     for key, is_norm, _ in _watch(tuple(keys), ()):
         one = summary.get(key)
@@ -106,8 +106,8 @@ def find_doubtful(
 ) -> list[int]:
     """Return the indices of the summaries that show or suggest a breakage.
 
-    A summary suggests a breakage if a mean is not finite or if a loss ends far above its minimum. The points must then
-    be read. Both cases are checked in a single pass, because a ranking may contain thousands of runs.
+    A summary suggests a breakage if a mean is not finite or if a loss ends far above its minimum. The caller must then
+    read the points. Both cases are checked in a single pass, because a ranking may contain thousands of runs.
     """
     # noise, which is at most a fifth of a divergence, may have pushed the last value below the final level
     share = thresholds.broken_share * (1 - 3 / thresholds.broken_scatter)

@@ -1,4 +1,4 @@
-"""Measure distances between configs with numeric and categorical settings, including renamed or nested keys."""
+"""Measure distances between configs with numeric and categorical settings, even if keys are renamed or nested."""
 
 from __future__ import annotations
 
@@ -139,8 +139,8 @@ class ConfigSpace(NamedTuple):
 def build_space(configs: Sequence[Any]) -> ConfigSpace:
     """Build the configuration space of nested or flat configs, mapping keys for the same setting to a common name.
 
-    Seeds, output paths and results are excluded. Free-text settings (names or notes that differ in every config) do
-    not count in distances.
+    Seeds, output paths and results are excluded. Free-text settings (names or notes that differ in every config) do not
+    count toward distances.
     """
     flat = [{key: value for key, value in flatten(config).items() if is_setting(key)} for config in configs]
     names = _name_settings(flat)
@@ -312,7 +312,7 @@ def _find_usual(values: Sequence[Any], count: int) -> list[Any]:
 
 
 def _find_scale(values: Sequence[Any], count: int) -> tuple[bool, float] | None:
-    """Return whether a setting needs a logarithmic scale, and its standard deviation on that scale.
+    """Return whether a setting needs a logarithmic scale, and its standard deviation on the chosen scale.
 
     The deviation is 0 if the values are not all numbers. Return `None` if all `count` configs have the same value.
     """

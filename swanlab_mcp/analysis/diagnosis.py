@@ -45,7 +45,7 @@ class Judgement:
 
 
 def judge(curves: Sequence[Curve], *, is_running: bool = False, now: int = 0) -> Judgement:
-    """Diagnose an experiment from its curves. For a running experiment, `now` is the time in Unix milliseconds."""
+    """Diagnose an experiment from its curves. If it is running, `now` is the current time in Unix milliseconds."""
     curves = [curve for curve in curves if curve.steps]
     roles = assign_roles(curves)
     trends = _Trends(roles, curves)
@@ -186,7 +186,7 @@ class _Trends:
         return found
 
     def _find_never_learned(self) -> list[Event]:
-        """Return events if rewards, or else training losses or other metrics, show that nothing was learned."""
+        """Return events if rewards show that nothing was learned, falling back to training losses or other metrics."""
         roles = self._roles
         losses = [curve for curve in roles.training if curve.kind.role in ("loss", "error")]
         rewards = [*roles.rewards, *(curve for curve in roles.held_out if curve.kind.role == "reward")]
@@ -209,8 +209,8 @@ class _Trends:
     def _find_no_generalisation(self) -> list[Event]:
         """Return events if training improved but no held-out metric did.
 
-        A held-out metric that is constant, or a quality metric that never differs from 0 by more than noise, is a
-        problem. For other metrics the event is a warning, and it also requires that the training loss has halved.
+        The event is a problem if the held-out metric is constant, or if it is a quality metric that never rises above 0
+        by more than noise. Otherwise, the event is a warning, and the training loss must also have halved.
         """
         roles = self._roles
         held_out = [curve for curve in roles.held_out if len(curve.costs) >= DEFAULTS.few_points]
@@ -275,9 +275,9 @@ class _Trends:
     def _is_slight(self, curve: Curve, worse: Worsening) -> bool:
         """Return whether other held-out metrics outweigh a worsening.
 
-        The held-out metrics of the opposite kind (loss or quality) must have improved without worsening. In addition, a
-        worsening loss must be small, or be one component of the loss while another component is still good. For a
-        worsening quality metric, the relative drop must be small.
+        At least one held-out metric of the opposite kind (loss or quality) must have improved, and none may have
+        worsened. If a loss worsened, its rise must be small, or it must be one component of the loss while another
+        component is still good. If a quality metric worsened, its relative drop must be small.
         """
         others = [one for one in self._roles.held_out if (one.kind.role == "loss") != (curve.kind.role == "loss")]
         if not any(self.improves(one) for one in others) or any(map(self.worsens, others)):

@@ -33,7 +33,7 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """A possible cause, with the confidence in it and the supporting evidence."""
+    """A possible cause, with its confidence and the supporting evidence."""
 
     cause: str
     confidence: Confidence
@@ -52,8 +52,8 @@ def explain(
 ) -> list[Explanation]:
     """Return the possible causes, most likely first.
 
-    `rates` contains the learning rates from the config. `on_disk` means that the experiment was read from local files.
-    It affects the explanation of a crash without a recorded error, because only the cloud treats silence as a crash.
+    `rates` contains the learning rates from the config. `on_disk` is true if the experiment was read from local files.
+    This affects how a crash without a recorded error is explained, because only the cloud treats silence as a crash.
     """
     grave = [event for event in events if event.severity != "info"]
     kinds = {event.kind: event for event in reversed(events)}

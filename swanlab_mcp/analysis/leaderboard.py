@@ -62,7 +62,7 @@ class Result(NamedTuple):
 def set_apart(
     results: Sequence[Result], *, by_state: bool = True, by_length: bool = True, thresholds: Thresholds = DEFAULTS
 ) -> list[Reason | None]:
-    """Return for each result the reason why it is not ranked, or `None` if it is ranked.
+    """For each result, return the reason why it is not ranked, or `None` if it is ranked.
 
     A result is not ranked if its metric is missing or not finite, or if its run broke. If `by_state` is true,
     unfinished runs are not ranked either. If `by_length` is true, the same applies to runs that are far shorter than

@@ -1,6 +1,6 @@
-"""Interpret metric keys: which values are better, and which quantity, split and statistic the key names.
+"""Interpret metric keys: which values are better, and which quantity, split and statistic a key stands for.
 
-The rules are data in `metric_catalogue.toml`, which documents its own format. The file is read on first use.
+The rules are stored in `metric_catalogue.toml`, which documents its own format. The file is read on first use.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ def split_words(key: str) -> list[str]:
 def find_pairs(keys: Sequence[str]) -> list[tuple[str, str]]:
     """Return (training key, held-out key) pairs that measure the same quantity on different splits.
 
-    Validation keys are preferred to test keys. A key without a split counts as the training key if no other key does.
+    Validation keys are preferred over test keys. A key without a split counts as the training key if no other key does.
     """
     families: dict[tuple[str, ...], dict[str, str]] = {}
     # transformers logs `loss` at each logging step, but `train_loss` only once, at the end
@@ -327,7 +327,7 @@ def _find_error_of(strong: Sequence[Match], parts: Sequence[int], catalogue: Cat
 
 
 def _decide_rate(catalogue: Catalogue, read: KeyWords, matches: Sequence[Match]) -> tuple[Term, str] | None:
-    """Return the term for a rate such as tokens_per_second or seconds_per_step, with the words that name the rate.
+    """Return the term for a rate such as tokens_per_second or seconds_per_step, with the words that identify it.
 
     If the key is not a rate, return `None`.
     """

@@ -22,7 +22,10 @@ _OPPOSITE: dict[Role, Role] = {"loss": "quality", "error": "quality", "quality":
 
 
 def find_change(catalogue: Catalogue, read: KeyWords, matches: Sequence[Match], deciding: Match) -> Match | None:
-    """Return the match for a change word that starts the deciding part of a key, as in delta_loss, or `None`."""
+    """Return the match for a word such as delta in delta_loss, or `None` if there is none.
+
+    The word must denote a change and be at the start of the part that determines the key's meaning.
+    """
     for match in matches:
         if read.words[match.start] in catalogue.lists["changes"] and match.term.rule == "difference":
             is_first = match.start == 0 or read.parts[match.start - 1] != read.parts[match.start]
@@ -61,9 +64,9 @@ def _is_open(catalogue: Catalogue, before: Sequence[str], result: Match) -> bool
 
 
 def find_remedy(catalogue: Catalogue, read: KeyWords, deciding: Match) -> frozenset[str]:
-    """Return the word that says that the preceding error or loss is avoided, such as `free` in collision_free_rate.
+    """Return the word that negates the preceding error or loss, such as `free` in collision_free_rate.
 
-    The result is a set, which is empty if there is no such word.
+    The word is returned in a set, which is empty if there is no such word.
     """
     is_bad = deciding.term.direction == "min" and deciding.term.role in ("loss", "error")
     is_part = read.parts[deciding.end : deciding.end + 1] == (read.parts[deciding.start],)
@@ -125,6 +128,6 @@ def _find_total(catalogue: Catalogue, read: KeyWords, deciding: Match) -> str:
 
 
 def is_normalized(read: KeyWords, deciding: Match) -> bool:
-    """Return whether an n before an error means normalized, as in nRMSE, instead of a count, as in n_errors."""
+    """Return whether "n" before an error term means "normalized", as in nRMSE, and not a count, as in n_errors."""
     starts = deciding.text.startswith("n ") or read.words[deciding.start - 1 : deciding.start] == ("n",)
     return starts and deciding.term.rule == "error" and not deciding.text.startswith(GENERIC_ERRORS)

@@ -15,8 +15,8 @@ __all__ = ["Miss", "explain_miss"]
 class Miss(NamedTuple):
     """The clause that excludes the most experiments. Without this clause, `without` experiments would match.
 
-    If no experiment meets the clause, `closest` is the experiment that comes closest, and `value` is the value that
-    this experiment has. If `is_empty` is true, no experiment has a value for any field in the clause.
+    If no experiment meets the clause, `closest` is the experiment that comes closest, and `value` is its value. If
+    `is_empty` is true, no experiment has a value for any field in the clause.
     """
 
     clause: Sequence[Filter]

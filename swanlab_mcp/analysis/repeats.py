@@ -68,9 +68,9 @@ class Run(NamedTuple):
 class Setting(NamedTuple):
     """The repeats of a setting.
 
-    `counted` contains a list for each repeat with the indices of its runs, because several runs may count as a single
-    repeat. `labels` contains the seed or fold of each repeat, or is empty if any of them is unknown. If `is_split` is
-    true, another setting has the same config but a different command, git commit or name.
+    `counted` contains one list of run indices per repeat, because several runs may count as a single repeat. `labels`
+    contains the seed or fold of each repeat, or is empty if any of them is unknown. If `is_split` is true, another
+    setting has the same config but a different command, git commit or name.
     """
 
     counted: list[list[int]]
@@ -245,7 +245,7 @@ def _find_labels(runs: Sequence[Run], seeds: Sequence[str]) -> list[str | None]:
 
 
 def _read_label(run: Run) -> str | None:
-    """Return the seed and fold in the name of a run, or else in its command, or `None` if there are none."""
+    """Return the seed and fold found in a run's name, falling back to its command. Return `None` if neither has any."""
     found = [match[0].casefold() for match in _SEEDED.finditer(run.name)]
     found += [match[0].casefold() for match in _SHORT_SEED.finditer(run.name)]
     if found:

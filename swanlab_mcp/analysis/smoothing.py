@@ -27,7 +27,7 @@ def smooth(values: Sequence[float], weight: float) -> list[float]:
 
 
 def find_smooth_best(values: Sequence[float], mode: str, width: int) -> tuple[int, float] | None:
-    """Return the index and value of the best moving average over `width` values, or `None`.
+    """Return the index and value of the best moving average over `width` values, or `None` if there is none.
 
     Windows that contain a NaN or infinite value are ignored. The index refers to the middle of the window.
     """

@@ -1,4 +1,4 @@
-"""The thresholds on which verdicts depend. Each verdict names the thresholds that it used."""
+"""The thresholds on which verdicts depend. Each verdict lists the thresholds that it used."""
 
 from __future__ import annotations
 

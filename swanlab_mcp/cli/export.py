@@ -27,7 +27,7 @@ FORMATS = ("csv", "json", "parquet", "log")
 
 
 def run(settings: Settings, arguments: argparse.Namespace) -> int:
-    """Write the file or folder. Exit codes: 0 for success, 1 for a failed or incomplete export, 2 for wrong usage."""
+    """Write the file or folder. Exit codes: 0 for success, 1 for a failed or incomplete export, 2 for a usage error."""
     try:
         arguments.projects = _choose_projects(arguments.experiment, arguments.project)
         if arguments.projects:
@@ -97,9 +97,9 @@ def _is_folder(output: str) -> bool:
 
 
 def _choose_projects(experiment: str, project: str) -> str:
-    """Return the projects to export, or "" if the arguments name an experiment.
+    """Return the projects to export, or "" if the arguments identify an experiment.
 
-    A pattern with `*`, a path with two parts or the URL of a project names projects.
+    Projects can be given as a pattern with `*`, a path with two parts, or the URL of a project.
     """
     if project and not experiment:
         return project

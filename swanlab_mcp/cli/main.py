@@ -26,9 +26,9 @@ _READER_GONE = 141
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Run the command and exit with its exit code.
 
-    In general, the exit code is 0 for success, 1 for an error and 2 for wrong usage. A stdio server exits with 0 when
-    its input ends. A signal results in 130 for SIGINT, 143 for SIGTERM and 129 for SIGHUP. If the output is a closed
-    pipe, the exit code is 141, as for programs that are terminated by SIGPIPE.
+    In general, the exit code is 0 for success, 1 for an error and 2 for a usage error. A stdio server exits with 0 when
+    its input ends. After a signal, the exit code is 130 (SIGINT), 143 (SIGTERM) or 129 (SIGHUP). If the output is a
+    closed pipe, the exit code is 141, as for programs that are terminated by SIGPIPE.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):

@@ -29,7 +29,7 @@ FOLDERS = {
 def install_skill(arguments: argparse.Namespace) -> int:
     """Show the change and write the skill, keeping a backup of the previous file.
 
-    Return the exit code: 0 for success, 1 if the file was not written because of a problem, 2 for wrong usage.
+    Return the exit code: 0 for success, 1 if the file was not written because of a problem, 2 for a usage error.
     """
     folder = FOLDERS.get(arguments.assistant)
     if folder is None:

@@ -1,4 +1,4 @@
-"""`watch`: wait for events in a project's experiments, print each event, and run a command for each event."""
+"""`watch`: wait for events in a project's experiments, print each event, and run a command for it."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ class _Watch:
     async def _handle(self, found: Awaited, met: Met) -> None:
         """Print the event, and run the command without a shell.
 
-        The command receives the kind and the experiment as arguments, and all facts as environment variables.
+        The command receives the event's kind and experiment as arguments, and all facts as environment variables.
         """
         facts = _list_facts(found, met, self._cursor)
         self._codes.add(_CODES.get(met.condition.kind, _MET))

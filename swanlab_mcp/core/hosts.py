@@ -41,7 +41,7 @@ _PLACEHOLDER = re.compile(
 
 @dataclass(frozen=True)
 class Variable:
-    """An environment variable with a value."""
+    """The name and value of an environment variable."""
 
     name: str
     value: str = field(repr=False)
@@ -63,7 +63,7 @@ class NetworkVariables:
     """The environment variables that configure network access.
 
     `proxies` maps a scheme (http, https or all) to the variable that sets its proxy. `no_proxy` lists the hosts to
-    connect to directly. `certificates` lists the variables that name CA certificates.
+    connect to directly. `certificates` lists the variables that point to CA certificates.
     """
 
     proxies: Mapping[str, Variable]
@@ -72,7 +72,7 @@ class NetworkVariables:
 
 
 def normalise_host(host: str) -> str:
-    """Normalise a host to scheme://host[:port]. Its scheme is optional, and its path is ignored.
+    """Normalise a host to scheme://host[:port]. The scheme is optional, and a path is ignored.
 
     Raises InvalidArgument if the host is not usable.
     """
@@ -105,7 +105,7 @@ def find_insecurity(api_host: str) -> str:
 
 
 def find_other_host(environ: Mapping[str, str], account: Account) -> str:
-    """Return an error message if a misnamed variable names a host other than the account's, otherwise "".
+    """Return an error message if a misnamed variable points to a host other than the account's, otherwise "".
 
     A variable such as SWANLAB_HOST does not set the API host, but it suggests that the key belongs to another host. In
     that case, the key must not be sent to the account's host. SWANLAB_WEB_HOST is ignored for a self-hosted SwanLab,
@@ -131,7 +131,7 @@ def find_other_host(environ: Mapping[str, str], account: Account) -> str:
 def find_placeholder(name: str, value: str, *, fills_all: bool = False) -> str:
     """Return an error message if `value` contains an unfilled placeholder, otherwise an empty string.
 
-    If `fills_all` is true, a placeholder other than `${…}` must make up the full value.
+    If `fills_all` is true, a placeholder other than `${…}` must be the entire value.
     """
     found = _PLACEHOLDER.fullmatch(value) if fills_all else _PLACEHOLDER.search(value)
     if not found and not re.search(r"\$\{[^{}]*\}", value):

@@ -278,7 +278,7 @@ class MediaPart(NamedTuple):
 
 
 class MediaFile(NamedTuple):
-    """A media file. `content` is `None` above the requested size limit. `size` is in bytes, or `None` if unknown."""
+    """A media file. `content` is `None` for files over the size limit. `size` is in bytes, or `None` if unknown."""
 
     content: bytes | None
     size: int | None

@@ -163,8 +163,8 @@ def parse_workspace(username: str) -> Reference:
 def parse_project(project: str, username: str = "") -> Reference:
     """Parse the name, path or URL of a project. Raises InvalidArgument.
 
-    A `workspace/project` path is split unless `username` names another workspace. In that case, the full text is the
-    project's name, because old project names may contain a slash.
+    A `workspace/project` path is split unless `username` is a different workspace. If it is, the full text is used as
+    the project's name, because old project names may contain a slash.
     """
     workspace = parse_workspace(username)
     pasted = _parse_address(project, "project")
@@ -190,8 +190,9 @@ def parse_project(project: str, username: str = "") -> Reference:
 def parse_experiment(exp_cuid: str, project: str = "", username: str = "") -> Reference:
     """Parse the cuid, slug, name, path or URL of an experiment. Raises InvalidArgument.
 
-    A path or URL in `exp_cuid` includes the project and workspace, and takes precedence over the other arguments. A
-    path to another project has a fallback, because experiment names may contain slashes.
+    A path or URL in `exp_cuid` includes the project and workspace, and takes precedence over the other arguments. If
+    the path leads to another project, the reference also has a fallback: the experiment in the given project whose name
+    is the full path, because experiment names may contain slashes.
     """
     pasted = _parse_address(exp_cuid, "exp_cuid")
     if pasted:
@@ -226,7 +227,7 @@ def parse_experiment(exp_cuid: str, project: str = "", username: str = "") -> Re
 
 
 def read_bare_name(exp_cuid: str) -> str:
-    """Return `exp_cuid` if it is only an id or a name. Return "" if it is empty, a path or a URL."""
+    """Return `exp_cuid` if it is a plain id or name. Return "" if it is empty, a path or a URL."""
     text = exp_cuid.strip()
     if not text or _parse_address(text, "exp_cuid") or len(_split(text)) == 3:
         return ""
@@ -261,7 +262,7 @@ def find_near_names(name: str, names: Iterable[str], count: int = 3) -> list[str
 def _find_by_words(wanted: Sequence[str], names: Sequence[str]) -> list[str]:
     """Return the names that contain all wanted words, followed by the names that consist of some of the wanted words.
 
-    At least two words must match in both cases.
+    In both cases, at least two words must match.
     """
     if len(wanted) < _FEWEST_WORDS:
         return []

@@ -63,7 +63,7 @@ def parse_json(content: bytes | str, hook: Callable[[dict[str, Any]], Any] | Non
 
 
 def _read_int(digits: str) -> int | str:
-    """Parse an integer. Return the string unchanged if it has more digits than Python converts."""
+    """Parse an integer. Return the string unchanged if it has more digits than Python can convert."""
     return int(digits) if len(digits) <= _MOST_DIGITS else digits
 
 

@@ -55,9 +55,9 @@ def read_words(value: Any) -> Any:
 
 
 def read_objects(value: Any) -> Any:
-    """Return a list of objects from the same formats that `read_words` accepts.
+    """Return a list of objects, given in any format that `read_words` accepts.
 
-    The objects in a nested list are alternatives: each receives the 1-based index of the nested list as `either`.
+    The objects in a nested list are alternatives. Each of them gets the 1-based index of its nested list as `either`.
     """
     read = _read_list(value, "[{")
     if not isinstance(read, list):

@@ -44,8 +44,9 @@ Names = str | Sequence[str]
 class Questions(Caller):
     """Find, rank, aggregate, compare, diagnose and forecast experiments.
 
-    Methods that search many experiments accept several projects, `workspace/*`, or `*` for all projects as `project`.
-    In that case, the ids in the rows are paths. The data in every response has a `to_pandas()` method.
+    In methods that search many experiments, the `project` argument can also be a list of projects, `workspace/*`, or
+    `*` for all projects. In that case, the ids in the rows are paths. The data in every response has a `to_pandas()`
+    method.
     """
 
     def find_experiments(
@@ -158,7 +159,10 @@ class Questions(Caller):
     def diagnose_experiment(
         self, project: str = "", exp_cuid: str = "", username: str = "", *, exp_id: str = ""
     ) -> ApiResponse[Diagnosis]:
-        """Diagnose an experiment from all its points: health, events, causes, and the traceback after a crash."""
+        """Diagnose an experiment from all its points.
+
+        The response contains its health, events and causes, and the traceback after a crash.
+        """
         return self._question(
             diagnosis.diagnose_experiment, project=project, exp_cuid=exp_cuid or exp_id, username=username
         )

@@ -271,7 +271,7 @@ async def _require_role(client: SwanLabClient, username: str) -> None:
 
 
 async def _write(write: Callable[[], Awaitable[object]], is_done: Callable[[], Awaitable[bool]], what: str) -> str:
-    """Send a change once, and check whether it was made if the response does not say so.
+    """Send a change once. If the response does not confirm the change, check whether it was made.
 
     Returns a note if the check confirmed the change, or "" if the response did. `what` describes the completed change,
     such as "the project was created". Raises SwanLabError if the change was not made, or if the check also fails.

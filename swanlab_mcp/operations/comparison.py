@@ -172,7 +172,7 @@ async def _choose(
     filters: FurtherFilters,
     fewest: int,
 ) -> tuple[Chosen, list[str]]:
-    """Return `fewest` to 50 experiments with full profiles. Raises InvalidArgument for any other number."""
+    """Return the chosen experiments with full profiles. Raises InvalidArgument unless there are `fewest` to 50."""
     if exp_cuids and filters:
         raise InvalidArgument(gettext("exp_cuids and filters cannot be combined."), hint=gettext("Pass only one."))
     unknown: Sequence[SwanLabError] = ()
@@ -303,7 +303,7 @@ def _set_apart(
     found: Mapping[ExperimentRef, Summary],
     broken: Mapping[ExperimentRef, Breakage],
 ) -> list[Reason | None]:
-    """Return for each experiment the reason to exclude it from the associations, or `None` to include it."""
+    """For each experiment, return the reason to exclude it from the associations, or `None` to include it."""
     if not compared:
         return []
     results: list[Result] = []
@@ -339,7 +339,7 @@ def _compare_metric(key: str, summaries: Sequence[MetricSummary | None]) -> Comp
 async def _add_common_step(
     client: SwanLabClient, chosen: Chosen, compared: Sequence[ComparedMetric], summaries: Sequence[Summary]
 ) -> list[ComparedMetric]:
-    """Add the values at the last common step, read from all points, if the experiments ended at different steps."""
+    """If the experiments ended at different steps, read all points and add the values at the last common step."""
     uneven = [
         metric.key for metric in compared if len({one[metric.key].step for one in summaries if metric.key in one}) > 1
     ]

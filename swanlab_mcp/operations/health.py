@@ -32,8 +32,8 @@ _READ = 100
 class HealthCheck(NamedTuple):
     """How thoroughly `total` experiments were checked for breakage.
 
-    The last values of the `losses` were checked for `summaries` experiments. All points were checked for `points`
-    experiments.
+    `summaries` is the number of experiments for which the last values of the `losses` were checked, and `points` is the
+    number for which all points were checked.
     """
 
     losses: Sequence[str] = ()
@@ -72,7 +72,7 @@ class HealthReader:
         return HealthCheck(self._losses, total, total - len(self._bare), points)
 
     async def advance(self, ranked: Sequence[int]) -> bool:
-        """Check the ranked experiments, best first. Return whether the ranking may have to be computed again."""
+        """Check the ranked experiments, best first. Return whether the ranking may need to be recomputed."""
         new = [index for index in ranked if index not in self.breakages]
         known = self._count_broken()
         is_first, self._are_keys_known = not self._are_keys_known, True
@@ -97,7 +97,7 @@ class HealthReader:
         return sum(map(bool, self.breakages.values()))
 
     async def check_closely(self, indices: Sequence[int]) -> None:
-        """Check the given experiments by their summaries and by all their points."""
+        """Check the given experiments, using their summaries and all their points."""
         self._losses += await self._find_losses(indices)
         await self._summarise(indices, self._losses)
         self._judge_summaries(indices)

@@ -38,7 +38,7 @@ def get_showable_stretch(page: int, size: int) -> tuple[int, int | None]:
 def describe_page(answer: ApiResponse[list[T]], page: int, size: int, order: str) -> ApiResponse[list[T]]:
     """Add a page description to the answer: the sort order and the arguments for the next page.
 
-    If the requested page does not exist, a note about that is added.
+    If the requested page does not exist, a note says so.
     """
     returned = len(answer.data or [])
     total = answer.page.total if answer.page else returned

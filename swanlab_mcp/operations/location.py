@@ -83,9 +83,9 @@ async def resolve_experiment(client: SwanLabClient, exp_cuid: str, project: str,
 
 
 async def choose_only_project(client: SwanLabClient, exp_cuid: str, project: str, username: str) -> str:
-    """Return `project`, or the only project in the workspace if neither `exp_cuid` nor `project` names a project.
+    """Return `project`, or the workspace's only project if neither `exp_cuid` nor `project` specifies a project.
 
-    Returns "" if `exp_cuid` names a project or if the workspace does not have exactly one project.
+    Returns "" if `exp_cuid` specifies a project or if the workspace does not have exactly one project.
     """
     if project.strip():
         return project
@@ -193,7 +193,7 @@ async def _resolve(client: SwanLabClient, named: Reference) -> str:
 
 
 async def _find_at_path(client: SwanLabClient, ref: ExperimentRef) -> tuple[ExperimentRef | None, Sequence[Experiment]]:
-    """Return the experiment at a path, where the last part is its id or name.
+    """Return the experiment at a path whose last part is an id or a name.
 
     If there is none, returns `None` and the experiments in that project, which are used for suggestions.
     """

@@ -29,11 +29,11 @@ class _Question(NamedTuple):
 async def add_answers(
     client: SwanLabClient, ref: Scope, candidates: Sequence[Candidate], filters: Sequence[Filter]
 ) -> tuple[list[Candidate], list[str]]:
-    """Add SwanLab's answers to the conditions on fields that it never sends. Return the candidates, and notes.
+    """Query which candidates meet the conditions on fields that SwanLab never sends. Return the candidates, and notes.
 
-    A candidate without an answer is dropped, and a note names it if it meets all other conditions. Raises
-    InvalidArgument if these fields cannot be used in any of the projects, and UnexpectedResponse if SwanLab's answers
-    contradict each other.
+    Each returned candidate contains SwanLab's answers. A candidate without an answer is dropped, and a note mentions it
+    if it meets all other conditions. Raises InvalidArgument if these fields cannot be used in any of the projects, and
+    UnexpectedResponse if SwanLab's answers contradict each other.
     """
     conditions = {name_answer(one): one for one in filters if one.field in UNSENT_FIELDS}
     if not conditions or not candidates:
@@ -68,7 +68,7 @@ async def add_answers(
 
 
 def _answer(cuid: str, members: Members | None, fields: str) -> bool | None:
-    """Return whether an experiment meets a condition, or `None` if SwanLab's answer does not show whether it does."""
+    """Return whether an experiment meets a condition, or `None` if SwanLab's answer leaves this open."""
     if members is None or cuid in members.pinned:
         return None
     if (cuid in members.matching) == (cuid in members.others):

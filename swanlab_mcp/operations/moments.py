@@ -18,7 +18,7 @@ _CLOCK_SKEW = 600_000
 
 
 def is_period(since: str) -> bool:
-    """Return whether `since` is a period before now, such as "24h", and not a point in time."""
+    """Return whether `since` is a period before now, such as "24h", rather than a point in time."""
     return _AGO.fullmatch(since.strip()) is not None
 
 

@@ -89,7 +89,7 @@ async def find_record(study: Study, new: Sequence[bool], active: Sequence[bool],
 
 
 def get_results(study: Study) -> tuple[Sequence[Result], Sequence[Reason | None]]:
-    """Return each experiment's result so far, and the reason if the experiment cannot hold the record.
+    """Return each experiment's result so far, and the reason why it cannot hold the record (`None` if it can).
 
     The results include those of unfinished experiments.
     """

@@ -31,7 +31,7 @@ class _Rhythm(NamedTuple):
 class StallWatch:
     """Detects stalled experiments during a wait.
 
-    An experiment is only read again when its next point is overdue. Series are sampled down to at most 1,500 points, so
+    An experiment is only read again when its next point is overdue. Series are downsampled to at most 1,500 points, so
     a stall in a longer series is detected later.
     """
 

@@ -30,7 +30,7 @@ def describe_cause(found: Explanation) -> Cause:
 
 
 def describe_trouble(name: str) -> str:
-    """Return the description of a problem by its name, or "" if the name is empty."""
+    """Return the description of the problem with this name, or "" if the name is empty."""
     return _TROUBLES[name]() if name else ""
 
 

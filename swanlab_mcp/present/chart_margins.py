@@ -115,7 +115,7 @@ class Writer:
 
 
 def find_strip(writer: Writer, entries: Sequence[Entry], *, is_direct: bool, least: float = 0) -> tuple[float, bool]:
-    """Return the x position of the strip of names in pixels, and whether connectors are drawn to the curves.
+    """Return the x position (in pixels) of the strip of names, and whether lines connect the names to the curves.
 
     `is_direct` is true if each name belongs to a single curve. The strip is at least `least` pixels wide.
     """
@@ -197,12 +197,12 @@ def _spread(wanted: Sequence[float], gap: float, low: float, high: float) -> lis
 
 
 def _measure(text: str) -> float:
-    """Return the width of a string in average letters. Chinese, Japanese and Korean characters count as wider."""
+    """Return the width of a string, in average letter widths. Chinese, Japanese and Korean characters are wider."""
     return sum(1.7 if east_asian_width(character) in "WF" else 1 for character in text)
 
 
 def cut_text(text: str, width: float = _LABEL) -> str:
-    """Shorten a string to `width` average letters.
+    """Shorten a string to at most `width` average letter widths.
 
     The middle is removed, because names often differ at the end.
     """

@@ -44,9 +44,9 @@ class Curve(NamedTuple):
 class Panel(NamedTuple):
     """One or more curves in the same unit that share a pair of axes.
 
-    The title has one line per metric. `shade_name` is the name of the numbers that determine the colours of points.
-    `plain_title` and `plain_shade_name` are used if no font can display the regular names. `worse` is 1 if large values
-    are bad, -1 if small values are bad, and 0 if neither is known.
+    The title has one line per metric. `shade_name` labels the colour scale of the points. `plain_title` and
+    `plain_shade_name` are used if no font can display the regular names. `worse` is 1 if large values are bad, -1 if
+    small values are bad, and 0 if the bad direction is unknown.
     """
 
     title: str

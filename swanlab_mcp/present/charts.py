@@ -79,7 +79,7 @@ def draw_chart(
 ) -> Chart:
     """Draw the panels as a PNG of at most LARGEST bytes.
 
-    `name_x` returns the x label in the language of the call. If `is_time` is true, x values are Unix seconds, shown in
+    `name_x` returns the x label in the caller's language. If `is_time` is true, x values are Unix seconds, shown in
     UTC. On a logarithmic axis, values of 0 or less become gaps. Raises ImportError if matplotlib is not installed.
     """
     # matplotlib's font and glyph caches are not thread-safe

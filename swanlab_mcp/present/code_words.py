@@ -108,7 +108,7 @@ def name_code(column: str, value: str) -> str:
 
 
 def word_code(column: str, value: str) -> str:
-    """Translate a code into the language of the call. In English, the code is returned unchanged.
+    """Translate a code into the caller's language. In English, the code is returned unchanged.
 
     Values that are not codes are always returned unchanged.
     """

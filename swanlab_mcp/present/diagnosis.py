@@ -29,7 +29,7 @@ _PATH = 80
 
 
 def publish(answer: ApiResponse[DiagnosedExperiment]) -> ApiResponse[Diagnosis]:
-    """Return a diagnosis as a record in the language of the call."""
+    """Return a diagnosis as a record in the caller's language."""
     found = answer.data
     assert found is not None
     experiment, judgement = found.experiment, found.judgement
@@ -72,7 +72,7 @@ def publish(answer: ApiResponse[DiagnosedExperiment]) -> ApiResponse[Diagnosis]:
 
 
 def _order(events: Sequence[Event]) -> list[Event]:
-    """Return the most severe events, as many as are shown, and then the others. Both groups are in step order."""
+    """Return the events to show (the most severe ones), followed by the others. Each group is in step order."""
     gravest = sorted(events, key=lambda event: SEVERITIES.index(event.severity))[:_EVENTS]
     return [
         *(event for event in events if event in gravest),
@@ -172,7 +172,7 @@ def _word_health(found: DiagnosedExperiment) -> str:
 
 
 def _word_few(found: DiagnosedExperiment) -> list[str]:
-    """Return a list with a note about metrics that have too few points, or [] unless the run is healthy."""
+    """Return a list with a note about metrics that have too few points. The list is empty unless the run is healthy."""
     few = found.judgement.too_few
     if not few or found.judgement.health != "healthy":
         return []

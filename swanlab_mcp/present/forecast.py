@@ -18,7 +18,7 @@ _NAMED = 5
 
 
 def publish(answer: ApiResponse[ForecastExperiment]) -> ApiResponse[ExperimentForecast]:
-    """Return a forecast as a record in the language of the call."""
+    """Return a forecast as a record in the caller's language."""
     found = answer.data
     assert found is not None
     ahead = found.forecast

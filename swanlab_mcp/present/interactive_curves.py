@@ -23,7 +23,8 @@ def describe_view(
 ) -> dict[str, Any]:
     """Return the data for the interactive chart.
 
-    `members` contains one line per experiment and metric. `lines` contains the lines to draw, which may be groups.
+    `members` contains one line per experiment and metric. `lines` contains the lines to draw, which may represent
+    groups.
     """
     if plot.is_scatter:
         curves, x_name = _list_points(lines, plot), name_value(plot.x_axis)

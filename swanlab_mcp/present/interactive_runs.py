@@ -19,10 +19,10 @@ _MOST_KEYS = 6  # at most this many axes fit side by side
 
 
 def describe_runs(lines: Sequence[Line], names: Sequence[str], clean: Callable[[str], str]) -> dict[str, Any]:
-    """Return each experiment's values of the settings that differ, and its best value of each metric.
+    """Return each experiment's values for the settings that differ, and its best value for each metric.
 
-    If the better direction of a metric is unknown, the last value is used. `lines` contains the lines of the
-    experiments, and `names` contains the names of the experiments in the same order.
+    If a metric's better direction is unknown, the last value is used. `lines` contains the experiments' lines, and
+    `names` contains the experiments' names in the same order.
     """
     experiments = {line.experiment.ref: line.experiment for line in lines}
     configs = [flatten(one.found.profile.get("config")) for one in experiments.values()]

@@ -23,7 +23,7 @@ _NAME = 40
 
 
 def publish(answer: ApiResponse[News]) -> ApiResponse[list[NewsItem]]:
-    """Return the events as rows, and notes with the counts and the cursor, in the language of the call."""
+    """Return the events as rows, and notes with the counts and the cursor, in the caller's language."""
     news = answer.data
     assert news is not None
     # decided by the caller's argument: if several projects were named, each row must name its project

@@ -61,7 +61,7 @@ def publish(answer: ApiResponse[Any]) -> ApiResponse[list[PlottedCurve]]:
 
 
 def arrange(plot: Plot) -> tuple[NameAxis, list[Panel]]:
-    """Return two values: a function that names the x axis, and the panels of the plot."""
+    """Return a function that returns the x-axis label, and the panels of the plot."""
     members, _ = _read_lines(plot)
     return _arrange_panels(_arrange_lines(members, plot), members, plot, [])
 
@@ -121,7 +121,7 @@ def _read_lines(plot: Plot) -> tuple[list[Line], list[str]]:
 
 
 def _arrange_lines(lines: list[Line], plot: Plot) -> list[Line]:
-    """Return the lines to draw, one per experiment or group and metric. Raises NotFound if there are no values."""
+    """Return one line per metric for each experiment or group. Raises NotFound if there are no values."""
     if plot.is_scatter:
         return describe_points(lines)
     if not plot.groups:
@@ -174,9 +174,10 @@ def _compare_sizes(lines: Sequence[Line], key: str) -> str:
 def _arrange_panels(
     lines: Sequence[Line], members: Sequence[Line], plot: Plot, notes: list[str]
 ) -> tuple[NameAxis, list[Panel]]:
-    """Return two values: a function that names the x axis, and the panels.
+    """Return a function that returns the x-axis label, and the panels.
 
-    `members` contains one line per experiment and metric. `lines` contains the lines to draw, which may be groups.
+    `members` contains one line per experiment and metric. `lines` contains the lines to draw, which may represent
+    groups.
     """
     if plot.is_scatter:
         return partial(name_value, plot.x_axis), arrange_points(lines, plot)
@@ -291,7 +292,7 @@ def _to_curve(line: Line, x_values: Mapping[int, XValues], label: str, plot: Plo
 def _count_members(lines: Sequence[Line]) -> dict[ExperimentRef, str]:
     """Return a label with the number of experiments in each group.
 
-    If some means include fewer experiments, the label contains the largest and the smallest number.
+    If the number varies along a group's curve, the label contains the largest and the smallest number.
     """
     counts: dict[ExperimentRef, list[int]] = {}
     for line in lines:

@@ -1,4 +1,4 @@
-"""Convert the results of operations to published records and sentences, in the language of the call."""
+"""Convert the results of operations to published records and sentences, in the caller's language."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ class _Address(asyncio.Semaphore):
 
 
 class Logins:
-    """Limits logins. Separate slots are reserved for verifying known keys again.
+    """Limits logins. Separate slots are reserved for reverifying known keys.
 
     A refused key is remembered for 30 seconds, during which it is refused without another login. If an address has more
     than 10 refusals within a minute, further refusals are delayed by up to 5 seconds. The delays make guessing keys

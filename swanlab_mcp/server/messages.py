@@ -73,7 +73,7 @@ def _parse(body: bytes) -> Any:
 
 
 def _check(value: Any, call: Call) -> bool:
-    """Fill `call` from a message. Return whether the id was converted to an integer.
+    """Fill in `call` from a message. Return whether the id was converted to an integer.
 
     Raises _Malformed if the message is not valid JSON-RPC.
     """

@@ -1,8 +1,8 @@
-"""Access to the only private name that we use from the MCP SDK.
+"""Access the only private attribute of the MCP SDK that this package uses.
 
-`MCPServer` cannot serve on our own streams: `run_stdio_async` always creates its streams, and drops unreadable messages
-without a response. `MCPServer` also cannot register a handler for `logging/setLevel`. The low-level server inside
-`MCPServer` can do both. In mcp 2.3, the low-level server is the private attribute `_lowlevel_server`.
+`MCPServer` cannot use streams that we provide, because `run_stdio_async` always creates its own and drops unreadable
+messages without a response. `MCPServer` also cannot register a handler for `logging/setLevel`. The low-level server
+inside `MCPServer` can do both. In mcp 2.3, the low-level server is the private attribute `_lowlevel_server`.
 """
 
 from __future__ import annotations

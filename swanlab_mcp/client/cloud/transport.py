@@ -227,7 +227,7 @@ class Transport:
 
 @contextmanager
 def _doubt() -> Generator[None, None, None]:
-    """If a write fails, add the hint that its outcome is unknown to the error."""
+    """If a write fails, add a hint to the error that the outcome is unknown."""
     try:
         yield
     except (ServerUnavailable, UnexpectedResponse) as error:

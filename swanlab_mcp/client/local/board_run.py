@@ -141,7 +141,7 @@ class BoardRun(RunBase):
         return max((one.last_time for one in self._read_tags.values()), default=self._latest)
 
     def _read_latest(self, folders: Collection[tuple[str, tuple[Entry, ...]]]) -> int:
-        """Return the time of the last record in the newest file. File times are ignored: copying changes them."""
+        """Return the last time recorded in the newest file. The file's own time may have changed when it was copied."""
         newest = max(
             ((one.changed, len(one.name), one.name, folder) for folder, files in folders if folder for one in files),
             default=None,
@@ -207,7 +207,7 @@ class BoardRun(RunBase):
         self.remark = self._describe()
 
     def _name_tags(self, folders: Collection[str]) -> dict[str, Tag]:
-        """Return the metric in each folder. A metric that is not in the database is named after its folder.
+        """Return the key of the metric in each folder. If it is not in the database, the folder's name is used.
 
         SDK 0.2 names the folder after the key, and later versions use a number.
         """

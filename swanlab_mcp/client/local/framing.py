@@ -212,7 +212,7 @@ class FragmentReader:
     def _search(self, hole: bytes, start: int, payloads: list[bytes]) -> int:
         """Search a damaged hole for the data of pending headers, and return the number of bytes found.
 
-        In a wide hole, only both ends are searched.
+        In a wide hole, only the two ends are searched.
         """
         found = 0
         for header in list(self._pending):
@@ -317,7 +317,7 @@ class _Parts:
 
 
 class _Token(NamedTuple):
-    """A section of a hole: padding (if `header` is `None`), a header, or the data of a header."""
+    """A byte range in a hole. It contains padding (if `header` is `None`), a header, or the data for a header."""
 
     start: int
     stop: int
@@ -340,7 +340,7 @@ def _read_header(data: bytes, position: int) -> _Header | None:
 def _split_hole(
     hole: bytes, position: int, pending: list[_Header], effort: list[int], *, partly: bool = False
 ) -> list[_Token] | None:
-    """Split the hole from `position` on into tokens. Return `None` if that is not possible.
+    """Split the hole into tokens, starting at `position`. Return `None` if that is not possible.
 
     If `partly` is true, the end of the hole may remain unexplained. `effort` limits the number of attempts.
     """

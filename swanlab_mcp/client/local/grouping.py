@@ -105,8 +105,8 @@ def is_named(run: RunBase, name: str) -> bool:
 def drop_copies(runs: Sequence[RunBase]) -> list[RunBase]:
     """Return the runs that are not copies of another run.
 
-    A copy has the same recorded id. If it was made while the run was active, it has the same folder name as the
-    original, and contains only the start of the record.
+    A copy has the same recorded id as the original. A copy that was made while the run was active contains only the
+    start of the record, and is recognized only if its folder name is also the same.
     """
     counts = Counter(run.run_id for run in runs)
     if len(counts) == len(runs):
@@ -129,7 +129,7 @@ def drop_copies(runs: Sequence[RunBase]) -> list[RunBase]:
 
 
 def split_sessions(runs: Sequence[RunBase]) -> list[list[RunBase]]:
-    """Group the folders of a run by start. Ranks that were started together form one session."""
+    """Group the folders of a run into sessions. Ranks that were started together belong to the same session."""
     sessions: list[list[RunBase]] = []
     for run in runs:
         if sessions and run.is_rank and sessions[-1][0].is_rank and not _is_later(sessions[-1], run):
@@ -160,7 +160,7 @@ def _name_by_path(run: RunBase) -> str:
 
 
 def _is_later(parts: Sequence[RunBase], run: RunBase) -> bool:
-    """Return whether the run started over a minute after the last record in `parts`.
+    """Return whether the run started more than a minute after the last record in `parts`.
 
     A shorter delay is not a new start, because ranks may start one after another.
     """
@@ -169,7 +169,7 @@ def _is_later(parts: Sequence[RunBase], run: RunBase) -> bool:
 
 
 def _is_new_start(earlier: Sequence[RunBase], later: Sequence[RunBase]) -> bool:
-    """Return whether the later ranks are a new start of the full job, which makes the earlier ends obsolete.
+    """Return whether the later ranks belong to a restart of the full job, so that the earlier ends no longer matter.
 
     If a single rank failed while the others were still starting, the later ranks belong to the same start. In that
     case, no later rank continues the metrics of the failed rank.

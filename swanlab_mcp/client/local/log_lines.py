@@ -1,4 +1,4 @@
-"""Keep the newest printed lines of a run, limited in number and total size."""
+"""Keep a run's newest printed lines, up to a limit on their number and total size."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ NONE = "—"  # shown in cells without a value
 
 @dataclass(frozen=True)
 class Text:
-    """A paragraph. If `is_soft` is true, it is less prominent because it only explains something."""
+    """A paragraph. If `is_soft` is true, it is displayed less prominently, as an explanation."""
 
     content: str
     is_soft: bool = False

@@ -20,7 +20,7 @@ __all__ = ["render"]
 
 
 def render(evidence: Evidence, sections: Sequence[Section]) -> str:
-    """Return the complete page in the language of the call."""
+    """Return the complete page in the caller's language."""
     ref = evidence.source.ref
     address = evidence.source.client.at(ref).get_link(ref)
     made = gettext(

@@ -150,7 +150,7 @@ def _find_best(evidence: Evidence, group: Group, key: str) -> tuple[int, float] 
 def _list_extremes(evidence: Evidence, key: str, drawn: Sequence[tuple[int, Group]]) -> Table:
     """Return a table with the values of each drawn experiment, largest last value first.
 
-    The colours are those of the curves.
+    Each row has the colour of its curve.
     """
     lines = [
         (number, cuid, found, group.row["name"])
