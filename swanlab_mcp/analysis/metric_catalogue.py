@@ -153,7 +153,7 @@ def find_pairs(keys: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def _rate_name(key: str) -> tuple[bool, bool, int]:
-    """Return the sort key for metric keys that measure the same quantity.
+    """Return a sort key for choosing between metric keys that measure the same quantity.
 
     Means come first, values per epoch come before values per step, and short names come before long names.
     """

@@ -81,7 +81,7 @@ class _Watch:
         self._child: Process | None = None
 
     def stop(self, number: int) -> None:
-        """Stop the running command, and report the cursor with which the user can continue."""
+        """Stop the running command, and report the cursor for continuing the wait."""
         if self._child:
             _end_child(self._child)
         name = signal.Signals(number).name

@@ -34,7 +34,7 @@ def extract_text(page: str) -> str:
 
 
 def _skip_markup(page: str, lowered: str, start: int, parts: list[str]) -> int:
-    """Return the position after the markup at `start`, and append the line or cell break that it implies to `parts`."""
+    """Append the break implied by the markup at `start` to `parts`, and return the position after the markup."""
     if page.startswith("<!--", start):
         return _find_after(page, "-->", start + 4)
     found = _TAG.match(page, start)

@@ -79,7 +79,7 @@ def limit_value(value: Any, depth: int = DEEPEST) -> Any:
 
 
 def neutralise(text: str) -> str:
-    """Escape every control character, invisible character and bidirectional control in `text`, in hexadecimal."""
+    """Replace each control character, invisible character and bidirectional control with a hexadecimal escape."""
     # most texts are safe, and these checks are faster than the pattern
     return text if _is_safe(text) else _UNSAFE.sub(_spell_out, text)
 

@@ -104,7 +104,7 @@ class HealthReader:
         await self._read_points([one for one in indices if self._is_open(one, with_step=True)])
 
     def _is_open(self, index: int, *, with_step: bool) -> bool:
-        """Return whether an experiment still has to be checked.
+        """Return whether an experiment still needs to be checked.
 
         If `with_step` is true, this includes broken experiments until the step at which they broke is known.
         """

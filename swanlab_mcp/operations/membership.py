@@ -1,4 +1,4 @@
-"""Filter by `pin`, `baseline` and `updated`, fields whose values SwanLab never sends."""
+"""Filter by `pin`, `baseline` and `updated`. SwanLab can filter by these fields, but never sends their values."""
 
 from __future__ import annotations
 

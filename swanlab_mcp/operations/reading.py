@@ -104,7 +104,7 @@ async def read_projects(
 
 
 def note_failures(failed: dict[ProjectRef, SwanLabError], total: int) -> list[str]:
-    """Return a list with a note that names the projects that could not be read, and the reasons.
+    """Return a list with a note about which projects could not be read, and why.
 
     The list is empty if there are no failures.
     """
@@ -162,7 +162,7 @@ async def read_narrowed(
 async def read_every_point(backend: Backend, ref: ExperimentRef, keys: Sequence[str]) -> ApiResponse[dict[str, Points]]:
     """Return all points of the given keys.
 
-    A sample takes 1 request. If it does not contain the complete series, an export is read with 3 more requests.
+    Reading a sample takes 1 request. If the sample is incomplete, all points are exported with 3 more requests.
     """
     answer = await backend.read_points(ref, keys, exact=False)
     points = answer.data or {}

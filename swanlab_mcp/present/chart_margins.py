@@ -131,7 +131,7 @@ def find_strip(writer: Writer, entries: Sequence[Entry], *, is_direct: bool, lea
 def add_entries(
     writer: Writer, axes: Axes, entries: Sequence[Entry], left: float, high: float, *, has_connectors: bool
 ) -> None:
-    """Write the names of the curves from the height `high` downwards, sorted by last value.
+    """Write the curves' names below each other, sorted by last value and starting at the height `high`.
 
     If `has_connectors` is true, lines connect the names to the curves that end at the right edge of the axes.
     """

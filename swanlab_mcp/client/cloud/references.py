@@ -79,7 +79,7 @@ class References:
         return await question(await self.refer(ref))
 
     async def refer(self, ref: ExperimentRef) -> dict[str, Any]:
-        """Return the reference that metric queries require, with ids, the creation time and, for a clone, its root."""
+        """Return the reference that metric queries require: ids, creation time and, for a clone, the original's ids."""
 
         async def look_up() -> dict[str, Any]:
             if read := self._read.get(ref):

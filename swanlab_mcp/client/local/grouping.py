@@ -93,8 +93,8 @@ def name_groups(groups: Iterable[Group]) -> list[Group]:
 def is_named(run: RunBase, name: str) -> bool:
     """Return whether `name` refers to a run folder.
 
-    A folder can be referred to by its recorded id, its name with or without `run-`, or its name with the hash of its
-    path.
+    A folder can be referred to by its recorded id, its name with or without `run-`, or its name followed by a hash of
+    its path.
     """
     folder = run.folder.name
     if name in (run.run_id, folder, folder.removeprefix("run-")):
@@ -257,7 +257,7 @@ def _compare_metrics(parts: Sequence[RunBase], run: RunBase, *, is_rank: bool) -
 
 
 def _runs_parallel(parts: Sequence[RunBase], run: RunBase) -> bool:
-    """Return whether the run and one of `parts` recorded to the same cloud page at the same time (SDK 0.6 and 0.7)."""
+    """Return whether the run and one of `parts` logged to the same cloud page at the same time (SDK 0.6 and 0.7)."""
     return bool(run.address) and any(
         one.address == run.address and one.started_at < run.started_at < one.ending.last_time for one in parts
     )
