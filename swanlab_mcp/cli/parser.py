@@ -113,7 +113,7 @@ def _add_call(commands: Any) -> None:
     given = _add_positionals(commands, "call")
     given.add_argument("tool", help=gettext("name of the tool; `tools` lists them"))
     given.add_argument("argument", nargs="*", metavar="name=value", help=gettext("arguments of the tool"))
-    call.add_argument("--json", action="store_true", default=False, help=gettext("print the structured form"))
+    call.add_argument("--json", action="store_true", default=False, help=gettext("print the structured result as JSON"))
     text = gettext("write the picture to a new file")
     call.add_argument("-o", "--output", type=Path, metavar="FILE", help=text)
 
@@ -193,7 +193,7 @@ def _add_help(parser: Any) -> None:
 
 def _add_output(parser: Any, default: str) -> None:
     """Add the `--output` option that sets the reply format. In other commands, `--output` is a file path."""
-    text = gettext("form of replies: text, both (with JSON), or auto (default; by the client's name)")
+    text = gettext("reply format: text, both (text and JSON), or auto (default: depends on the client)")
     parser.add_argument("--output", dest="output_form", default=default, choices=OUTPUTS, metavar="FORM", help=text)
 
 

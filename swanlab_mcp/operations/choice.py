@@ -129,15 +129,15 @@ def describe_missing_metric(logged: Sequence[str], metric: str, count: int) -> N
         reported = (
             gettext("Similar names: {names}.", names=", ".join(quote(key) for key in near))
             if near
-            else gettext("The experiments have not logged any metrics (yet).")
+            else gettext("The experiments have not logged any metrics.")
         )
         return NotFound(
             gettext("No experiment in the project has a metric {key!r}.", key=shorten(metric)), hint=reported
         )
     return NotFound(
         ngettext(
-            "The {count} experiment has no value of this metric (yet).",
-            "None of the {count} experiments has a value of this metric (yet).",
+            "The {count} experiment has no value for this metric.",
+            "None of the {count} experiments has a value for this metric.",
             count,
         ),
         hint=gettext("list_metrics shows which experiments lack the metric."),

@@ -234,7 +234,7 @@ def _compare_steps(pair: _Pair) -> str:
         return gettext("{difference}: the upload is still running.", difference=has)
     command = shlex.join(("swanlab", "sync", copy.folder, "--id", copy.run_id))
     rest = gettext("{difference}: `{command}` uploads the rest.", difference=has, command=shorten(command, 300))
-    return join_sentences(rest, gettext("Use an SDK before 0.8, as the run did.") if copy.is_legacy else "")
+    return join_sentences(rest, gettext("Use an SDK older than 0.8, as the run did.") if copy.is_legacy else "")
 
 
 def _describe_difference(pair: _Pair) -> str:
@@ -243,7 +243,7 @@ def _describe_difference(pair: _Pair) -> str:
     if disk is None or cloud == disk:
         return gettext("cloud {state}, disk {disk}", state=pair.experiment.state, disk=pair.copy.state)
     return (
-        gettext("cloud without points, disk up to step {disk:,}", disk=disk)
+        gettext("no points in the cloud, disk up to step {disk:,}", disk=disk)
         if cloud is None
         else gettext("cloud up to step {cloud:,}, disk up to {disk:,}", cloud=cloud, disk=disk)
     )

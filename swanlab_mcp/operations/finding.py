@@ -328,8 +328,8 @@ def _note_filters(filters: Sequence[Filter], narrowed: Narrowed, count: int) -> 
         total = len(narrowed.experiments)
         return [
             ngettext(
-                "{count} of the {total} experiments matches the filters; this server applied them.",
-                "{count} of the {total} experiments match the filters; this server applied them.",
+                "{count} of the {total} experiments matches the filters, which this server applied.",
+                "{count} of the {total} experiments match the filters, which this server applied.",
                 count,
                 total=total,
             )
@@ -337,10 +337,10 @@ def _note_filters(filters: Sequence[Filter], narrowed: Narrowed, count: int) -> 
     theirs = ", ".join(dict.fromkeys(shorten(one.field) for one in narrowed.applied))
     return [
         ngettext(
-            "{count} experiment matches the filters. SwanLab applied those on {fields}, and this server "
-            "applied all of them.",
-            "{count} experiments match the filters. SwanLab applied those on {fields}, and this server "
-            "applied all of them.",
+            "{count} experiment matches the filters. SwanLab filtered by {fields}; this server then "
+            "checked every filter.",
+            "{count} experiments match the filters. SwanLab filtered by {fields}; this server then "
+            "checked every filter.",
             count,
             fields=theirs,
         )
@@ -358,7 +358,7 @@ def _check_keys(keys: Sequence[str], logged: Sequence[str]) -> None:
             hint = (
                 gettext("Similar names: {names}.", names=", ".join(quote(one) for one in near))
                 if near
-                else gettext("The experiments have not logged any metrics (yet).")
+                else gettext("The experiments have not logged any metrics.")
             )
             raise NotFound(gettext("No experiment in the project has a metric {key!r}.", key=shorten(key)), hint=hint)
 

@@ -67,9 +67,9 @@ def _explain(logged: Collection[str], unmatched: Sequence[str], what: Literal["m
     if what == "media":
         return NotFound(
             gettext("No media in this experiment match {names}.", names=names),
-            hint=near_ones if logged else gettext("It has logged no media (yet)."),
+            hint=near_ones if logged else gettext("It has logged no media."),
         )
     return NotFound(
         gettext("No metric in this experiment matches {names}.", names=names),
-        hint=near_ones if logged else gettext("It has logged no metric (yet)."),
+        hint=near_ones if logged else gettext("It has logged no metrics."),
     )

@@ -45,7 +45,7 @@ async def add_machines(
     if len(wanted) > MOST_MACHINES:
         raise InvalidArgument(
             gettext(
-                "Reading {names} takes a request for each of the {count} experiments, and at most {most} can "
+                "Reading {names} requires one request for each of the {count} experiments, but at most {most} can "
                 "be read at once.",
                 names=", ".join(MACHINE_FIELDS),
                 count=len(wanted),

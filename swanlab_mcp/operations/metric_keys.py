@@ -127,14 +127,14 @@ def _group(rows: Iterable[MetricKey]) -> list[MetricKey]:
 
 def _explain_none(rows: list[MetricKey], kind: str, search: str) -> str:
     if not rows:
-        return gettext("No metric has been logged (yet).")
+        return gettext("No metric has been logged.")
     near = find_near_names(search.strip("*?"), [row.key for row in rows])
     hint = gettext("Similar: {names}.", names=", ".join(quote(key) for key in near)) if near else ""
     if not search:
         return join_sentences(
             ngettext(
-                "No {kind} keys: the {count} logged key has another type.",
-                "No {kind} keys: the {count} logged keys have other types.",
+                "No {kind} keys were logged; the {count} logged key has another type.",
+                "No {kind} keys were logged; the {count} logged keys have other types.",
                 len(rows),
                 kind=kind,
             ),

@@ -226,8 +226,8 @@ def _explain_watched(metrics: Sequence[str], watched: _Watched) -> list[str]:
         elif not describe_key(key).direction:
             notes.append(
                 gettext(
-                    "It is unknown whether larger or smaller values of {key} are better, so its records are "
-                    "not reported.",
+                    "It is unknown whether larger or smaller values of {key} are better, so new records are "
+                    "not reported for it.",
                     key=quote(key),
                 )
             )

@@ -108,7 +108,7 @@ async def read_reached(
     if len(experiments) > _WHOLE_SERIES:
         raise InvalidArgument(
             gettext(
-                "at={at} reads every point in {count} experiments, and at most {most} can be read at once.",
+                "at={at} reads every point in {count} experiments, but at most {most} can be read at once.",
                 at=quote(at),
                 count=len(experiments),
                 most=_WHOLE_SERIES,

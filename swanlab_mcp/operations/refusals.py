@@ -63,7 +63,7 @@ def _word(refusal: Refusal) -> InvalidArgument:
             instead = (
                 gettext("Filters on this field need <, <=, > or >= and a time in whole seconds.")
                 if field == "updated"
-                else gettext("Filters on this field need = or != and true or false.")
+                else gettext("Filters on this field need = or != and the value true or false.")
             )
             return InvalidArgument(
                 gettext("SwanLab does not report the experiment field {field!r}.", field=field), hint=instead
@@ -78,7 +78,7 @@ def _word(refusal: Refusal) -> InvalidArgument:
                 ),
                 hint=gettext("Its values look like {example}.", example=_show(example))
                 if example is not None
-                else gettext("Compare numbers with a number, and created and finished with an ISO 8601 time."),
+                else gettext("Compare numeric fields with a number, and created or finished with an ISO 8601 time."),
             )
         case _:
             raise AssertionError("unreachable: every refusal has its words")

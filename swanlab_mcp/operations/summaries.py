@@ -50,7 +50,7 @@ async def get_exp_summary(
     link = client.at(ref).get_link(ref)
     where = link or ref
     copy = await note_copy(client, ref)
-    note = unknown if answer.data else gettext("No metric has been logged for this experiment (yet).")
+    note = unknown if answer.data else gettext("No metric has been logged for this experiment.")
     return ApiResponse(
         data={name: _add_unit(name, summary[name]) for name in names},
         page=reported.page,

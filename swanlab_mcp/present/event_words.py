@@ -108,7 +108,7 @@ def _describe_worsening(event: Event) -> str:
     if not facts["falls"] and abs(change) < 10:
         text += f" ({change:+.0%})"
     if event.kind == "worsening":
-        return text + gettext("; no matching training metric was logged, so it may be overfitting or divergence")
+        return text + gettext("; no matching training metric was logged, so this may be overfitting or divergence")
     if event.kind == "overfitting":
         end = {"key": shorten(facts["pair"]), "value": facts["pair_last"]}
         return text + (

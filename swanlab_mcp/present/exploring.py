@@ -91,7 +91,7 @@ def _list_notes(found: TriedSettings) -> list[str]:
             )
         )
     if found.metric and any(one.verdict == "cannot tell" for one in found.effects):
-        notes.append(gettext('"cannot tell" means too few settings, or values that do not repeat.'))
+        notes.append(gettext('"cannot tell" means that there are too few settings or no repeated values.'))
     if found.projects > 1:
         notes.append(
             gettext("Results are compared within each project; means are differences from the project's mean.")

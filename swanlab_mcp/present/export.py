@@ -87,7 +87,7 @@ async def export_series(
     known = logged.data.scalars if logged.data else ()
     wanted = match_keys(known, keys) if keys else list(known)
     if not wanted:
-        raise NotFound(gettext("The experiment {cuid} has not logged any metrics (yet).", cuid=quote(ref.cuid)))
+        raise NotFound(gettext("The experiment {cuid} has not logged any metrics.", cuid=quote(ref.cuid)))
     path = Path(output or f"{_UNUSUAL.sub('_', ref.cuid)}.{form}")
     if output != "-":
         refuse_existing(path)

@@ -308,13 +308,13 @@ def _describe_test(ranking: Ranking, field: Field) -> str:
     name = (ranking.baseline is not None and _name_setting(ranking, ranking.baseline)) or gettext("named")
     test = (
         gettext(
-            "Verdicts: compared with the first setting, which was selected by these values (studentised "
+            "Verdicts compare each setting with the first, which was selected by these values (studentised "
             "range, 95 % for all {count} together).",
             count=len(field.settings),
         )
         if ranking.baseline is None
         else gettext(
-            "Verdicts: compared with the baseline {name} (t tests with Holm-Sidak correction, 95 % for all "
+            "Verdicts compare each setting with the baseline {name} (t tests with Holm-Sidak correction, 95 % for all "
             "{count} together).",
             name=quote(name, _NAME),
             count=len(field.settings) - 1,
@@ -352,7 +352,7 @@ def _note_apart(ranking: Ranking, field: Field) -> list[str]:
         assert reason
         notes.append(
             gettext(
-                "Among these, {name} ({cuid}, {reason}) has the best value: {value:.6g}.",
+                "The unranked experiment {name} ({cuid}, {reason}) has the best value: {value:.6g}.",
                 name=quote(experiment.name),
                 cuid=quote(experiment.cuid),
                 reason=describe_reason(reason),

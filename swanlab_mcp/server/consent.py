@@ -85,5 +85,5 @@ def _make_tool(entry: ToolEntry, answer: Answer) -> Tool:
 
 def _make_form() -> type[Consent]:
     """Return the form that is shown to the user, in the language of the current call."""
-    agreed = Field(title=gettext("Yes, do this"), description=gettext("This server cannot undo it"))
+    agreed = Field(title=gettext("Yes, do this"), description=gettext("This server cannot undo the change"))
     return create_model("Consent", __base__=Consent, agreed=(bool, agreed))

@@ -97,10 +97,7 @@ NEVER_ONE = {
     "Only the first {count} of {total} keys were checked; continue with {names} as keys.",
     "Only the newest {count} of {total} running experiments were checked for stalls and problems.",
     "Recorded in {count} folders (resumed or shared); they are read as one experiment.",
-    (
-        "Recorded in {count} folders (started several times, {ranks} ranks the last time); "
-        "they are read as one experiment."
-    ),
+    ("Recorded in {count} folders by several launches, the last with {ranks} ranks; they are read as one experiment."),
     "Single values of {metric} are noisy, so the best mean of {count} consecutive points is used.",
     "SwanLab's list of {what} has {count} items on one page, although only {size} were requested.",
     "The 90 % interval is calibrated on the {count} finished experiments, each forecast from the others.",
@@ -120,7 +117,7 @@ NEVER_ONE = {
         "With --allow-writes, set SWANLAB_MCP_CONFIRMATION_SECRET to at least {count} random characters, "
         "the same for all workers: it signs the confirmations."
     ),
-    "at={at} reads every point in {count} experiments, and at most {most} can be read at once.",
+    "at={at} reads every point in {count} experiments, but at most {most} can be read at once.",
     "fewer than {needed} points, and their order is not enough evidence",
     "first {name}; {count} of {total} points, finite again later",
     "first {name}; {count} of {total} points, to the end",
@@ -142,7 +139,7 @@ NEVER_ONE = {
     "{name}: {count} of {total} ranks {state} ({folders}).",
     "{shown} of {total} rows are shown.",
     "{text} (of {count} characters)",
-    "Reading {names} takes a request for each of the {count} experiments, and at most {most} can be read at once.",
+    "Reading {names} requires one request for each of the {count} experiments, but at most {most} can be read at once.",
     "Incomplete: only the machines of {count} of {total} experiments were read; add filters.",
     "constant for {count} points or more, or a quality metric within {sigmas:g} sigmas of 0",
 }

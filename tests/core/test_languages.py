@@ -220,7 +220,7 @@ async def test_truncation_and_paging_notes_are_in_chinese() -> None:
     assert "与通常不同" in text_of(rows)
     assert re.search(r"^说明：为不超出输出上限，只保留 \d+ 行。$", text_of(rows), re.MULTILINE)
     assert "说明：请一次少取一些，或在启动服务器时调大 --max-output-tokens。" in text_of(record)
-    assert re.search(r"^说明：\S+ 被截断，原有 \d+ 个字符。$", text_of(record), re.MULTILINE)
+    assert re.search(r"^说明：\S+ 被截断，完整大小为 \d+ 个字符。$", text_of(record), re.MULTILINE)
 
 
 @pytest.mark.anyio
@@ -348,7 +348,7 @@ async def test_confirmation_form_is_in_chinese(chinese: Settings) -> None:
         token = (await client.call_tool("create_project", arguments)).structured_content["data"]["confirmation"]
         refused = await client.call_tool("create_project", {**arguments, "confirmation": token})
     assert [(form["title"], form["description"]) for form in forms] == [("是，执行", "此操作无法从这里撤销")]
-    assert "已询问用户，用户没有同意；什么都没有做。除非用户要求，否则请不要重试。" in text_of(refused)
+    assert "已询问用户，用户没有同意；未做任何更改。除非用户要求，否则请不要重试。" in text_of(refused)
 
 
 def test_http_gateway_errors_are_in_chinese(chinese: Settings, state: State) -> None:

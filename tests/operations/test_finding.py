@@ -207,7 +207,7 @@ async def test_server_side_filtering_gives_the_same_result(
     async with session(settings) as client:
         result = await client.call_tool("find_experiments", {"project": "many", "filters": conditions})
     count = "1 experiment matches" if len(expected) == 1 else f"{len(expected)} experiments match"
-    output = f"{count} the filters. SwanLab applied those on {narrowed}, and this server applied all of them."
+    output = f"{count} the filters. SwanLab filtered by {narrowed}; this server then checked every filter."
     assert output in text_of(result)
     assert all(set(row["profile"]) == {"config"} for row in result.structured_content["data"])
 
@@ -262,7 +262,7 @@ async def test_invalid_filter_names_valid_alternatives(settings: Settings) -> No
             "find_experiments",
             {"project": "many", "filters": [{"field": "state", "op": "=", "value": "RUNNING"}]},
         )
-    assert "note: 0 of the 250 experiments match the filters; this server applied them." in text_of(empty)
+    assert "note: 0 of the 250 experiments match the filters, which this server applied." in text_of(empty)
 
 
 async def test_unknown_field_suggests_the_metric_before_longer_config_keys() -> None:

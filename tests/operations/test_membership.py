@@ -79,8 +79,8 @@ async def test_pinned_experiments_excluded_by_another_condition_are_not_mentione
 @pytest.mark.parametrize(
     ("condition", "reason"),
     [
-        (where("pin", ">", True), "need = or != and true or false"),
-        (where("baseline", "=", "run-1"), "need = or != and true or false"),
+        (where("pin", ">", True), "need = or != and the value true or false"),
+        (where("baseline", "=", "run-1"), "need = or != and the value true or false"),
         (where("updated", "=", "2024-11-23"), "need <, <=, > or >= and a time in whole seconds"),
         (where("updated", ">", "2024-11-23T12:28:04.286Z"), "a time in whole seconds"),
         (where("updated", ">", "soon"), "'soon' is not a time"),

@@ -539,7 +539,7 @@ async def test_keys_of_runs_on_disk_include_media() -> None:
         "eval/per_class",
     }
     assert all(row["missing_in"] == ["ifvx5of8"] for row in result.structured_content["data"])
-    assert "No metric has been logged (yet)." in text_of(empty)
+    assert "No metric has been logged." in text_of(empty)
 
 
 async def test_system_metrics_have_units(settings: Settings, state: State) -> None:

@@ -157,7 +157,7 @@ async def test_unknown_metrics_and_directions_are_reported(settings: Settings, s
     reply = await ask(settings, project="nightly", since="2026-01-01T12:00:00Z", metrics=["val/ac", "foo", "val/acc"])
     assert "No experiment has a metric 'val/ac'. Similar names: val/acc." in reply["notes"]
     assert (
-        "It is unknown whether larger or smaller values of foo are better, so its records are not reported."
+        "It is unknown whether larger or smaller values of foo are better, so new records are not reported for it."
         in reply["notes"]
     )
     assert [row["what"] for row in reply["data"]] == ["record", "finished"]

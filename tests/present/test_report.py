@@ -87,7 +87,10 @@ async def test_findings_come_before_their_evidence() -> None:
     text = " ".join(page.text.split())
     assert "19 experiments: 16 finished, 1 crashed, 1 no end recorded, 1 aborted." in text
     assert "Best by val/acc: hidden=[128, 64], mean 0.981481 over 3 repeats (standard deviation 0.00463)." in text
-    assert "Its lead may be luck. The 10 other settings: 4 worse by more than noise explains, 1 within noise," in text
+    assert (
+        "Its lead over the 10 other settings may be luck (worse by more than noise explains: 4, within noise: 1,"
+        in text
+    )
     assert "The runner-up is hidden=[64]: difference -0.0007407, 95 % interval -0.03392 to 0.03244." in text
     assert "lr-100-wd-0.1: non_finite in val/loss from step 9" in text
     assert "Likely cause: a file or its folder does not exist" in text

@@ -38,8 +38,8 @@ async def resolve_destination(host: str, port: int, own_host: str) -> list[str]:
                 other=storage,
             ),
             hint=gettext(
-                "Downloads may come only from public addresses or the API host. On that server, set the storage's "
-                "public address to the host name {host} (any port) or to a public address.",
+                "Downloads may come only from public addresses or the API host. On the SwanLab server, set the "
+                "storage's public address to the host name {host} (any port) or to a public address.",
                 host=own_host,
             ),
         )

@@ -199,8 +199,8 @@ def find_destination(address: str, api_host: str) -> Destination:
                 other=f"{url.scheme}://{url.netloc.decode('ascii', 'replace')}" if url.host else "?",
             ),
             hint=gettext(
-                "Configure its storage to use https or the API's own host name: set the "
-                "storage's public address on that server."
+                "Configure the SwanLab server's storage to use https or the API's own host name by setting the "
+                "storage's public address."
             ),
         )
     port = url.port or _DEFAULT_PORTS["https"]

@@ -181,7 +181,7 @@ class LocalExperiment:
         if len(self._ranks) < len(self.runs) and len(self._ranks) > 1:
             return [
                 gettext(
-                    "Recorded in {count} folders (started several times, {ranks} ranks the last time); "
+                    "Recorded in {count} folders by several launches, the last with {ranks} ranks; "
                     "they are read as one experiment.",
                     count=len(self.runs),
                     ranks=len(self._ranks),

@@ -73,28 +73,32 @@ def guess_fate(hostname: object, pid: object, *, started_at: int, written: float
     if process and process.exists:
         if process.began is None:
             return gettext(
-                "A process with its id {pid} exists on this machine, and {seen}: probably still running.",
+                "A process with its id {pid} exists on this machine, and {seen}, so the run is probably still running.",
                 pid=pid,
                 seen=seen,
             )
         if not started_at or process.began <= started_at / 1000 + _TOLERANCE:
             return gettext(
-                "Its process {pid} exists on this machine: probably still running; {seen}.", pid=pid, seen=seen
+                "Its process {pid} exists on this machine, so the run is probably still running; {seen}.",
+                pid=pid,
+                seen=seen,
             )
         return gettext(
-            "Its process id {pid} now belongs to a process that started later: probably killed; {seen}.",
+            "Its process id {pid} now belongs to a process that started later, so the run was probably killed; {seen}.",
             pid=pid,
             seen=seen,
         )
     if process:
         if age < _FRESH:
             return gettext(
-                "Its process {pid} is not visible on this machine, but {seen}: just killed, or in a container.",
+                "Its process {pid} is not visible on this machine, but {seen}, so it was just killed "
+                "or runs in a container.",
                 pid=pid,
                 seen=seen,
             )
         return gettext(
-            "Its process {pid} no longer exists on this machine (or is in a container), and {seen}: probably killed.",
+            "Its process {pid} no longer exists on this machine (or is in a container), and {seen}, so the run was "
+            "probably killed.",
             pid=pid,
             seen=seen,
         )
@@ -103,10 +107,10 @@ def guess_fate(hostname: object, pid: object, *, started_at: int, written: float
     # `seen` starts the sentence
     seen = seen[:1].upper() + seen[1:]
     if age < _FRESH:
-        return gettext("{seen}: probably still running.", seen=seen)
+        return gettext("{seen}, so the run is probably still running.", seen=seen)
     if age < _STALE:
-        return gettext("{seen}: killed, or still running and slow to write.", seen=seen)
-    return gettext("{seen}: probably killed.", seen=seen)
+        return gettext("{seen}, so the run was killed, or is still running and slow to write.", seen=seen)
+    return gettext("{seen}, so the run was probably killed.", seen=seen)
 
 
 def _show_age(seconds: float) -> str:

@@ -132,16 +132,16 @@ def note_shared_ids(groups: Sequence[Group]) -> list[str]:
     if all(one.cuid == one.runs[0].folder.name for one in split):
         return [
             gettext(
-                "Different runs recorded the same id ({ids}): {reasons}. They are listed separately; the id of each "
-                "is the name of its (first) folder.",
+                "Different runs recorded the same id ({ids}): {reasons}. They are listed separately; each one's id "
+                "is its (first) folder's name.",
                 ids=listed,
                 reasons=reasons,
             )
         ]
     return [
         gettext(
-            "Different runs recorded the same id ({ids}): {reasons}. They are listed separately; the id of each is "
-            "the name of its (first) folder with a hash of its path.",
+            "Different runs recorded the same id ({ids}): {reasons}. They are listed separately; each one's id is "
+            "its (first) folder's name plus a hash of the path.",
             ids=listed,
             reasons=reasons,
         )

@@ -117,10 +117,10 @@ def _describe_luck(evidence: Evidence, ranked: Sequence[Mapping[str, Any]]) -> l
         ]
     sentences: list[str] = [
         ngettext(
-            "Its lead may be luck. The {count} other setting: {real} worse by more than noise explains, "
-            "{noise} within noise, {unknown} unknown.",
-            "Its lead may be luck. The {count} other settings: {real} worse by more than noise explains, "
-            "{noise} within noise, {unknown} unknown.",
+            "Its lead over the {count} other setting may be luck (worse by more than noise explains: {real}, "
+            "within noise: {noise}, unknown: {unknown}).",
+            "Its lead over the {count} other settings may be luck (worse by more than noise explains: {real}, "
+            "within noise: {noise}, unknown: {unknown}).",
             total,
             real=verdicts["real"],
             noise=verdicts["within noise"],

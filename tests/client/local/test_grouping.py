@@ -110,7 +110,7 @@ async def test_runs_with_the_same_seeded_id_are_separate_experiments() -> None:
     assert {one.cuid for one in listed.values()} == {folder.name for folder in SEEDED.iterdir()}
     rates = {name: one.profile["config"]["learning_rate"] for name, one in listed.items()}
     assert rates == {"round1": 0.001, "round2": 0.0005, "round3": 0.005}
-    assert any("the id of each is the name of its (first) folder" in note for note in answer.notes)
+    assert any("each one's id is its (first) folder's name" in note for note in answer.notes)
     for one in listed.values():
         series = await client.read_points(ExperimentRef("local", "sft-rounds", one.cuid), ["train/loss"], exact=True)
         assert not any("several folders" in note for note in series.notes)
@@ -420,7 +420,7 @@ async def test_newest_start_of_a_distributed_job_determines_its_state(tmp_path: 
     answer = await OfflineClient([tmp_path]).get_experiment(ExperimentRef("local", "made", "job"))
     assert answer.data is not None
     assert answer.data.state == "FINISHED"
-    assert any("Recorded in 4 folders (started several times, 2 ranks the last time)" in note for note in answer.notes)
+    assert any("Recorded in 4 folders by several launches, the last with 2 ranks" in note for note in answer.notes)
     assert any(f"in earlier starts, 1 rank failed (run-{FIRST}-job-node-1)" in note for note in answer.notes)
 
 

@@ -134,14 +134,16 @@ def now() -> str:
 async def test_live_process_suggests_a_running_run(tmp_path: Path, legacy: bool) -> None:
     write_open_run(tmp_path, hostname=socket.gethostname(), pid=os.getpid(), moment=now(), age=90_000, legacy=legacy)
     reply = await read_first_note(tmp_path)
-    assert f"Its process {os.getpid()} exists on this machine: probably still running" in reply
+    assert f"Its process {os.getpid()} exists on this machine, so the run is probably still running" in reply
     assert "last written 25 h ago" in reply
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc for the start of a process")
 async def test_process_started_after_the_run_suggests_a_kill(tmp_path: Path) -> None:
     write_open_run(tmp_path, hostname=socket.gethostname(), pid=os.getpid(), moment="20200101_000000", age=9000)
-    assert "now belongs to a process that started later: probably killed" in await read_first_note(tmp_path)
+    assert "now belongs to a process that started later, so the run was probably killed" in await read_first_note(
+        tmp_path
+    )
 
 
 def run_process() -> int:
@@ -163,10 +165,10 @@ async def test_ended_process_suggests_a_kill(tmp_path: Path, age: float, expecte
 @pytest.mark.parametrize(
     ("age", "expected"),
     [
-        (30, "its file was last written 30 s ago: probably still running"),
-        (3600, "its file was last written 60 min ago: killed, or still running and slow to write"),
-        (10_000, "its file was last written 3 h ago: probably killed"),
-        (1_000_000, "its file was last written 12 days ago: probably killed"),
+        (30, "its file was last written 30 s ago, so the run is probably still running"),
+        (3600, "its file was last written 60 min ago, so the run was killed, or is still running and slow to write"),
+        (10_000, "its file was last written 3 h ago, so the run was probably killed"),
+        (1_000_000, "its file was last written 12 days ago, so the run was probably killed"),
     ],
 )
 async def test_file_age_is_the_only_hint_on_another_machine(tmp_path: Path, age: float, expected: str) -> None:
@@ -178,7 +180,7 @@ async def test_copied_file_does_not_look_alive(tmp_path: Path) -> None:
     source = next((RUNS / "0.10.3-offline").glob("*vhfakm9z"))
     shutil.copytree(source, tmp_path / source.name, copy_function=shutil.copyfile)
     answer = await OfflineClient([tmp_path]).get_experiment(ExperimentRef("local", "vision-baselines", "vhfakm9z"))
-    assert re.search(r"last record: .* ago\): probably killed", answer.notes[0]), answer.notes
+    assert re.search(r"last record: .* ago\), so the run was probably killed", answer.notes[0]), answer.notes
 
 
 @pytest.mark.parametrize("pid", [0, -1, "12", None, 1 << 70, True])
@@ -218,7 +220,10 @@ async def test_live_process_without_proc_is_a_weaker_hint(monkeypatch: pytest.Mo
 
 async def test_guess_without_a_known_machine_starts_a_sentence(tmp_path: Path) -> None:
     write_open_run(tmp_path, hostname="", pid=0, moment=now(), age=10_000)
-    assert "killed immediately. Its file was last written 3 h ago: probably killed." in await read_first_note(tmp_path)
+    assert (
+        "killed immediately. Its file was last written 3 h ago, so the run was probably killed."
+        in await read_first_note(tmp_path)
+    )
 
 
 async def test_many_open_runs_share_a_note(tmp_path: Path) -> None:
