@@ -279,7 +279,7 @@ def _measure_rise(course: Outline) -> int:
 
 
 def _stays_above(course: Outline, doubt: float, thresholds: Thresholds) -> bool:
-    """Return whether a series stays above its best level after falling to it with little noise."""
+    """Return whether a series with little noise rises from its best level and stays above it."""
     half = thresholds.smoothing // 2
     until = [-value for value in course.medians[: course.lowest + 1]]
     rest = course.levels[course.lowest + half + 1 :]

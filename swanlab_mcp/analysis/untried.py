@@ -54,10 +54,10 @@ def measure_coverage(values: Sequence[Any], most: int) -> Coverage:
 
 
 def _find_gaps(numbers: Sequence[float]) -> list[tuple[float, float]]:
-    """Return the gaps that are at least twice as wide as all other intervals.
+    """Return the gaps, which are at least twice as wide as every interval that is not a gap.
 
     If there is only one interval, it counts as a gap. Positive numbers that span a decade are compared by their
-    logarithms, and zeros are then ignored.
+    logarithms, in which case zeros are ignored.
     """
     positive = [one for one in numbers if one > 0]
     is_log = numbers[0] >= 0 and len(positive) > 1 and positive[-1] >= DECADE * positive[0]

@@ -381,7 +381,7 @@ class ApiResponse(BaseModel, Generic[T]):
 
     `code` is an HTTP status, or 0 if there was no response. After an error, `errmsg` is set and `data` is `None`.
     `page` is set if the reply is part of a list. `notes` mention truncation, sampling and guesses. `report` is the
-    project whose report covers the reply. Dumps omit `pictures`, `view` and `report`.
+    project whose report contains the same data. Dumps omit `pictures`, `view` and `report`.
     """
 
     model_config = ConfigDict(defer_build=True)

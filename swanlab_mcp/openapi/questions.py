@@ -159,7 +159,7 @@ class Questions(Caller):
     def diagnose_experiment(
         self, project: str = "", exp_cuid: str = "", username: str = "", *, exp_id: str = ""
     ) -> ApiResponse[Diagnosis]:
-        """Diagnose an experiment from all its points.
+        """Diagnose an experiment, based on all its points.
 
         The response contains its health, events and causes, and the traceback after a crash.
         """

@@ -113,8 +113,8 @@ async def plot_metrics(
 ) -> ApiResponse[Plot]:
     """Draw up to 20 curves of experiments or groups in one image.
 
-    Use get_metrics for the values. Returns a PNG that marks the best point, the first NaN and lasting worsening, and
-    for each curve the last, smallest and largest value with steps.
+    Use get_metrics for the values. Returns a PNG that marks the best point, the first NaN and the start of a lasting
+    decline, and each curve's last, smallest and largest values with their steps.
     Example: {"project": "mnist", "exp_cuids": ["lr-0.1", "lr-1"], "keys": ["val/loss"]}.
     """
     selection = read_selection(start, end)

@@ -30,7 +30,7 @@ _VALUES = 12
 
 
 def describe_evidence(evidence: Evidence) -> list[Section]:
-    """Return the sections that are not empty."""
+    """Return the sections of the report for which there is evidence."""
     sections = [
         _describe_ranking(evidence),
         _describe_curves(evidence),
