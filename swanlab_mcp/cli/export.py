@@ -111,7 +111,7 @@ def _check_dataset(given: str, output: str) -> str:
     if given == "log":
         raise InvalidArgument(
             gettext("A log belongs to a single experiment."),
-            hint=gettext("Name the experiment, or choose csv, json or parquet."),
+            hint=gettext("Specify the experiment, or choose csv, json or parquet."),
         )
     if output == "-":
         raise InvalidArgument(

@@ -120,7 +120,7 @@ def _add_call(commands: Any) -> None:
 
 def _add_watch(commands: Any) -> None:
     watch = _add_command(
-        commands, "watch", gettext("wait until experiments finish, crash or fail; the exit code shows which")
+        commands, "watch", gettext("wait until an experiment finishes, crashes or logs NaN; the exit code shows which")
     )
     text = gettext("name, path or URL of the project")
     _add_positionals(commands, "watch").add_argument("project", help=text)
@@ -149,7 +149,7 @@ def _add_export(commands: Any) -> None:
     _add_positionals(commands, "export").add_argument("experiment", nargs="?", default="", help=text)
     text = gettext("project of the experiment, if the name does not contain it")
     export.add_argument("--project", default="", metavar="PROJECT", help=text)
-    text = gettext("default: by the file's suffix, otherwise csv; log: the lines of the log")
+    text = gettext("default: from the file's suffix, otherwise csv; log writes the log's lines")
     export.add_argument("--format", default="", choices=("csv", "json", "parquet", "log"), help=text)
     text = gettext("metric keys or patterns such as 'val/*'; default: all")
     export.add_argument("--keys", default="", metavar="KEY,…", help=text)
@@ -220,7 +220,7 @@ def _add_options(parser: Any, default: str | None = None) -> None:
     add("--timeout", None, type=_positive(float), metavar="SECONDS", help=text)
     text = gettext("language of notes, errors and help: auto (default), en or zh")
     add("--lang", "", choices=("", "auto", *LANGUAGES), metavar="NAME", help=text)
-    text = gettext("maximum number of tokens of a reply (default: 8000)")
+    text = gettext("maximum number of tokens in a reply (default: 8000)")
     add("--max-output-tokens", None, type=_positive(int), metavar="N", help=text)
     add("--api-key", None, action=_NoKey, nargs="?", help=argparse.SUPPRESS)
     levels = ["DEBUG", "INFO", "WARNING", "ERROR"]

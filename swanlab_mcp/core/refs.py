@@ -310,7 +310,7 @@ def _reference(path: list[str]) -> Reference:
 def _agree(pasted: Reference, given: Reference) -> Reference:
     if given.username and given.username != pasted.username:
         reported = gettext(
-            "The URL names the workspace {theirs!r}, but the other arguments name {ours!r}.",
+            "The URL points to the workspace {theirs!r}, but the other arguments specify {ours!r}.",
             theirs=shorten(pasted.username),
             ours=shorten(given.username),
         )

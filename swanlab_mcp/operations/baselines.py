@@ -56,7 +56,7 @@ def find_baseline(
         if found:
             raise InvalidArgument(
                 gettext("Several settings are called {name}.", name=quote(text)),
-                hint=gettext("Pass the id of an experiment with the setting instead."),
+                hint=gettext("Pass the id of an experiment that uses the intended setting."),
             )
     known = [one.name for one in experiments] + [write_name(name) for name in names if name]
     near = find_near_names(text, known)

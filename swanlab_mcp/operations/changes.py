@@ -331,7 +331,11 @@ def _describe_part(error: SwanLabError, cuids: Sequence[str], number: int) -> Sw
     `number` is the index of the experiment whose deletion failed.
     """
     before, after = ", ".join(map(quote, cuids[:number])), ", ".join(map(quote, cuids[number + 1 :]))
-    done = gettext("Deleted: {cuids}.", cuids=before) if number else gettext("No experiments were deleted before it.")
+    done = (
+        gettext("Deleted: {cuids}.", cuids=before)
+        if number
+        else gettext("No experiments were deleted before this error.")
+    )
     left = gettext("Not deleted: {cuids}.", cuids=after) if after else ""
     hint = join_sentences(error.hint, gettext("The remaining experiments need a new dry run."))
     return _reword(error, join_sentences(error.message, done, left), hint)

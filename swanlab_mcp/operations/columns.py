@@ -139,8 +139,8 @@ def _choose_config(
         names = ", ".join(map(quote, columns.further))
         notes.append(
             ngettext(
-                "{count} more config key differs: {names}. Name it in fields to show it.",
-                "{count} more config keys differ: {names}. Name them in fields to show them.",
+                "{count} more config key differs: {names}. Add it to fields to show it.",
+                "{count} more config keys differ: {names}. Add them to fields to show them.",
                 columns.varying,
                 names=names + (", …" if columns.varying > len(columns.further) else ""),
             )

@@ -60,7 +60,7 @@ def _explain(logged: Collection[str], unmatched: Sequence[str], what: Literal["m
     near = [key for one in unmatched for key in find_near_names(one.strip("*?"), logged)]
     shown = ", ".join(quote(key) for key in dict.fromkeys(near or list(logged)[:_SHOWN]))
     near_ones = (
-        gettext("Similar keys ({total} logged): {names}.", total=len(logged), names=shown)
+        gettext("Similar keys (of {total} logged): {names}.", total=len(logged), names=shown)
         if near
         else gettext("Logged keys ({total}): {names}.", total=len(logged), names=shown)
     )

@@ -37,7 +37,7 @@ def describe_trouble(name: str) -> str:
 _TROUBLES: Mapping[str, Callable[[], str]] = {
     "host_memory": lambda: gettext("the machine ran out of memory"),
     "gpu_memory": lambda: gettext("the GPU ran out of memory"),
-    "killed": lambda: gettext("another process or the system killed it, often because memory ran out"),
+    "killed": lambda: gettext("another process or the system killed the run, often because memory ran out"),
     "ended_outside": lambda: gettext(
         "another process or the system stopped it: a time limit, preemption or a manual stop"
     ),
@@ -56,7 +56,9 @@ _TROUBLES: Mapping[str, Callable[[], str]] = {
 
 _CAUSES: Mapping[str, Callable[[], str]] = {
     "unknown_error": lambda: gettext("an unknown kind of exception"),
-    "never_computed": lambda: gettext("it could never be computed: a missing class, an empty split or a broken metric"),
+    "never_computed": lambda: gettext(
+        "the value could never be computed: a missing class, an empty split or a broken metric"
+    ),
     "exploded": lambda: gettext("training exploded: learning rate too high or no gradient clipping"),
     "gradient_exploded": lambda: gettext("the gradient exploded"),
     "single_bad_value": lambda: gettext(

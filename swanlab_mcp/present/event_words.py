@@ -71,8 +71,8 @@ def _describe_non_finite(event: Event) -> str:
             name=name,
         )
     if event.facts["to_end"]:
-        return gettext("first {name}; {count} of {total} points, to the end", **counts)
-    return gettext("first {name}; {count} of {total} points, finite again later", **counts)
+        return gettext("first {name}; {count} of {total} points affected, to the end", **counts)
+    return gettext("first {name}; {count} of {total} points affected, finite again later", **counts)
 
 
 def _describe_never_learned(event: Event) -> str:

@@ -45,8 +45,8 @@ def publish(answer: ApiResponse[News]) -> ApiResponse[list[NewsItem]]:
         gettext("Since {time} (now: {now}): {counts}.", time=since, now=now, counts=happened)
         if happened
         else gettext(
-            "Since {time} (now: {now}): no events, so no new, finished, crashed, aborted, stalled or failing "
-            "experiments and no records.",
+            "Since {time} (now: {now}) there were no events: no new, finished, crashed, aborted, stalled or failing "
+            "experiments, and no new records.",
             time=since,
             now=now,
         ),

@@ -300,7 +300,7 @@ def _describe_test(ranking: Ranking, field: Field) -> str:
         return ""
     if not ranking.names:
         return gettext(
-            "within_noise: noise explains the difference from the first experiment (studentised range, 95 % "
+            "within_noise: noise can explain the difference from the first experiment (studentised range, 95 % "
             "for all {count} together).",
             count=len(field.ranked),
         )
@@ -375,8 +375,8 @@ def _note_health(ranking: Ranking) -> str:
         note = gettext("Checked for NaN and divergence: {keys}.", keys=keys)
     else:
         note = ngettext(
-            "Checked for NaN and divergence: {keys}; last values of {count} experiment, all points of {points}.",
-            "Checked for NaN and divergence: {keys}; last values of {count} experiments, all points of {points}.",
+            "Checked {keys} for NaN and divergence (last values of {count} experiment, all points of {points}).",
+            "Checked {keys} for NaN and divergence (last values of {count} experiments, all points of {points}).",
             health.summaries,
             keys=keys,
             points=health.points,

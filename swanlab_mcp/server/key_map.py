@@ -104,6 +104,8 @@ def _parse(text: bytes, shown: str) -> dict[str, str]:
             )
             raise InvalidArgument(problem)
         if words[0].lower() in keys:
-            raise InvalidArgument(gettext("Line {number} of {path} repeats a person.", number=number, path=shown))
+            raise InvalidArgument(
+                gettext("Line {number} of {path} is a second entry for the same person.", number=number, path=shown)
+            )
         keys[words[0].lower()] = words[1]
     return keys

@@ -66,7 +66,7 @@ def test_experiment_is_an_id_a_path_or_a_url(arguments: tuple[str, ...], expecte
         (("e",), "without a project"),
         (("t/p",), "without a project"),
         ((f"{URL}/@t/p", ""), "not the URL of an experiment"),
-        (("e", f"{URL}/@t/p", "u"), "names the workspace 't', but the other arguments name 'u'"),
+        (("e", f"{URL}/@t/p", "u"), "points to the workspace 't', but the other arguments specify 'u'"),
         (("https://[bad/@t", ""), "not a valid URL"),
         ((f"{URL}/settings", ""), "not the URL of a SwanLab page"),
         ((f"{URL}/@t/p/runs/%00", ""), "does not allow the name"),

@@ -46,7 +46,7 @@ OOM = [
     [
         ("torch.cuda.OutOfMemoryError: CUDA out of memory. Tried", "the GPU ran out of memory"),
         ("RuntimeError: [enforce fail] DefaultCPUAllocator: can't allocate memory", "the machine ran out of memory"),
-        ("RuntimeError: DataLoader worker (pid 7) is killed by signal: Killed.", "the system killed it"),
+        ("RuntimeError: DataLoader worker (pid 7) is killed by signal: Killed.", "the system killed the run"),
         ("slurmstepd: error: *** JOB 1 ON n1 CANCELLED AT 2026 DUE TO TIME LIMIT ***", "the system stopped it"),
         ("OSError: [Errno 28] No space left on device", "disk is full"),
         ("FileNotFoundError: [Errno 2] No such file or directory: 'x'", "does not exist"),
@@ -191,7 +191,7 @@ async def test_healthy_run_has_no_events_or_causes(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "kind", "step", "detail", "cause", "evidence"),
     [
-        ("lr-100-wd-0.1", "non_finite", 9, "32 of 40 points, to the end", "training exploded", "lr=100"),
+        ("lr-100-wd-0.1", "non_finite", 9, "32 of 40 points affected, to the end", "training exploded", "lr=100"),
         ("lr-1", "never_learned", 1, "started at 2.33", "learning rate too high", "lr=1"),
         ("uint8-input", "never_learned", 1, "ln(10) for 10 classes", "carry no signal", "grad_norm does not change"),
         ("tiny-40-images", "overfitting", 50, "best 0.7398 at step 20", "memorises", "val/loss gets worse"),
@@ -447,7 +447,7 @@ async def test_handled_error_is_weak_evidence(settings: Settings, state: State) 
     assert "similar" not in (await diagnose(settings, project="study", exp_cuid="real"))["crash"]
     killed = await diagnose(settings, project="study", exp_cuid="killed")
     assert killed["verdict"] == "crashed: Killed; healthy until then"
-    assert killed["causes"][0]["cause"].startswith("another process or the system killed it")
+    assert killed["causes"][0]["cause"].startswith("another process or the system killed the run")
 
 
 async def test_many_losses_do_not_crowd_out_rate_gradient_and_memory(settings: Settings, state: State) -> None:
@@ -519,7 +519,7 @@ async def test_single_nan_is_a_warning() -> None:
     settings = Settings(log_dirs=(RUNS / "0.10.3-offline",))
     reply = await diagnose(settings, project="vision-baselines", exp_cuid="resnet18-lr1e-3")
     assert reply["verdict"] == "non_finite in train/loss at step 150"
-    assert "1 of 240 points, finite again later" in reply["events"][0]["detail"]
+    assert "1 of 240 points affected, finite again later" in reply["events"][0]["detail"]
 
 
 async def test_too_few_points_or_unknown_metrics_give_no_verdict(settings: Settings, state: State) -> None:

@@ -354,7 +354,7 @@ async def test_x_axis_can_be_time_or_another_metric(settings: Settings, state: S
     assert relative.structured_content["data"][0]["x"] == [0, 10, 20]
     assert epoch.structured_content["data"][0]["x"] == [0, "NaN", 1]
     assert "loss of axes1: epoch has no value at 1 steps (x is NaN there)." in text_of(epoch)
-    assert "No metric in this experiment matches 'epohc'. Similar keys (2 logged): epoch" in text_of(wrong)
+    assert "No metric in this experiment matches 'epohc'. Similar keys (of 2 logged): epoch" in text_of(wrong)
 
 
 async def test_experiment_without_the_key_does_not_hide_the_others(settings: Settings, state: State) -> None:
@@ -363,7 +363,7 @@ async def test_experiment_without_the_key_does_not_hide_the_others(settings: Set
     base = {"project": "project1", "exp_cuids": ["one1", "two1"]}
     async with session(settings) as client:
         for key, listed in (
-            ("val/loss", "Similar keys (1 logged): val_loss."),
+            ("val/loss", "Similar keys (of 1 logged): val_loss."),
             ("val/*", "Logged keys (1): val_loss."),
         ):
             result = await client.call_tool("get_metrics", {**base, "keys": [key]})
@@ -415,7 +415,7 @@ async def test_invalid_series_requests_are_explained(settings: Settings) -> None
     base = {"project": "project1", "exp_cuids": ["curves1"], "keys": ["plain"]}
     async with session(settings) as client:
         changes: tuple[tuple[dict[str, Any], str], ...] = (
-            ({"keys": ["plian"]}, "Similar keys (9 logged): plain"),
+            ({"keys": ["plian"]}, "Similar keys (of 9 logged): plain"),
             ({"keys": ["zz*"]}, "No metric in this experiment matches 'zz*'"),
             ({"start": 5, "end": 1}, "start=5 is after end=1"),
             ({"head": 1, "tail": 1}, "head and tail cannot be combined"),

@@ -177,7 +177,7 @@ async def test_hidden_curves_and_values_get_notes(settings: Settings, state: Sta
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ({"keys": ["lsos"]}, "Similar keys (2 logged): loss"),
+        ({"keys": ["lsos"]}, "Similar keys (of 2 logged): loss"),
         ({"keys": ["loss"], "exp_cuids": ["cuid9"]}, "There is no experiment 'cuid9'"),
         ({"keys": ["loss"], "exp_cuids": []}, "'exp_cuids'"),
         ({"keys": ["loss"], "smoothing": 1}, "'smoothing'"),
@@ -433,10 +433,10 @@ async def test_groups_count_only_the_experiments_that_are_drawn(settings: Settin
     ("arguments", "expected"),
     [
         ({"group_by": "metric.epoch"}, "metric.epoch can only colour points, but this plot has curves."),
-        ({"x_axis": "config.lr", "group_by": "metric.epcoh"}, "Similar keys (2 logged): epoch"),
-        ({"x_axis": "metric.val/los"}, "Similar keys (2 logged): val/loss"),
+        ({"x_axis": "config.lr", "group_by": "metric.epcoh"}, "Similar keys (of 2 logged): epoch"),
+        ({"x_axis": "metric.val/los"}, "Similar keys (of 2 logged): val/loss"),
         ({"group_by": "learning"}, "No experiment has a config key learning. Similar names: lr, seed."),
-        ({"x_axis": "epcoh"}, "Similar keys (2 logged): epoch"),
+        ({"x_axis": "epcoh"}, "Similar keys (of 2 logged): epoch"),
         ({"x_axis": "config.sed"}, "No experiment has a config key sed. Similar names: seed."),
         ({}, "The arguments select 50 curves"),
     ],

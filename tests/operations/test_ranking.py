@@ -603,7 +603,7 @@ async def test_many_runs_check_all_summaries_and_few_series(settings: Settings, 
         sweep.add(f"run-{number:03d}", 0.9 - number / 1000, {"lr": number}, more={"train/loss": loss})
     reply = await sweep.rank(settings, by_seed=False, size=3)
     assert "Listed after the 128 ranked experiments: 2 broken." in reply["notes"]
-    note = "Checked for NaN and divergence: val/acc, train/loss; last values of 130 experiments, all points of 4."
+    note = "Checked val/acc, train/loss for NaN and divergence (last values of 130 experiments, all points of 4)."
     assert note in reply["notes"]
     # the losses come with the ranked metric; no experiment is looked up
     assert [len(state.get_calls(path)) for path in ("/metrics/summaries$", "/metrics/scalar$")] == [3, 4]
@@ -644,7 +644,7 @@ async def test_losses_that_only_leading_runs_logged_are_checked(settings: Settin
         sweep.add(f"run-{number:03d}", 0.5 + number / 1000 + 0.2 * is_leading, {"lr": number}, more=more)
     reply = await sweep.rank(settings, by_seed=False, filters=[{"field": "name", "op": "!=", "value": "run-000"}])
     assert any(note.startswith("Listed after the 108 ranked experiments: 1 broken") for note in reply["notes"])
-    note = "Checked for NaN and divergence: val/acc, train/loss; last values of 109 experiments, all points of 3."
+    note = "Checked val/acc, train/loss for NaN and divergence (last values of 109 experiments, all points of 3)."
     assert note in reply["notes"]
 
 

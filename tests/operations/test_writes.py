@@ -451,7 +451,7 @@ async def test_failed_change_is_not_repeated(writable: Settings, state: State, s
     async with session(writable) as client:
         failed = await confirm(client, "delete_experiments", {"project": "kites-test2/mnist", "exp_cuids": ["a", "b"]})
     assert failed.structured_content["code"] == status
-    assert "No experiments were deleted before it. Not deleted: cuid-b." in text_of(failed)
+    assert "No experiments were deleted before this error. Not deleted: cuid-b." in text_of(failed)
     assert (
         status == 429
         or "A follow-up check showed that this did not happen: the experiment cuid-a was deleted" in text_of(failed)

@@ -227,7 +227,7 @@ async def test_pasted_urls_and_paths_are_valid_arguments(settings: Settings, sta
             "get_exp_summary",
             {"project": "project1", "exp_cuid": "cuid1", "keys": ["lsos"]},
             404,
-            "Similar keys (2 logged): loss",
+            "Similar keys (of 2 logged): loss",
         ),
         (
             "get_exp_summary",

@@ -136,4 +136,4 @@ def _name_storage(destination: Destination) -> str:
     if destination.host == destination.own_host:
         return gettext("SwanLab's storage")
     storage = destination.url.netloc.decode("ascii", "replace")
-    return gettext("SwanLab's storage ({storage}, named by {host})", storage=storage, host=destination.own_host)
+    return gettext("SwanLab's storage ({storage}, given by {host})", storage=storage, host=destination.own_host)

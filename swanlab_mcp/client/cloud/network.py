@@ -234,7 +234,7 @@ def _explain_certificate(error: ssl.SSLCertVerificationError, server: str) -> Fa
         return Failure(
             message,
             gettext(
-                "{variable}={path} does not contain the certificate of the CA that signed it: add that certificate.",
+                "Add the server's CA certificate to {variable}={path}, which does not contain it.",
                 variable=chosen[0].name,
                 path=chosen[0].value,
             ),

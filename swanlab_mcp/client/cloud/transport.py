@@ -171,7 +171,7 @@ class Transport:
                 gettext("SwanLab at {host} denies access to this account: {why}.", host=host, why=why)
                 if why
                 else name_page(gettext("SwanLab at {host} denies access to this account.", host=host), answer),
-                hint=gettext("Its e-mail or phone may not be verified yet: open SwanLab in a browser."),
+                hint=gettext("The account's e-mail or phone may not be verified yet: open SwanLab in a browser."),
                 trace_id=read_trace_id(answer),
             )
         try:

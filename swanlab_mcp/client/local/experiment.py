@@ -192,7 +192,7 @@ class LocalExperiment:
         if len(self.runs) > 1:
             return [
                 gettext(
-                    "Recorded in {count} folders (resumed or shared); they are read as one experiment.",
+                    "The run was resumed or shared between processes; its {count} folders are read as one experiment.",
                     count=len(self.runs),
                 ),
                 *note_shared_ids([self.group]),

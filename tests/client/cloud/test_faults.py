@@ -830,7 +830,7 @@ async def test_unknown_storage_is_named_with_the_api_host_and_the_fix(transport:
     # names below .invalid never resolve
     with pytest.raises(ServerUnavailable) as caught:
         await read_lines(transport, "https://minio.invalid:9000/x")
-    assert "SwanLab's storage (minio.invalid:9000, named by 127.0.0.1) did not answer" in str(caught.value)
+    assert "SwanLab's storage (minio.invalid:9000, given by 127.0.0.1) did not answer" in str(caught.value)
     assert "set the storage's public address there" in str(caught.value)
 
 
