@@ -268,7 +268,7 @@ def _describe_noise(ranking: Ranking, field: Field) -> str:
     known = {"deviation": scatter.deviation, "groups": scatter.groups, "freedom": scatter.freedom}
     if ranking.by != "config":
         return gettext(
-            "Noise: standard deviation {deviation:.3g} between experiments with the same {by}, from {groups} "
+            "Noise has a standard deviation of {deviation:.3g} between experiments with the same {by}, from {groups} "
             "of {total} (df {freedom}).",
             by=ranking.by,
             total=len(field.settings),
@@ -276,10 +276,10 @@ def _describe_noise(ranking: Ranking, field: Field) -> str:
         )
     keys = ", ".join(quote(key, _TEXT) for key in ranking.ignored[:5])
     note = ngettext(
-        "Noise: standard deviation {deviation:.3g} between repeats ({how}), from {groups} of {count} setting (df "
-        "{freedom}).",
-        "Noise: standard deviation {deviation:.3g} between repeats ({how}), from {groups} of {count} settings (df "
-        "{freedom}).",
+        "Noise has a standard deviation of {deviation:.3g} between repeats ({how}), from {groups} of {count} setting "
+        "(df {freedom}).",
+        "Noise has a standard deviation of {deviation:.3g} between repeats ({how}), from {groups} of {count} settings "
+        "(df {freedom}).",
         len(field.settings),
         how=gettext("they differ only in {keys}", keys=keys) if keys else gettext("their configs are equal"),
         **known,

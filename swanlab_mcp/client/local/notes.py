@@ -102,8 +102,8 @@ def note_earlier(name: str, sessions: Sequence[Sequence[RunBase]]) -> list[str]:
         return []
     return [
         ngettext(
-            "{name}: in earlier starts, {count} rank failed ({folders}).",
-            "{name}: in earlier starts, {count} ranks failed ({folders}).",
+            "{name}: in earlier launches, {count} rank failed ({folders}).",
+            "{name}: in earlier launches, {count} ranks failed ({folders}).",
             len(failed),
             name=name,
             folders=", ".join(quote(run.folder.name) for run in failed[:_NAMED]),

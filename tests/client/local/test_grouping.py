@@ -421,7 +421,7 @@ async def test_newest_start_of_a_distributed_job_determines_its_state(tmp_path: 
     assert answer.data is not None
     assert answer.data.state == "FINISHED"
     assert any("Recorded in 4 folders by several launches, the last with 2 ranks" in note for note in answer.notes)
-    assert any(f"in earlier starts, 1 rank failed (run-{FIRST}-job-node-1)" in note for note in answer.notes)
+    assert any(f"in earlier launches, 1 rank failed (run-{FIRST}-job-node-1)" in note for note in answer.notes)
 
 
 @pytest.mark.parametrize(
