@@ -40,8 +40,8 @@ _MARKDOWN_LINK = re.compile(
 )
 _ONE_WORD = re.compile(r"[A-Za-z0-9_.\-/+@*%=#]+")
 _SURROGATE = re.compile("[\ud800-\udfff]")
-# in JSON, every escape except those of a line break, a tab, a quotation mark and a backslash
-_ESCAPED_UNSAFE = re.compile(r"\\[^nt\"\\]")
+# in JSON, every escape except those of a line break and a tab
+_ESCAPED_UNSAFE = re.compile(r"\\[^nt]")
 _ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 

@@ -83,11 +83,13 @@ def fit(
     longest = budget * 4
     sizes: dict[str, str] = {}
     hide = make_mask(secrets)
+    # a secret that JSON escapes is not found in JSON, so all strings must be searched
+    most = -1 if any(_to_json(one)[1:-1] != one for one in secrets) else longest
 
     def clean(value: Any, reported: dict[str, str]) -> tuple[Any, str]:
         # most values need no change, and one check of their JSON is faster than three passes over the strings
         text = _to_json(value)
-        if len(text) <= longest and is_plain(text) and hide(text) == text and not (is_masked and may_hold_secret(text)):
+        if len(text) <= most and is_plain(text) and hide(text) == text and not (is_masked and may_hold_secret(text)):
             return value, text
         kept = _limit(value, longest, "", reported, hide)
         kept = neutralise_value(mask_secrets(kept) if is_masked else kept)

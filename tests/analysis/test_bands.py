@@ -22,9 +22,9 @@ def test_band_equals_numpy_with_unequal_steps_gaps_and_early_ends(drawn: list[li
     finite = [(xs[np.isfinite(ys)], ys[np.isfinite(ys)]) for xs, ys in finite]
     finite = [(xs, ys) for xs, ys in finite if len(xs)]
     deviation, extremes = (measure_band(curves, spread) for spread in ("sd", "minmax"))
-    indices = sorted({float(x) for xs, _ in finite for x in xs})
-    assert deviation.xs == extremes.xs == indices
-    for index, x in enumerate(indices):
+    positions = sorted({float(x) for xs, _ in finite for x in xs})
+    assert deviation.xs == extremes.xs == positions
+    for index, x in enumerate(positions):
         values = np.array([np.interp(x, xs, ys) for xs, ys in finite if xs[0] <= x <= xs[-1]])
         spread = np.std(values, ddof=1) if len(values) > 1 else 0.0
         margin = 1e-6

@@ -128,7 +128,7 @@ async def ask_twice(settings: Settings, tool: str, arguments: dict[str, Any]) ->
     return answers[0], answers[1]
 
 
-def pair_texts(english: Any, chinese: Any, index: str = "") -> Iterator[tuple[str, str]]:
+def pair_texts(english: Any, chinese: Any, name: str = "") -> Iterator[tuple[str, str]]:
     """Yield pairs of server texts, and require everything else to be equal."""
     if isinstance(english, dict):
         assert english.keys() == chinese.keys()
@@ -137,11 +137,11 @@ def pair_texts(english: Any, chinese: Any, index: str = "") -> Iterator[tuple[st
     elif isinstance(english, list):
         assert len(english) == len(chinese)
         for one, other in zip(english, chinese, strict=True):
-            yield from pair_texts(one, other, index)
-    elif english == LOCAL_NAME or (index in OURS and english and english not in KINDS):
+            yield from pair_texts(one, other, name)
+    elif english == LOCAL_NAME or (name in OURS and english and english not in KINDS):
         yield english, chinese
     else:
-        assert english == chinese, index
+        assert english == chinese, name
 
 
 def drop_clock(answer: dict[str, Any]) -> dict[str, Any]:

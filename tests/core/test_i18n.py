@@ -192,12 +192,12 @@ def test_every_field_of_a_message_has_a_value(path: Path) -> None:
         if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "gettext"):
             continue
         given = {one.arg for one in node.keywords}
-        indices = (
+        placeholders = (
             {name for _, name, _, _ in Formatter().parse(ast.literal_eval(node.args[0])) if name} if given else set()
         )
         # a mapping's names are known only at run time
-        assert given == indices or (None in given and given - {None} < indices), (
-            f"line {node.lineno}: {given ^ indices}"
+        assert given == placeholders or (None in given and given - {None} < placeholders), (
+            f"line {node.lineno}: {given ^ placeholders}"
         )
 
 

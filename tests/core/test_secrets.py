@@ -28,6 +28,7 @@ from swanlab_mcp.core.refs import ExperimentRef
 from swanlab_mcp.core.secret_masking import make_mask, mask_secrets, may_hold_secret
 from swanlab_mcp.core.untrusted import is_plain, neutralise_value
 from swanlab_mcp.present.report import write_report
+from swanlab_mcp.present.text import fit
 from swanlab_mcp.server.app import create_server
 from swanlab_mcp.settings import Settings, load_settings
 from tests.cli.test_command import ROOT, environ, run
@@ -377,6 +378,24 @@ _TEXTS = st.text(max_size=8) | st.sampled_from(
         "hunter22",
     ]
 )
+
+
+@given(
+    st.text(alphabet='abcdefgh"\\\n\t', min_size=6, max_size=12),
+    st.text(max_size=5),
+    st.text(max_size=5),
+    st.booleans(),
+)
+def test_secrets_with_escapes_in_json_are_masked(secret: str, before: str, after: str, is_masked: bool) -> None:
+    payload = {"data": {"x": f"{before}{secret}{after}", "y": [secret]}, "notes": [f"see {secret}"]}
+    reply = fit(payload, 1000, secrets={secret}, is_masked=is_masked)
+    texts = [reply.structured["data"]["x"], *reply.structured["data"]["y"], *reply.structured["notes"]]
+    assert not any(secret in text for text in texts), texts
+
+
+def test_names_with_quotes_are_masked() -> None:
+    reply = fit({"data": {'api"_key': "hunter2hunter2"}}, 1000, is_masked=True)
+    assert "hunter2" not in reply.text
 
 
 @given(st.recursive(_TEXTS, lambda deeper: st.lists(deeper, max_size=3) | st.dictionaries(_TEXTS, deeper, max_size=3)))

@@ -67,8 +67,8 @@ def summarise(ask: Ask, points: Sequence[Reading], extremes: str) -> dict[str, A
             return None
         if extremes == "bare":
             return spell(point.value)
-        place, value = ("index", "data") if extremes == "index" else ("step", "value")
-        return {place: point.step, value: spell(point.value)}
+        field, value = ("index", "data") if extremes == "index" else ("step", "value")
+        return {field: point.step, value: spell(point.value)}
 
     return {
         "step": found.last.step,
@@ -102,12 +102,14 @@ def get_summaries(ask: Ask) -> Any:
     return answer
 
 
-def _place(ask: Ask, axis: str, experiment: Experiment, points: Sequence[Reading]) -> list[tuple[float, Reading]]:
+def _find_positions(
+    ask: Ask, axis: str, experiment: Experiment, points: Sequence[Reading]
+) -> list[tuple[float, Reading]]:
     """Return pairs of axis value and point. Points without a value on the axis are omitted."""
     other = ask.body.get("xKey")
     if other:
-        places = {point.step: point.value for point in experiment.read(other)}
-        return [(places[point.step], point) for point in points if point.step in places]
+        positions = {point.step: point.value for point in experiment.read(other)}
+        return [(positions[point.step], point) for point in points if point.step in positions]
     match axis:
         case "step":
             return [(point.step, point) for point in points]
@@ -129,13 +131,13 @@ def get_scalars(ask: Ask) -> Any:
         raise ApiError(400, "Unknown xType or num")
     answer: list[Any] = []
     for _column, experiment, key in _columns(ask):
-        placed = _place(ask, axis, experiment, experiment.read(key))
+        placed = _find_positions(ask, axis, experiment, experiment.read(key))
         if [low, high] != [0, 0]:
-            placed = [(place, point) for place, point in placed if low <= place <= high]
-        places = {point.step: place for place, point in placed}
+            placed = [(position, point) for position, point in placed if low <= position <= high]
+        positions = {point.step: position for position, point in placed}
         metrics = [
             {
-                "index": ask.state.spell(places[point.step]),
+                "index": ask.state.spell(positions[point.step]),
                 "data": ask.state.spell(point.value),
                 "timestamp": point.timestamp,
             }

@@ -163,7 +163,7 @@ class CachedClient(CloudClient):
     ) -> ApiResponse[dict[str, Summary]]:
         """Fetch only the summaries that the cache lacks. Callers must not modify the returned summaries."""
         prefix = _name_summaries(ref, keys)
-        names = {one.cuid: prefix + one.cuid for one in experiments}
+        names = {one.cuid: (prefix, one.cuid) for one in experiments}
         known: dict[str, Summary] = {
             cuid: answer.data or {} for cuid, answer in self.answers.find_all(ref, names).items()
         }
@@ -210,8 +210,8 @@ def _name_list(ref: ProjectRef, offset: int = 0, limit: int | None = None) -> Ha
 
 
 def _name_summaries(ref: ProjectRef, keys: Sequence[str]) -> str:
-    """Return the cache key prefix for summaries. Each cache key ends in the experiment's id."""
-    # strings, because thousands of tuples are slow to hash
+    """Return a name for the summaries of `keys` in a project. Each summary is cached under this name and its cuid."""
+    # one string for all summaries, because longer tuples are slow to hash
     return repr(("summaries", ref.workspace, ref.project, *keys))
 
 
@@ -222,6 +222,6 @@ def _take_apart(ref: ProjectRef, narrowed: Narrowed) -> Iterable[Part]:
     for summaries, keys in ((narrowed.first, ()), (narrowed.summaries, narrowed.keys)):
         size, prefix = weigh_parts(dict(summaries)), _name_summaries(ref, keys)
         for cuid, summary in summaries.items():
-            yield Part(prefix + cuid, ref.experiment(cuid), ApiResponse(data=dict(summary)), size)
+            yield Part((prefix, cuid), ref.experiment(cuid), ApiResponse(data=dict(summary)), size)
     # the list comes last, because the most recently cached part is evicted last
     yield Part(_name_list(ref), ref, listed)

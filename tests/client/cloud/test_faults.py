@@ -348,11 +348,13 @@ async def test_no_fault_repeats_a_change_and_the_reported_outcome_is_true(
     async with connect(server) as client:
         assert (await ask(client, await prepare(client))).structured_content["data"]["done"] is True
     after = list_contents(world)
-    indices = list(dict.fromkeys((call.method, f"{call.raw_path}$") for call in world.calls))
+    endpoints = list(dict.fromkeys((call.method, f"{call.raw_path}$") for call in world.calls))
     tried = 0
     kinds = range(len(make_cases(elsewhere[0], world)))
     async with connect(server) as client:
-        for ((method, path), is_dry), kind in choose_shard([*itertools.product(indices, (True, False))], kinds, shard):
+        for ((method, path), is_dry), kind in choose_shard(
+            [*itertools.product(endpoints, (True, False))], kinds, shard
+        ):
             served["app"] = create_app(world := build_small_world())
             case = make_cases(elsewhere[0], world)[kind]
             is_change = method == "DELETE" or path == "/api/project$"
@@ -414,10 +416,10 @@ def put(whole: Any, path: tuple[Any, ...], value: Any) -> Any:
     if not path:
         return value
     whole = copy.deepcopy(whole)
-    index = whole
+    container = whole
     for key in path[:-1]:
-        index = index[key]
-    index[path[-1]] = value
+        container = container[key]
+    container[path[-1]] = value
     return whole
 
 

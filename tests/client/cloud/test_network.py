@@ -375,8 +375,8 @@ def test_private_storage_is_refused_with_both_hosts_and_the_fix(
     state.faults = [Fault(path="/presigned/", body=json.dumps({"urls": [f"https://{storage}/x"]}).encode())]
     assert run_export(host) == 1
     error = capsys.readouterr().err
-    index = storage if storage.endswith(":9000") else f"{storage}:443"
-    assert f"SwanLab at 127.0.0.1 returned a download URL with the private address {index}." in error
+    address = storage if storage.endswith(":9000") else f"{storage}:443"
+    assert f"SwanLab at 127.0.0.1 returned a download URL with the private address {address}." in error
     assert "set the storage's public address to the host name 127.0.0.1 (any port)" in error
 
 

@@ -318,8 +318,8 @@ async def test_resumed_run_and_another_run_are_two_experiments(tmp_path: Path) -
 
 
 async def test_equal_folder_names_in_several_log_folders_have_different_ids(tmp_path: Path) -> None:
-    for number, index in enumerate(("a", "b")):
-        write_run(tmp_path / index, "same", [encode_point(1, "loss", 0, number), *points(1, 5)], moment=FIRST)
+    for number, folder in enumerate(("a", "b")):
+        write_run(tmp_path / folder, "same", [encode_point(1, "loss", 0, number), *points(1, 5)], moment=FIRST)
     both = [tmp_path / "a", tmp_path / "b"]
     cuids: dict[Path, str] = {}
     for folder in both:

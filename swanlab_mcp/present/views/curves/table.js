@@ -53,8 +53,8 @@ function makeTable(caption, columns, rows) {
     const button = makeButton(column.name, () => {
       way = sorted === column ? -way : 1;
       sorted = column;
-      for (const [place, other] of [...heads.children].entries()) {
-        if (columns[place] === column) other.setAttribute("aria-sort", way > 0 ? "ascending" : "descending");
+      for (const [index, other] of [...heads.children].entries()) {
+        if (columns[index] === column) other.setAttribute("aria-sort", way > 0 ? "ascending" : "descending");
         else other.removeAttribute("aria-sort");
       }
       const ordered = [...entries].sort((one, other) => compare(column.read(one.row), column.read(other.row), way));
@@ -70,8 +70,8 @@ function makeTable(caption, columns, rows) {
   // write all cells again
   function fill() {
     for (const { row, cells } of entries) {
-      for (const [place, column] of columns.entries()) {
-        if (!column.build) cells[place].textContent = column.show ? column.show(row) : showCell(column.read(row));
+      for (const [index, column] of columns.entries()) {
+        if (!column.build) cells[index].textContent = column.show ? column.show(row) : showCell(column.read(row));
       }
     }
   }
