@@ -353,7 +353,7 @@ def test_refused_download_names_both_hosts_and_the_fix(address: str, api_host: s
     with pytest.raises(UnexpectedResponse) as caught:
         find_destination(address, api_host)
     assert f"SwanLab at {api_host} returned a download URL on {other} that is not encrypted." in str(caught.value)
-    assert "set the storage's public address" in str(caught.value)
+    assert "the storage's public address" in str(caught.value)
 
 
 @pytest.mark.parametrize(
