@@ -135,9 +135,9 @@ def _list_cautions(found: Compared) -> list[str]:
     if found.apart:
         notes.append(
             ngettext(
-                "The associations exclude {count} experiment that is broken, unfinished, too short or "
+                "The associations exclude {count} experiment that is broken, unfinished, short or "
                 "without a finite value.",
-                "The associations exclude {count} experiments that are broken, unfinished, too short or "
+                "The associations exclude {count} experiments that are broken, unfinished, short or "
                 "without a finite value.",
                 found.apart,
             )

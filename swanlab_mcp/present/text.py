@@ -80,8 +80,7 @@ def fit(
     a single record, the longest strings are shortened, and notes list them. If `is_masked` is true, likely secrets are
     masked; `secrets` are always masked.
     """
-    longest = budget * 4
-    sizes: dict[str, str] = {}
+    longest, sizes = budget * 4, dict[str, str]()
     hide = make_mask(secrets)
     # a secret that JSON escapes is not found in JSON, so all strings must be searched
     most = -1 if any(_to_json(one)[1:-1] != one for one in secrets) else longest

@@ -203,7 +203,7 @@ async def test_filters_choose_the_compared_experiments() -> None:
     (broken,) = [note for note in reply["notes"] if note.endswith("its best values are from before that.")]
     assert broken.startswith("lr-100-wd-0.1: train/loss became NaN or infinite at step")
     assert reply["data"]["associations"][0]["n"] == 5
-    apart = "The associations exclude 1 experiment that is broken, unfinished, too short or without a finite value."
+    apart = "The associations exclude 1 experiment that is broken, unfinished, short or without a finite value."
     assert apart in reply["notes"]
 
 
@@ -276,7 +276,7 @@ async def test_associations_report_their_sample_size(settings: Settings) -> None
     # one experiment has no points, and the loss of another became NaN
     assert (first["strength"], first["n"], len(first["varies_with"])) == (1.0, 6, 3)
     assert "secret" not in reply["text"]
-    apart = "The associations exclude 2 experiments that are broken, unfinished, too short or without a finite value."
+    apart = "The associations exclude 2 experiments that are broken, unfinished, short or without a finite value."
     assert apart in reply["notes"]
 
 

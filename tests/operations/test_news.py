@@ -243,4 +243,4 @@ async def test_future_times_are_refused_with_the_time_of_the_server() -> None:
     assert "since=2026-11-23T09:30:00.000Z is in the future. This server's clock shows 2026-11-23T09:00" in text_of(
         result
     )
-    assert "no new, finished, crashed, aborted, stalled or failing experiments and no records" in text_of(soon)
+    assert "no new, finished, crashed, aborted, stalled or failing experiments, and no new records" in text_of(soon)

@@ -291,7 +291,7 @@ def test_missing_certificate_names_the_file_that_should_contain_it(
     context, path = make_certificate(tmp_path)
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(other))
     with answering(b"", context) as (port, _):
-        assert f"REQUESTS_CA_BUNDLE={other} does not contain" in check(capsys, f"https://127.0.0.1:{port}")
+        assert f"REQUESTS_CA_BUNDLE={other}, which does not contain it" in check(capsys, f"https://127.0.0.1:{port}")
         # a self-signed certificate is its own CA
         monkeypatch.setenv("SSL_CERT_FILE", str(path))
         assert "is not trusted" not in check(capsys, f"https://127.0.0.1:{port}")

@@ -237,7 +237,7 @@ async def test_folders_of_the_same_run_form_an_experiment(tmp_path: Path) -> Non
     client = OfflineClient([tmp_path])
     assert await list_cuids(client, "vision-baselines") == [CUID]
     answer = await client.get_experiment(ExperimentRef("local", "vision-baselines", CUID))
-    assert any("Recorded in 2 folders" in note for note in answer.notes)
+    assert any("its 2 folders are read as one experiment" in note for note in answer.notes)
     summary = (await client.get_summary(ExperimentRef("local", "vision-baselines", CUID))).data
     assert summary is not None
     # duplicate points count once
