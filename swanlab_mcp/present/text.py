@@ -96,8 +96,7 @@ def fit(
 
     def take(rows: Iterable[Any]) -> list[Any]:
         """Return the rows up to the first one that exceeds the budget, because later rows cannot be shown."""
-        taken: list[Any] = []
-        left = budget
+        taken, left = list[Any](), budget
         for row in rows:
             shown, text = clean(row, {} if taken else sizes)
             taken.append(shown)
