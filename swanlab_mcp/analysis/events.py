@@ -106,8 +106,8 @@ def find_jumps(steps: Sequence[int], values: Sequence[float], thresholds: Thresh
 def find_gaps(steps: Sequence[int], times: Sequence[int], thresholds: Thresholds = DEFAULTS) -> list[Event]:
     """Return events for pauses and missing steps that break the usual rhythm of a series.
 
-    `times` are in Unix milliseconds. Recurring pauses, such as an evaluation in every epoch, are part of the rhythm. If
-    a step has a much earlier time than the step before it, the run was resumed.
+    `times` are in Unix milliseconds. Recurring pauses, such as an evaluation in every epoch, are part of the rhythm. A
+    step with a much earlier timestamp than the step before it is taken to mean that the run was resumed.
     """
     events: list[Event] = []
     if len(steps) < thresholds.fewest_points:

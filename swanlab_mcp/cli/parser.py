@@ -155,7 +155,7 @@ def _add_export(commands: Any) -> None:
     export.add_argument("--keys", default="", metavar="KEY,…", help=text)
     text = gettext("a new file, or - for standard output; for projects, a folder (default: swanlab-export)")
     export.add_argument("-o", "--output", default="", metavar="FILE", help=text)
-    text = gettext("do not escape CSV cells that spreadsheets run as formulas")
+    text = gettext("do not escape CSV cells that spreadsheets would run as formulas")
     export.add_argument("--raw-cells", action="store_true", default=False, help=text)
 
 

@@ -29,7 +29,7 @@ TOOL_WORDS: Mapping[str, Callable[[], str]] = {
     "diagnose_experiment": lambda: gettext("Diagnose one experiment from all its points: is it healthy, what went wrong, when, and why."),
     "find_similar_experiments": lambda: gettext("Find the experiments most similar to a planned config or an experiment: was this tried, and how did it end."),
     "forecast_experiment": lambda: gettext("Forecast where a running experiment will end, from its curve and finished experiments, to keep or kill it."),
-    "whats_new": lambda: gettext("List the events since a time: new, finished, crashed, stalled or failing experiments, and records."),
+    "whats_new": lambda: gettext("List events since a given time: new, finished, crashed, stalled or failing experiments, and records."),
     "wait_for_experiments": lambda: gettext("Wait until experiments finish, crash, become NaN, reach a step or a value, or a new experiment starts."),
     "get_media": lambda: gettext("Get media recorded at a step: images, texts, tables and saved files; for other files only the type and size."),
     "create_project": lambda: gettext("Create an empty project; the first call only shows what would be created."),

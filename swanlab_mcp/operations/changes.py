@@ -294,7 +294,7 @@ async def _write(write: Callable[[], Awaitable[object]], is_done: Callable[[], A
                     first=error.message,
                     second=second.message,
                 )
-                raise _reword(error, message, gettext("Check whether it was done before you retry.")) from error
+                raise _reword(error, message, gettext("Before you retry, check whether it was done.")) from error
             change.settle()
             if not is_true:
                 message = gettext(
@@ -310,7 +310,7 @@ async def _write(write: Callable[[], Awaitable[object]], is_done: Callable[[], A
     except asyncio.CancelledError as error:
         raise ServerUnavailable(
             gettext("The call timed out before it was known whether {what}.", what=what),
-            hint=gettext("Check whether it was done before you retry."),
+            hint=gettext("Before you retry, check whether it was done."),
             status=0,
         ) from error
     change.settle()

@@ -90,7 +90,7 @@ async def whats_new(
     page: PageNumber = 1,
     size: PageSize = 10,
 ) -> ApiResponse[News]:
-    """List the events since a time: new, finished, crashed, stalled or failing experiments, and records.
+    """List events since a given time: new, finished, crashed, stalled or failing experiments, and records.
 
     Use find_experiments for any other condition. Returns time, what, name, cuid and detail with the verdict of
     diagnose_experiment, newest first; a note contains the cursor to pass as `since` next time.

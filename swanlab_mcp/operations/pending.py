@@ -27,7 +27,7 @@ class PendingChange:
         # formatted here, because the language of the call is only known now
         self.doubt = join_sentences(
             gettext("The server stopped before it was known whether {what}.", what=what),
-            gettext("Check whether it was done before you retry."),
+            gettext("Before you retry, check whether it was done."),
         )
         _in_flight.add(self)
 

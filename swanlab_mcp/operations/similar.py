@@ -74,7 +74,7 @@ async def find_similar_experiments(
 
     Use find_experiments for exact conditions. Seeds, paths and results are ignored, and renamed or nested keys are
     matched. Returns the nearest experiments with near_duplicate, differing settings, result, state and health; notes
-    name settings that are unknown or outside the tried range. Without config and exp_cuid, returns which settings
+    name settings that are unknown or outside the range tried. Without config and exp_cuid, returns which settings
     matter and what is untried. Example: {"project": "mnist", "config": "lr=0.01, optimizer=adam"}.
     """
     if config and exp_cuid:

@@ -91,7 +91,11 @@ def _describe_untried(one: Untried) -> str:
     if one.is_range:
         low, high = (write_value(end, one.key) for end in one.tried)
         return gettext(
-            "{key}={value} is outside the tried range from {low} to {high}.", key=key, value=value, low=low, high=high
+            "{key}={value} is outside the range tried so far ({low} to {high}).",
+            key=key,
+            value=value,
+            low=low,
+            high=high,
         )
     shown = [write_value(each, one.key) for each in one.tried[:_NAMED]]
     tried = ", ".join([*shown, *(["…"] if len(one.tried) > _NAMED else [])])

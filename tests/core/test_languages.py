@@ -248,7 +248,7 @@ async def test_problems_of_runs_on_disk_are_in_chinese(tmp_path: Path) -> None:
     notes = listed.structured_content["notes"]
     assert "日志目录 'gone' 不存在，或不是目录。" in notes
     # several threads read these runs
-    assert "略去 'run-broken-0' 中的实验：文件开头没有 SwanLab 的标记，后面也没有任何记录。" in notes
+    assert "已跳过 'run-broken-0' 中的实验：文件开头没有 SwanLab 的标记，后面也没有任何记录。" in notes
     assert "类似的说明还有 1 条。" in notes
     assert not [note for note in notes if find_english(note)]
 

@@ -634,7 +634,7 @@ _LOOP = (
         "never-tried-zh",
         "学习率 1000 加 dropout 试过吗？",
         [("find_similar_experiments", {**_LOCAL, "config": {"lr": 1000, "dropout": 0.1}})],
-        ["0 of the 19 experiments", "outside the tried range", "dropout.*effect is unknown"],
+        ["0 of the 19 experiments", "outside the range tried", "dropout.*effect is unknown"],
         most_tokens=700,
     ),
     Case(

@@ -252,7 +252,7 @@ async def test_missing_log_shard_is_an_error(settings: Settings, state: State) -
         with pytest.raises(UnexpectedResponse, match="sent only 1500 of the log lines 500 to 2999"):
             await client.default.read_logs(ExperimentRef(ME, "project1", "cuid1"), start=None, count=2500)
         state.faults = [Fault(path="/log$", body=b'{"logs": 5}')]
-        with pytest.raises(UnexpectedResponse, match="log lines is not a list"):
+        with pytest.raises(UnexpectedResponse, match="did not return a list of log lines"):
             await client.default.read_logs(ExperimentRef(ME, "project1", "cuid1"), start=None, count=1)
 
 

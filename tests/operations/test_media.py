@@ -162,7 +162,7 @@ async def test_invalid_media_requests_are_explained(settings: Settings, state: S
     beyond = await ask(settings, keys=["grid"], page=9)
     assert "Page 9 does not exist: the total is 6" in words(beyond)
     state.faults = [Fault(path="/metrics/media$", body=b"[]")]
-    assert "media steps is not a list" in text_of(await ask(settings, keys=["grid"]))
+    assert "did not return a list of media steps" in text_of(await ask(settings, keys=["grid"]))
     state.faults = [Fault(path="/resources/presigned/", body=b'{"urls": []}')]
     assert "contains no URL" in text_of(await ask(settings, keys=["grid"]))
     state.faults = [Fault(path="^/storage/", status=404)]

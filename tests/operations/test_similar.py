@@ -123,7 +123,7 @@ async def test_untried_and_unknown_settings_are_named(settings: Settings) -> Non
     rows, notes = await ask(settings, config="lr=3, warmup_ratio=0.1")
     assert not any(row["near_duplicate"] for row in rows)
     assert any("warmup_ratio" in note and "effect is unknown" in note for note in notes)
-    assert any("outside the tried range from 0.001 to 0.3" in note for note in notes)
+    assert any("outside the range tried so far (0.001 to 0.3)" in note for note in notes)
 
 
 @pytest.mark.parametrize(

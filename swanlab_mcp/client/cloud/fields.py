@@ -37,7 +37,7 @@ def read_list(answer: Any, what: str) -> list[dict[str, Any]]:
     items: Any = answer.get("list") if is_object(answer) else answer
     if not isinstance(items, list):
         raise UnexpectedResponse(
-            gettext("SwanLab's list of {what} is not a list.", what=what),
+            gettext("SwanLab did not return a list of {what}.", what=what),
             hint=gettext("Try again; if the error persists, report it."),
         )
     if set(map(type, cast("list[Any]", items))) - {dict}:

@@ -278,7 +278,7 @@ def read_keys(answer: Any) -> tuple[list[str], str]:
     keys: Any = answer.get("keys") if is_object(answer) else None
     if not isinstance(keys, list):
         raise UnexpectedResponse(
-            gettext("SwanLab's list of metric keys is not a list."),
+            gettext("SwanLab did not return a list of metric keys."),
             hint=gettext("Try again; if the error persists, report it."),
         )
     cursor = answer.get("nextCursor") if answer.get("hasMore") else ""
@@ -295,7 +295,7 @@ def read_media(answer: Any, key: str) -> MediaPart:
     steps: Any = answer.get("steps") if is_object(answer) else None
     if not isinstance(steps, list):
         raise UnexpectedResponse(
-            gettext("SwanLab's list of media steps is not a list."),
+            gettext("SwanLab did not return a list of media steps."),
             hint=gettext("Try again; if the error persists, report it."),
         )
     known = sorted({step for one in cast("list[Any]", steps) if (step := get_integer(one)) is not None})
