@@ -178,7 +178,7 @@ async def test_download_carries_no_session_and_is_complete_or_an_error(settings:
             (Fault(path="/presigned/", body=b'{"urls": []}'), "contains no URL"),
             (Fault(path="/presigned/", body=b'{"urls": ["http://evil.example.com/x"]}'), "not encrypted"),
             (Fault(path="/scalar/export", body=b"{}"), "has no cosKey"),
-            (Fault(path="/scalar/keys", body=b"[]"), "not a list"),
+            (Fault(path="/scalar/keys", body=b"[]"), "did not return a list of metric keys"),
         ):
             state.faults = [fault]
             key = "empty" if "keys" in fault.path else "long"

@@ -481,7 +481,7 @@ async def test_unverifiable_outcome_is_reported_as_unknown(writable: Settings, s
         failed = await client.call_tool("delete_project", {**arguments, "confirmation": token})
     assert failed.structured_content["code"] == 502
     assert "It is unknown whether the project kites-test2/mnist was deleted" in text_of(failed)
-    assert "Check whether it was done" in text_of(failed)
+    assert "check whether it was done" in text_of(failed)
     assert changes(state) == ["DELETE /api/project/kites-test2/mnist"]
 
 

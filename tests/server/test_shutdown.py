@@ -195,7 +195,7 @@ def assert_doubtful(answer: dict[str, Any]) -> None:
     assert answer["result"]["isError"] is True
     (block,) = answer["result"]["content"]
     assert "before it was known whether the experiment cuid-a was deleted" in block["text"]
-    assert "Check whether it was done" in block["text"]
+    assert "check whether it was done" in block["text"]
     assert "try again" not in block["text"]
 
 
