@@ -285,7 +285,7 @@ _RULES: Mapping[str, Callable[[], str]] = {
     ),
     "plateau": lambda: gettext("gain below {share:.0%} of the total gain", share=DEFAULTS.plateau_share),
     "few_points": lambda: gettext(
-        "fewer than {needed} points, and their order is not enough evidence", needed=DEFAULTS.fewest_points
+        "fewer than {needed} points, and their order alone proves nothing", needed=DEFAULTS.fewest_points
     ),
     "slow_noise": lambda: gettext(
         "gain below {drift:g}x its noise drift, and no falling or rising trend",

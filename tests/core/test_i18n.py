@@ -118,7 +118,7 @@ NEVER_ONE = {
         "the same for all workers: it signs the confirmations."
     ),
     "at={at} reads every point in {count} experiments, but at most {most} can be read at once.",
-    "fewer than {needed} points, and their order is not enough evidence",
+    "fewer than {needed} points, and their order alone proves nothing",
     "first {name}; {count} of {total} points affected, finite again later",
     "first {name}; {count} of {total} points affected, to the end",
     "median load {load:.3g} % over {count} samples",

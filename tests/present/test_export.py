@@ -148,8 +148,11 @@ def test_damaged_run_is_exported_with_a_note_on_missing_records(
     assert ended.value.code == 0
     output = capsys.readouterr().err
     assert "damaged in 1 place (" in output
-    assert "records are missing (gaps in their numbers)" in output
-    assert "missing (gaps in their numbers)" in json.loads(Path(f"{CUID}.json").read_text(encoding="utf-8"))["notes"][0]
+    assert "records are missing (gaps in the record numbers)" in output
+    assert (
+        "missing (gaps in the record numbers)"
+        in json.loads(Path(f"{CUID}.json").read_text(encoding="utf-8"))["notes"][0]
+    )
 
 
 def test_log_is_exported_line_by_line_and_never_overwrites_a_file(

@@ -188,12 +188,12 @@ def _count_losses(damage: Damage, run: RunBase) -> list[str]:
             )
         )
     if not damage.missing:
-        parts += [gettext("no gaps in their numbers")] if run.is_numbered else []
+        parts += [gettext("no gaps in the record numbers")] if run.is_numbered else []
     elif run.is_legacy:
         parts.append(
             ngettext(
                 "at least {count} point or log line is missing (a gap in the numbers)",
-                "at least {count} points and log lines are missing (gaps in their numbers)",
+                "at least {count} points and log lines are missing (gaps in the record numbers)",
                 damage.missing,
             )
         )
@@ -201,7 +201,7 @@ def _count_losses(damage: Damage, run: RunBase) -> list[str]:
         parts.append(
             ngettext(
                 "at least {count} record is missing (a gap in the numbers)",
-                "at least {count} records are missing (gaps in their numbers)",
+                "at least {count} records are missing (gaps in the record numbers)",
                 damage.missing,
             )
         )

@@ -173,7 +173,7 @@ async def test_damage_is_reported_with_the_number_of_missing_records(copied: Pat
         note = next(note for note in answer.notes if "damaged" in note)
         assert f"{damage.records} records read, its file is damaged in 1 place ({damage.unread} bytes" in note
         what = "points and log lines" if run.is_legacy else "records"
-        shown = f"at least {damage.missing} {what} are missing" if damage.missing else "no gaps in their numbers"
+        shown = f"at least {damage.missing} {what} are missing" if damage.missing else "no gaps in the record numbers"
         assert shown in note
 
 
