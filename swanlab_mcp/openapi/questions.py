@@ -60,8 +60,8 @@ class Questions(Caller):
     ) -> ApiResponse[RecordList[Experiment]]:
         """Find the experiments that match every filter.
 
-        A filter is a dict with field, op and value, as in the tool. `filters` may also contain a list of filters. Such
-        a list matches if at least one of its filters matches.
+        A filter is a dict with field, op and value, as in the tool `find_experiments`. `filters` may also contain a
+        list of filters. Such a list matches if at least one of its filters matches.
         """
         return self._question_list(
             finding.find_experiments,
