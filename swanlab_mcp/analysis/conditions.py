@@ -29,8 +29,8 @@ class Condition(NamedTuple):
     """A condition to wait for, parsed from `text`.
 
     `kind` is "finished", "crashed", "non_finite", "stalled", "any_new", "step" or "metric". If `kind` is "stalled",
-    `value` is the number of usual logging intervals that must pass without a new point. If it is 0, the same rule
-    applies as for verdicts.
+    `value` is the number of usual logging intervals that must pass without a new point. If `value` is 0, stalls are
+    detected by the same rule as in a diagnosis.
     """
 
     text: str
@@ -58,8 +58,8 @@ class Met(NamedTuple):
 def parse_condition(text: str) -> Condition | None:
     """Parse a condition such as "finished", "step:1000" or "val/acc >= 0.9", or return `None` for any other format.
 
-    "step >= 1000" always refers to the step, even if a metric is named "step". If a trainer logs
-    the step as a metric, both values are equal.
+    "step >= 1000" always refers to the step, even if a metric is named "step". If a trainer logs the step as a metric,
+    the metric has the same value as the step.
     """
     plain = text.strip().casefold()
     if plain in PLAIN:

@@ -1,4 +1,4 @@
-"""Summarise a series as at most a hundred robust levels, and estimate its noise."""
+"""Summarise a series as at most a hundred rolling medians, and estimate its noise."""
 
 from __future__ import annotations
 

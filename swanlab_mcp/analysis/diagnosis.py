@@ -210,7 +210,7 @@ class _Trends:
         """Return events if training improved but no held-out metric did.
 
         The event is a problem if the held-out metric is constant, or if it is a quality metric that never rises above 0
-        by more than noise. Otherwise, the event is a warning, and the training loss must also have halved.
+        by more than noise can explain. Otherwise, the event is a warning, and the training loss must also have halved.
         """
         roles = self._roles
         held_out = [curve for curve in roles.held_out if len(curve.costs) >= DEFAULTS.few_points]

@@ -56,7 +56,7 @@ class Forecast(NamedTuple):
     or `None` if unknown.
 
     `is_lost` means that the curve is unlikely to end in the best tenth of `ends`. The better bound of the interval
-    misses it, and so does the forecast after correction for the largest pessimistic error in that tenth.
+    misses that tenth. The forecast also misses it even when corrected for the largest pessimistic error in the tenth.
     """
 
     expected: float
@@ -128,10 +128,10 @@ def forecast(course: Course, finished: Sequence[Course], horizon: int, mode: str
 def _is_lost(ends: Sequence[float], guesses: Sequence[float], scales: Sequence[float], half: float) -> bool:
     """Return whether a curve will miss the best tenth of the ends. Smaller values are better.
 
-    The last elements of `guesses` and `scales` belong to the curve itself. The interval by itself would stop a tenth of
-    the runs that improve late. The forecast is therefore also corrected for the largest pessimistic error among the
-    best curves. If more than half of the ends tie with the best tenth, return False, because missing it is then an
-    exception that the other curves cannot predict.
+    The last elements of `guesses` and `scales` belong to the curve itself. If only the interval were used, a tenth of
+    the runs that improve late would be stopped. The forecast is therefore also corrected for the largest pessimistic
+    error among the best curves. If more than half of the ends tie with the best tenth, return False, because missing
+    that tenth is then an exception that the other curves cannot predict.
     """
     limit = sorted(ends)[max(1, int((len(ends) + 1) * TOP)) - 1]
     surprises = [
@@ -307,7 +307,7 @@ def _combine(*signs: Sequence[float]) -> list[float]:
 
 
 def _continue(course: Course, horizon: int) -> Forecast:
-    """Extrapolate a curve by half of its recent trend over the logarithm of the step.
+    """Extrapolate a curve at half its recent slope, with the steps on a logarithmic scale.
 
     The half-width of the interval is the largest of three amounts. The first is the worst error that the same rule
     would have made earlier in this curve, over the same ratio of steps. The second is the range of the values in the

@@ -72,8 +72,8 @@ class Judgement(NamedTuple):
 
     `difference` is the setting's mean minus the first setting's mean. `low` and `high` are the bounds of its
     simultaneous 95 % interval. `more` is the number of additional repeats needed to detect a difference of this size
-    with the usual power. It is `None` if more than `Thresholds.most_repeats` are needed or if the noise is unknown. If
-    `more_of` is "both", the first setting needs the same number of additional repeats.
+    at a power of `Thresholds.power`. It is `None` if more than `Thresholds.most_repeats` are needed or if the noise is
+    unknown. If `more_of` is "both", the first setting needs the same number of additional repeats.
     """
 
     verdict: Verdict
@@ -309,8 +309,8 @@ def _measure_blocked(samples: Sequence[Sample], thresholds: Thresholds) -> Scatt
 def _count_more(pair: _Pair, critical: float, thresholds: Thresholds) -> tuple[int | None, Literal["this", "both"]]:
     """Return how many more repeats are needed, and whether only this setting or both settings need them.
 
-    With these repeats, a difference of the observed size would be detected with the usual power. The number is `None`
-    if it is too large or cannot be computed.
+    With these repeats, a difference of the observed size would be detected at a power of `thresholds.power`. The number
+    is `None` if it is too large or cannot be computed.
     """
     (variance, first_variance), (size, first_size) = pair.variances, pair.sizes
     needed = abs(pair.difference) / (critical + NormalDist().inv_cdf(thresholds.power))

@@ -53,7 +53,7 @@ class Backend(Protocol):
 
     Every method raises SwanLabError on failure. A method with `offset` and `limit` returns at most `limit` items
     starting at `offset`, or all of them if `limit` is `None`. `page.total` is the length of the complete list. `notes`
-    mention guesses and repairs.
+    report data that the backend had to guess or repair.
     """
 
     @property
@@ -106,10 +106,10 @@ class Backend(Protocol):
     ) -> ApiResponse[Narrowed]:
         """Return the experiments in a project with their configs, or a subset that contains every match of the filters.
 
-        The caller must apply the filters again, because the subset may contain other experiments and SwanLab's
-        comparisons differ. The result includes the summaries of the metrics in `keys`, because a second request would
-        be slow for thousands of experiments. The backend may add the `further` keys that the first experiments logged.
-        It does not read the configs of the `known` experiments again.
+        The caller must apply the filters again, because the subset may contain other experiments, and SwanLab may
+        compare values differently. The result includes the summaries of the metrics in `keys`, because a second
+        request would be slow for thousands of experiments. The backend may add the `further` keys that the first
+        experiments logged. It does not read the configs of the `known` experiments again.
         """
         ...
 

@@ -55,9 +55,9 @@ class Group:
     `missing` have no value, `non_finite` have NaN or infinity as their value, `broken` have a training loss that became
     NaN or diverged, and `unfinished` are excluded because of their state.
 
-    `seconds` is the total run time of all experiments in the group. `gpu_seconds` adds up each run time multiplied by
-    the number of GPUs in the machine; the `without_gpus` experiments, whose run time or machine is unknown, do not
-    contribute.
+    `seconds` is the total run time of all experiments in the group. `gpu_seconds` is the total GPU time: the sum of
+    the run times, each multiplied by the number of GPUs in the machine. It does not include the `without_gpus`
+    experiments, whose run time or machine is unknown.
     """
 
     values: Sequence[Any]

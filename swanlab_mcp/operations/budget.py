@@ -47,7 +47,7 @@ def count_points(rows: int, *, has_axis: bool) -> int | None:
 
 
 def count_showable(page: int) -> int | None:
-    """Return a number of records that no reply can hold, as a multiple of the page size `page`.
+    """Return a number of records that is too large for any reply and is a multiple of the page size `page`.
 
     Returns `None` if there is no limit.
     """

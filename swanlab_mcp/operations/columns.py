@@ -97,7 +97,7 @@ def _note_missing(key: str, logged: Sequence[str]) -> str:
 async def _read_facts(
     client: SwanLabClient, ref: Scope, rows: Sequence[Experiment], names: Sequence[str]
 ) -> list[dict[str, Any]]:
-    """For each experiment, return the requested facts that SwanLab's lists do not contain, such as its machine."""
+    """For each experiment, return the requested facts that SwanLab's lists omit, such as the machine that it ran on."""
     machines = await read_machines(client, ref, rows) if {*names} & {*MACHINE_FIELDS} else {}
     found: list[dict[str, Any]] = []
     for row in rows:

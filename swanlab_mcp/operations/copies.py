@@ -40,7 +40,7 @@ async def note_copy(
 
     If `only_differences` is true, the note is also omitted if the copies agree or cannot be compared. The check starts
     with the folder names. Only if there are two copies does it send one or two requests and read at most 32 MB of a
-    file. Errors in reading the other copy are ignored, but the note says if the cloud does not respond.
+    file. Errors in reading the other copy are ignored. If the cloud does not respond, the note says so.
     """
     if not client.may_have_copies:
         return ""
@@ -63,8 +63,8 @@ async def note_copy(
 async def note_copies(client: SwanLabClient, listed: Mapping[ExperimentRef, Experiment], *, compared: int = 0) -> str:
     """Return a note about listed runs whose copies in the cloud and on this machine differ, or "".
 
-    For runs in the cloud, the state is compared with the local folder of the same name, without sending requests. The
-    first `compared` of these runs are checked as thoroughly as in `note_copy`.
+    For runs in the cloud, the state is compared with the state in the local folder of the same name, without sending
+    requests. The first `compared` of these runs are checked as thoroughly as in `note_copy`.
     """
     if not client.may_have_copies:
         return ""
@@ -252,7 +252,8 @@ def _describe_difference(pair: _Pair) -> str:
 def _differs_in_state(copy: LocalCopy, experiment: Experiment) -> bool:
     """Return whether the states of the two copies contradict each other.
 
-    A missing end on disk does not contradict a crash in the cloud, because a crashed run may not record its end.
+    The lack of a recorded end on disk does not contradict a crash in the cloud, because a crashed run may not record
+    its end.
     """
     if copy.state == "UNKNOWN":
         return experiment.state == "FINISHED" or (experiment.state in _ENDED and copy.is_fresh)

@@ -34,9 +34,9 @@ _USUAL = 0.95  # a fraction of the cohort's median length, because similar runs 
 class ForecastExperiment:
     """A forecast, and the facts that support its advice.
 
-    `rank` is the 1-based rank of the current value among the `among` values in the cohort at the same step. `pace` is
-    the recent time per step in seconds, or 0 if no times are recorded. `actual` is the value at the horizon, or `None`
-    if the experiment has not reached the horizon.
+    `among` is the number of ranked values: the current value and the cohort's values at the same step. `rank` is the
+    1-based rank of the current value among them. `pace` is the recent time per step in seconds, or 0 if no times are
+    recorded. `actual` is the value at the horizon, or `None` if the experiment has not reached the horizon.
     """
 
     experiment: Experiment

@@ -194,8 +194,8 @@ async def find_broken(
 ) -> list[Breakage | None]:
     """Return how each experiment broke, or `None` if it did not.
 
-    Every summary is checked. The points are only read if the summary is suspicious, or if it shows a breakage without
-    its step.
+    Every summary is checked. The points are only read if the summary is suspicious, or if it shows that the experiment
+    broke but not at which step.
     """
     keys = list(dict.fromkeys([*metrics, *losses]))
     checked = list(dict.fromkeys([keys[0], *losses]))

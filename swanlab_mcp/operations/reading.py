@@ -198,7 +198,7 @@ async def read_summaries(
 def _drop_copies(parts: dict[ProjectRef, Narrowed]) -> tuple[dict[ProjectRef, Narrowed], int]:
     """Drop local runs that are also in the cloud. Return the remaining runs and the number of dropped runs.
 
-    SDKs before 0.8 could give different runs the same id, so the two copies must also share their name or start time.
+    SDKs before 0.8 could give different runs the same id, so the name or start time must also match.
     """
     uploaded: dict[tuple[str, str], Experiment] = {
         (ref.project, name): one

@@ -21,8 +21,8 @@ _MOST_KEYS = 6  # at most this many axes fit side by side
 def describe_runs(lines: Sequence[Line], names: Sequence[str], clean: Callable[[str], str]) -> dict[str, Any]:
     """Return each experiment's values for the settings that differ, and its best value for each metric.
 
-    If a metric's better direction is unknown, the last value is used. `lines` contains the experiments' lines, and
-    `names` contains the experiments' names in the same order.
+    If it is unknown whether lower or higher is better, the last value is used. `lines` contains the experiments' lines,
+    and `names` contains the experiments' names in the same order.
     """
     experiments = {line.experiment.ref: line.experiment for line in lines}
     configs = [flatten(one.found.profile.get("config")) for one in experiments.values()]

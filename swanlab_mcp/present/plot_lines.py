@@ -112,7 +112,7 @@ def divide_lines(lines: Sequence[Line]) -> list[Layout]:
 
 
 def list_x_values(lines: Sequence[Line], x_axis: str) -> tuple[NameAxis, list[dict[int, float]]]:
-    """Return a function that returns the x-axis label, and a mapping from steps to x values for each line.
+    """Return a function that makes the x-axis label and, for each line, a mapping from steps to x values.
 
     Steps without an x value are omitted. Raises InvalidArgument if the x values cannot be determined.
     """

@@ -255,7 +255,7 @@ def _refuse(path: Path, error: Exception) -> InvalidArgument:
 
 
 def _escape(name: str) -> str:
-    """Escape a name for use in a partition folder. Names that are too long are truncated and get a hash.
+    """Escape a name for use in a partition folder. Long names are truncated and end in a hash.
 
     Spark decodes escaped bytes one at a time, so only ASCII characters may be escaped.
     """
@@ -295,7 +295,7 @@ def _digest(summary: Summary) -> list[Any]:
 
 
 def _name(experiment: Experiment) -> str:
-    """Return an experiment's id as decoded from the folder name by readers of partitioned data sets."""
+    """Return an experiment's id as readers of partitioned data sets decode it from the folder name."""
     return unquote(_escape(experiment.cuid))
 
 

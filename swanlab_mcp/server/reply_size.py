@@ -21,7 +21,7 @@ _SCALARS = frozenset({int, float, bool, type(None)})
 
 
 def is_small(answer: ApiResponse[Any]) -> bool:
-    """Return whether an answer contains few values and short strings.
+    """Return whether an answer contains a small number of values and little text.
 
     Writing a small answer directly is faster than handing it to a thread.
     """

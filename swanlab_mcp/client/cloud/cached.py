@@ -210,7 +210,10 @@ def _name_list(ref: ProjectRef, offset: int = 0, limit: int | None = None) -> Ha
 
 
 def _name_summaries(ref: ProjectRef, keys: Sequence[str]) -> str:
-    """Return a name for the summaries of `keys` in a project. Each summary is cached under this name and its cuid."""
+    """Return a name for the summaries of `keys` in a project.
+
+    Each summary is cached under this name and its experiment's cuid.
+    """
     # one string for all summaries, because longer tuples are slow to hash
     return repr(("summaries", ref.workspace, ref.project, *keys))
 

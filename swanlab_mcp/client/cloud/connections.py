@@ -130,7 +130,10 @@ class Connections:
         await asyncio.gather(*self._closing)
 
     async def _close_idle(self) -> None:
-        """Close connections that were idle for 5 seconds, until none is open. httpx only does so during requests."""
+        """Keep closing connections that have been idle for 5 seconds, until none is open.
+
+        httpx only closes idle connections during requests.
+        """
         while self._used:
             await asyncio.sleep(_IDLE / 5)
             for number in [one for one in self._free if time.monotonic() - self._used.get(one, math.inf) > _IDLE]:

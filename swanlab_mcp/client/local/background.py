@@ -60,7 +60,7 @@ class Work:
 async def run_in_thread(do: Callable[..., T], *given: Any) -> T:
     """Run `do(*given, work=Work())` in a thread, report its progress, and return its result.
 
-    After a cancellation, the next call of `work.advance()` raises Stopped.
+    After a cancellation, the next call to `work.advance()` raises Stopped.
     """
     work = Work()
     context = copy_context()

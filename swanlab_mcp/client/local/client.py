@@ -59,7 +59,7 @@ class _Kept(NamedTuple):
 class OfflineClient:
     """Read-only access to the runs in `log_dirs`, as the workspace `local`. Files are never read in the event loop.
 
-    Besides the run and project folders, links among the saved files may point into `link_targets`.
+    Links among the saved files may point into the run folder, the project folder or one of the `link_targets`.
     """
 
     def __init__(self, log_dirs: Sequence[Path], link_targets: Sequence[Path] = ()) -> None:

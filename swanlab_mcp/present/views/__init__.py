@@ -18,13 +18,13 @@ _SCRIPTS = ("uplot/uPlot.iife.min.js", *(f"curves/{name}.js" for name in _PARTS)
 
 
 def read_curves() -> str:
-    """Return the page with the interactive chart, which draws the data from `plot_metrics`."""
+    """Return the page with the interactive chart of the data from `plot_metrics`."""
     page = _assemble("curves/page.html", _STYLES, _SCRIPTS)
     return page.replace("<!-- licence -->", f"<!-- uPlot: {_read('uplot/LICENSE')}-->")
 
 
 def read_report() -> str:
-    """Return the page that offers a report on a ranked project and requests the report from the server."""
+    """Return the page that is shown with a ranking and offers a report, which it requests from the server."""
     return _assemble("report/page.html", ("report/style.css",), ("curves/host.js", "report/page.js"))
 
 
