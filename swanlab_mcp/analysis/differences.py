@@ -180,7 +180,7 @@ def _rank_information(
     """Return the sort key for a varying config key.
 
     Settings come before run records, well-known names before other names, and repeated values before unique values.
-    Among otherwise equal keys, keys with more variation come first, followed by keys that more configs contain.
+    Ties are sorted by variation and then by the number of configs that contain the key, highest first.
     """
     is_known = is_known_setting(key)
     # a string that differs in every config is a name or a note and says little about the settings
@@ -288,7 +288,7 @@ def _measure_strength(configs: Sequence[Mapping[str, Any]], key: str, other: str
 
 
 def _measure_groups(ranks: Sequence[float], groups: Sequence[Sequence[int]]) -> float:
-    """Return the square root of the fraction of rank variance between groups (epsilon squared).
+    """Return the square root of epsilon squared, the fraction of the rank variance that lies between groups.
 
     If every group contains a single value, return 0.
     """

@@ -38,7 +38,7 @@ class Breakage(NamedTuple):
 
 
 class Reason(NamedTuple):
-    """The reason why a result is not ranked, with the run's steps, its state or how it broke as evidence."""
+    """The reason why a result is not ranked, with evidence: the run's steps, its state or its breakage."""
 
     kind: ReasonKind
     step: int | None = None

@@ -50,8 +50,8 @@ _SPLITS: tuple[Split, ...] = ("validation", "test", "train")
 class MetricKind:
     """The meaning of a metric key.
 
-    `direction` is "" if neither direction is better or if the key does not show it. If `must_improve` is true, a run in
-    which the metric never improves has failed. `family` contains the words of the key without its split and statistic,
+    `direction` is "" if it is unknown or if neither direction is better. If `must_improve` is true, a run in which the
+    metric never improves has failed. `family` contains the words of the key without its split and statistic,
     so keys with the same family measure the same quantity. `rule` names the catalogue entry that determined the
     meaning, `word` contains the matching words of the key, and `framework` is the framework that the entry comes from.
     """

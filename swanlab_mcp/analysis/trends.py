@@ -215,7 +215,7 @@ def _find_few_worsening(
 ) -> Worsening | None:
     """Return the worsening of a series with only 5 to 11 points, or `None`.
 
-    The evidence is the order of the points, with an exact Mann-Kendall test at 1 %.
+    The evidence is an exact Mann-Kendall test of the order of the points, at the 1 % level.
     """
     best = min(range(len(scaled)), key=lambda index: scaled[index])
     after = scaled[best:]
@@ -267,9 +267,9 @@ def _find_evidence(
 
 
 def _measure_rise(course: Outline) -> int:
-    """Return the length of the rise from the best level to the last level, in smoothed values.
+    """Return the number of smoothed values in the rise from the best level to the last level.
 
-    The first and last tenth of the rise are excluded.
+    The lowest and the highest tenth of the rise are excluded.
     """
     rise = course.final - course.best
     after = course.levels[course.lowest :]

@@ -107,7 +107,7 @@ def _choose_projects(experiment: str, project: str) -> str:
 
 
 def _check_dataset(given: str, output: str) -> str:
-    """Return the file format for exporting projects. Raises InvalidArgument for a log or for standard output."""
+    """Return the file format for a project export. Raises InvalidArgument if a log or standard output is requested."""
     if given == "log":
         raise InvalidArgument(
             gettext("A log belongs to a single experiment."),

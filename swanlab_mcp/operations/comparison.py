@@ -172,7 +172,7 @@ async def _choose(
     filters: FurtherFilters,
     fewest: int,
 ) -> tuple[Chosen, list[str]]:
-    """Return the chosen experiments with full profiles. Raises InvalidArgument unless there are `fewest` to 50."""
+    """Return the chosen experiments with full profiles. Raises InvalidArgument unless `fewest` to 50 are chosen."""
     if exp_cuids and filters:
         raise InvalidArgument(gettext("exp_cuids and filters cannot be combined."), hint=gettext("Pass only one."))
     unknown: Sequence[SwanLabError] = ()

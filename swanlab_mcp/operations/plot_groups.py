@@ -52,7 +52,7 @@ def group_experiments(experiments: Sequence[Experiment], by: str) -> list[PlotGr
 
 
 def _name_settings(configs: Sequence[Mapping[str, Any]]) -> list[list[tuple[str, Any]]]:
-    """Return, for each config, the keys and values that differ from the most common values."""
+    """For each config, return the values that differ from the most common values, with their keys."""
     columns: dict[tuple[int, ...], str] = {}
     for key in find_varying(configs):
         if is_setting(key):

@@ -46,7 +46,7 @@ class Cursor(NamedTuple):
         return _name(experiment, condition) in self.reported
 
     def forget_ends(self, experiments: Sequence[Experiment], conditions: Sequence[Condition]) -> Cursor:
-        """Return the state without the ends of resumed experiments, so that their next end is reported again."""
+        """Return the state without the reported ends of resumed experiments, so that their next end is reported."""
         ends = [one for one in conditions if one.kind in ("finished", "crashed")]
         again = {_name(one, end) for one in experiments if one.state == "RUNNING" for end in ends}
         return self._replace(reported=self.reported - again)

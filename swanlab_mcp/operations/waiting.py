@@ -35,7 +35,7 @@ _FROM_SUMMARIES = ("non_finite", "step", "metric")
 class Awaited:
     """The conditions that were met during a wait.
 
-    `watched` is the number of experiments that are still running, and a later call can continue from `cursor`. The
+    `watched` is the number of experiments that are still running. A later call can continue from `cursor`. The
     experiments in `unclear` have too few points to detect a stall. `trouble` is the error of the last poll, or "" if it
     succeeded.
     """

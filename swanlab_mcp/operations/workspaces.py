@@ -11,7 +11,7 @@ __all__ = ["get_user", "get_workspace", "list_workspaces"]
 
 
 async def get_user(client: SwanLabClient) -> ApiResponse[User]:
-    """Get the logged-in user. Raises NotAvailableOffline without a login."""
+    """Get the logged-in user. Raises NotAvailableOffline if no user is logged in."""
     return await client.default.get_user()
 
 

@@ -41,7 +41,7 @@ def divide_keys(values: Mapping[str, Sequence[float]]) -> list[Layout]:
 
 
 def name_panel(keys: Sequence[str]) -> str:
-    """Return a panel's title, with one line per key. If there are several keys, each has its line style."""
+    """Return a panel's title, with one line per key. If there are several keys, the title shows their line styles."""
     styles = (gettext("solid"), gettext("dashed"), gettext("dotted"))
     if len(keys) == 1:
         unit = find_unit(keys[0])

@@ -43,7 +43,7 @@ _DRAWN_POINTS = 2000  # two per pixel column
 
 
 def publish(answer: ApiResponse[Any]) -> ApiResponse[list[PlottedCurve]]:
-    """Return a plot as a picture, with one row per curve. Raises NotFound if there are no points to draw."""
+    """Return a plot as a picture and a table with one row per curve. Raises NotFound if there are no points to draw."""
     plot = answer.data
     if not isinstance(plot, Plot):
         return answer
@@ -61,13 +61,13 @@ def publish(answer: ApiResponse[Any]) -> ApiResponse[list[PlottedCurve]]:
 
 
 def arrange(plot: Plot) -> tuple[NameAxis, list[Panel]]:
-    """Return a function that returns the x-axis label, and the panels of the plot."""
+    """Return two values: a function that returns the x-axis label, and the panels of the plot."""
     members, _ = _read_lines(plot)
     return _arrange_panels(_arrange_lines(members, plot), members, plot, [])
 
 
 def _plot(members: list[Line], plot: Plot) -> tuple[list[Line], list[Picture], list[str]]:
-    """Return the lines, the pictures and the notes. Without matplotlib, sparklines replace the picture."""
+    """Return the lines, the picture (if any) and the notes. Without matplotlib, sparklines replace the picture."""
     notes = _check_log_axis(members, plot)
     lines = _arrange_lines(members, plot)
     try:
@@ -174,7 +174,7 @@ def _compare_sizes(lines: Sequence[Line], key: str) -> str:
 def _arrange_panels(
     lines: Sequence[Line], members: Sequence[Line], plot: Plot, notes: list[str]
 ) -> tuple[NameAxis, list[Panel]]:
-    """Return a function that returns the x-axis label, and the panels.
+    """Return two values: a function that returns the x-axis label, and the panels.
 
     `members` contains one line per experiment and metric. `lines` contains the lines to draw, which may represent
     groups.

@@ -227,7 +227,7 @@ class Transport:
 
 @contextmanager
 def _doubt() -> Generator[None, None, None]:
-    """If a write fails, add a hint to the error that the outcome is unknown."""
+    """If the outcome of a write is unknown, say so in the hint of the error."""
     try:
         yield
     except (ServerUnavailable, UnexpectedResponse) as error:

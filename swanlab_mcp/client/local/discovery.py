@@ -130,7 +130,7 @@ class _Search:
                     yield from self.find(folder / name, depth - 1)
 
     def note(self, folder: Path) -> list[str]:
-        """Return notes about files and folders in a log folder that were skipped."""
+        """Return notes about the skipped files and folders in a log folder."""
         notes = list(self._unreadable)
         if self._without_record:
             notes.append(

@@ -73,7 +73,7 @@ class LocalExperiment:
 
     @property
     def _deciding(self) -> RunBase:
-        """Return the folder that determines the state: the rank with the worst end, or the earliest in a tie."""
+        """Return the folder that determines the state. Its rank has the worst end or, in a tie, the earliest end."""
         if len(self._ranks) == 1:
             return self._ranks[0]
         return min(self._ranks, key=lambda run: (_SEVERITY[run.ending.state], run.ending.finished_at))

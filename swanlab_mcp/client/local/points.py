@@ -86,7 +86,7 @@ class ProtobufPoints(PointReader):
 
 
 class JsonPoints(PointReader):
-    """Reads points written by SDK 0.6.2 to 0.7.20, which store a point's number within its key as `epoch`."""
+    """Reads points written by SDK 0.6.2 to 0.7.20, which number the points of each key in the field `epoch`."""
 
     def take(self, payloads: Sequence[bytes]) -> list[bytes]:
         others: list[bytes] = []

@@ -97,7 +97,7 @@ class Media(NamedTuple):
 
 
 class Log(NamedTuple):
-    """A printed line. `number` is its 1-based line number, or 0 if unknown."""
+    """A log line. `number` is its 1-based line number, or 0 if unknown."""
 
     line: str
     is_error: bool

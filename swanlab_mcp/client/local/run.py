@@ -373,7 +373,7 @@ class Run(RunBase):
                 work.advance(len(chunk))
 
     def _decode_if(self, payload: bytes, kind: type[Log | Media]) -> Record | None:
-        """Decode a payload that may be a `kind` record, or return `None`. Supports media only in legacy files."""
+        """Decode a payload that may be a `kind` record, or return `None`. `kind` may be Media only for legacy files."""
         mark = f'"{kind.__name__}"'.encode() if self.is_legacy else _LOG_TAG
         if mark not in payload:
             return None

@@ -40,7 +40,7 @@ class Ending(NamedTuple):
 class Damage(NamedTuple):
     """The data that was lost because of unsynchronized writers, a crash or a faulty disk.
 
-    `unread` is the number of bytes that cannot be repaired, in `indices` separate parts of the file. `missing` is the
+    `unread` is the number of bytes that cannot be repaired, in `unreadable` parts of the file. `missing` is the
     number of missing record numbers. Before SDK 0.8, only points and log lines are numbered. Records lost at the end
     leave no gap in the numbers. `oversized` is the number of records above the size limit.
     """
