@@ -57,8 +57,8 @@ class ConfigSpace(NamedTuple):
 
     Each row in `rows` maps common names to the values in one config. `scales` maps each varying setting to a pair:
     whether its scale is logarithmic, and its standard deviation on that scale (0 if its values are not numbers). `keys`
-    maps each common name to the original key that most configs use. `usual` maps that key to the value in more than
-    half of the configs, if there is such a value.
+    maps each common name to the original key that most configs use. `usual` maps these original keys to the
+    values that more than half of the configs contain, if there are such values.
     """
 
     rows: Sequence[Mapping[str, Any]]
@@ -278,8 +278,8 @@ def _read_number(value: Any) -> Any:
     """Normalise a config value for comparison.
 
     Strings from the command line are converted to numbers or booleans, and other strings to lowercase. A list with a
-    single value is replaced by that value. The path of a library class is shortened to the class name, as in
-    torch.optim.AdamW.
+    single value is replaced by that value. The path of a library class, such as torch.optim.AdamW, is shortened to the
+    class name.
     """
     if isinstance(value, list):
         values = cast("list[Any]", value)

@@ -75,7 +75,7 @@ def find_shapes(roles: Roles, *, holds: bool = False) -> list[Event]:
 
 
 def find_rate_jumps(curve: Curve) -> list[Event]:
-    """Return an event for each sudden increase of a learning rate."""
+    """Return an event for each sudden increase in a learning rate."""
     finite = [(step, value) for step, value in zip(curve.steps, curve.values, strict=True) if math.isfinite(value)]
     steps, values = [step for step, _ in finite], [value for _, value in finite]
     return [replace(event, keys=(curve.key,)) for event in find_jumps(steps, values)]

@@ -85,7 +85,7 @@ def find_non_finite(steps: Sequence[int], values: Sequence[float]) -> Event | No
 
 
 def find_jumps(steps: Sequence[int], values: Sequence[float], thresholds: Thresholds = DEFAULTS) -> list[Event]:
-    """Return an event for each sudden increase of a learning rate, which suggests that the run was resumed.
+    """Return an event for each sudden increase in a learning rate, which suggests that the run was resumed.
 
     `values` must be finite. Warm-up and recurring restarts are ignored, because they belong to the schedule.
     """
@@ -106,8 +106,8 @@ def find_jumps(steps: Sequence[int], values: Sequence[float], thresholds: Thresh
 def find_gaps(steps: Sequence[int], times: Sequence[int], thresholds: Thresholds = DEFAULTS) -> list[Event]:
     """Return events for pauses and missing steps that break the usual rhythm of a series.
 
-    `times` are in Unix milliseconds. Recurring pauses, such as an evaluation in every epoch, are part of the rhythm. A
-    step with a much earlier timestamp than the step before it is taken to mean that the run was resumed.
+    `times` are in Unix milliseconds. Recurring pauses, such as an evaluation in every epoch, are part of the rhythm. If
+    a step's timestamp is much earlier than the previous step's, the run is assumed to have been resumed.
     """
     events: list[Event] = []
     if len(steps) < thresholds.fewest_points:

@@ -146,7 +146,7 @@ def simplify_name(name: str) -> str:
 
 
 def simplify_command(command: str, name: str) -> str:
-    """Return a command without seeds, output paths, devices and the name of the experiment."""
+    """Return a command without its seeds, output paths, devices and experiment name."""
     words = command.split()
     kept: list[str] = []
     skips = False
@@ -245,7 +245,10 @@ def _find_labels(runs: Sequence[Run], seeds: Sequence[str]) -> list[str | None]:
 
 
 def _read_label(run: Run) -> str | None:
-    """Return the seed and fold found in a run's name, falling back to its command. Return `None` if neither has any."""
+    """Return the seed and fold found in a run's name.
+
+    If the name contains neither, the command is searched instead. Returns `None` if nothing is found.
+    """
     found = [match[0].casefold() for match in _SEEDED.finditer(run.name)]
     found += [match[0].casefold() for match in _SHORT_SEED.finditer(run.name)]
     if found:

@@ -81,7 +81,7 @@ def _are_neighbours(low: float, high: float) -> bool:
 
 
 def find_uncombined(rows: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> list[Uncombined]:
-    """Return value pairs that never occur together, although their frequencies predict at least one setting with both.
+    """Return pairs of values that never occur together, but whose frequencies predict at least one setting with both.
 
     Pairs with the largest predicted number of settings come first.
     """

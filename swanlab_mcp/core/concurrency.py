@@ -38,7 +38,7 @@ async def yield_often(items: Iterable[T]) -> AsyncGenerator[T, None]:
 
 
 async def run_aside(work: Callable[[], T], parts: int) -> T:
-    """Call `work` and return its result. If `parts` exceeds 5,000, use a thread to keep the event loop free."""
+    """Call `work` and return its result. Work with over 5,000 `parts` runs in a thread, to keep the event loop free."""
     return await asyncio.to_thread(work) if parts > _MANY else work()
 
 

@@ -19,7 +19,7 @@ _usual = gc.get_threshold()
 
 @contextmanager
 def limit_postponement() -> Generator[None]:
-    """Run one call in a `with` block, so that full collections are postponed at most until the end of the call.
+    """Run one call in a `with` block, so that full garbage collections are postponed at most until the call ends.
 
     If several calls have postponed them, they resume when the last of these calls ends.
     """
@@ -36,7 +36,7 @@ def limit_postponement() -> Generator[None]:
 
 
 def postpone() -> None:
-    """Postpone full collections until the current call ends. Outside a call, do nothing."""
+    """Postpone full garbage collections until the current call ends. Outside a call, do nothing."""
     global _usual  # noqa: PLW0603 the garbage collector is global as well
     holder = _holder.get()
     if holder is None:

@@ -131,7 +131,7 @@ def find_other_host(environ: Mapping[str, str], account: Account) -> str:
 def find_placeholder(name: str, value: str, *, fills_all: bool = False) -> str:
     """Return an error message if `value` contains an unfilled placeholder, otherwise an empty string.
 
-    If `fills_all` is true, a placeholder other than `${…}` must be the entire value.
+    If `fills_all` is true, a placeholder other than `${…}` is reported only if it is the entire value.
     """
     found = _PLACEHOLDER.fullmatch(value) if fills_all else _PLACEHOLDER.search(value)
     if not found and not re.search(r"\$\{[^{}]*\}", value):

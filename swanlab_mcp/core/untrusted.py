@@ -68,7 +68,7 @@ def _read_int(digits: str) -> int | str:
 
 
 def limit_value(value: Any, depth: int = DEEPEST) -> Any:
-    """Replace nested values deeper than `depth` levels with a note, and integers too large for a float with strings."""
+    """Replace values nested deeper than `depth` levels with a note, and integers too large for a float with strings."""
     if not isinstance(value, (dict, list)):
         return str(value) if isinstance(value, int) and abs(value) > _LARGEST else value
     if not depth:

@@ -43,7 +43,7 @@ __all__ = ["OpenApi"]
 class OpenApi(Questions):
     """Query SwanLab from Python with blocking calls that each return an ApiResponse.
 
-    If `api_key` is not given, the key is found in the same way as by `swanlab.login()`. `host` is the API host of a
+    If `api_key` is not given, the key is looked up in the same way as in `swanlab.login()`. `host` is the API host of a
     self-hosted server. `log_dir` is one or more folders with runs on disk, which appear in the workspace `local`.
     `timeout` is in seconds per call. If `demo` is true, only the embedded runs are read, without an account or the
     network.

@@ -236,7 +236,7 @@ class Questions(Caller):
         cursor: str = "",
         username: str = "",
     ) -> ApiResponse[RecordList[AwaitedExperiment]]:
-        """Wait up to `timeout` seconds until experiments meet a condition.
+        """Wait up to `timeout` seconds for experiments to meet a condition.
 
         A note in the response contains the cursor for the next call.
         """

@@ -36,7 +36,7 @@ async def read_machines(client: SwanLabClient, ref: Scope, experiments: Sequence
 async def add_machines(
     client: SwanLabClient, ref: Scope, candidates: Sequence[Candidate], filters: Sequence[Filter]
 ) -> list[Candidate]:
-    """Add the machine to each candidate that meets all other conditions.
+    """Add the machine to each candidate that meets all the conditions on other fields.
 
     Raises InvalidArgument if there are too many such candidates.
     """

@@ -29,11 +29,11 @@ class _Question(NamedTuple):
 async def add_answers(
     client: SwanLabClient, ref: Scope, candidates: Sequence[Candidate], filters: Sequence[Filter]
 ) -> tuple[list[Candidate], list[str]]:
-    """Query which candidates meet the conditions on fields that SwanLab never sends. Return the candidates, and notes.
+    """Ask SwanLab which candidates meet the conditions on fields that it never sends.
 
-    Each returned candidate contains SwanLab's answers. A candidate without an answer is dropped, and a note mentions it
-    if it meets all other conditions. Raises InvalidArgument if these fields cannot be used in any of the projects, and
-    UnexpectedResponse if SwanLab's answers contradict each other.
+    Return the candidates, and notes. Each returned candidate contains SwanLab's answers. A candidate without an answer
+    is dropped, and a note mentions it if it meets all other conditions. Raises InvalidArgument if these fields cannot
+    be used in any of the projects, and UnexpectedResponse if SwanLab's answers contradict each other.
     """
     conditions = {name_answer(one): one for one in filters if one.field in UNSENT_FIELDS}
     if not conditions or not candidates:

@@ -143,7 +143,7 @@ async def whats_new(
 
 
 def _find_lacks(happenings: Sequence[Happening], since: int) -> list[list[Lack]]:
-    """Return the information that is missing in each new experiment, based on its config and on any curves read."""
+    """Return the information that is missing from each new experiment, based on its config and on any curves read."""
     new = {one.experiment.cuid: one for one in reversed(happenings) if read_moment(one.experiment.createdAt) > since}
     known = [(one.experiment.name, one.experiment.cuid, one.experiment.profile.get("config")) for one in new.values()]
     return [
@@ -256,8 +256,8 @@ async def _list_projects(
 def _may_have_changed(ref: ProjectRef, listed: Project, moment: int) -> bool:
     """Return whether a project may have changed since `moment`.
 
-    The update time of a project is ignored for runs on disk, and while an experiment is running, because a stall does
-    not change it.
+    A project's update time is ignored for runs on disk. It is also ignored while an experiment is running, because a
+    stall does not change it.
     """
     is_dated = ref.workspace != LOCAL and listed.updatedAt and not listed.count.get("runningExps")
     return not is_dated or read_moment(listed.updatedAt) >= moment

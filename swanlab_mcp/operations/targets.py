@@ -14,7 +14,7 @@ _ORDER = {"reward": 0, "quality": 0, "loss": 1, "error": 1, "speed": 2, "time": 
 def choose_targets(keys: Iterable[str], count: int) -> list[str]:
     """Choose at most `count` keys that measure the quality of the model, preferably on held-out data.
 
-    On the same data, rewards and quality metrics, such as accuracy, are preferred to losses. Keys with an
+    Within the same data split, rewards and quality metrics such as accuracy are preferred to losses. Keys with an
     unknown direction are skipped.
     """
 

@@ -1,4 +1,4 @@
-"""Write text around the axes of a chart: names and values on the right, and the legend of the markers below."""
+"""Write text around the axes of a chart: names and values on the right, and the marker legend below."""
 
 # matplotlib's annotations leave the types of keyword arguments open
 # pyright: reportUnknownMemberType=false
@@ -131,7 +131,7 @@ def find_strip(writer: Writer, entries: Sequence[Entry], *, is_direct: bool, lea
 def add_entries(
     writer: Writer, axes: Axes, entries: Sequence[Entry], left: float, high: float, *, has_connectors: bool
 ) -> None:
-    """Write the curves' names below each other, sorted by last value and starting at the height `high`.
+    """Write the curves' names one below the other, sorted by last value and starting at the height `high`.
 
     If `has_connectors` is true, lines connect the names to the curves that end at the right edge of the axes.
     """

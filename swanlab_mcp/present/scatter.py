@@ -21,7 +21,7 @@ __all__ = ["arrange_points", "describe_points", "divide_points", "name_value"]
 
 
 def describe_points(lines: Sequence[Line]) -> list[Line]:
-    """Return the lines, keeping in each row only the values of the drawn point."""
+    """Return the lines, reducing each row to the values of the point that is drawn."""
     return [line._replace(row=_describe_point(line)) for line in lines]
 
 

@@ -16,7 +16,7 @@ _NAMED = 5
 
 
 def publish(answer: ApiResponse[Awaited]) -> ApiResponse[list[AwaitedExperiment]]:
-    """Return the conditions that were met as rows, with the cursor that continues the wait."""
+    """Return one row per condition that was met, with the cursor for continuing the wait."""
     found = answer.data
     assert found is not None
     rows = [

@@ -60,7 +60,7 @@ class App:
         return account.completer if account else self.own_completer
 
     def take_first_notes(self) -> list[str]:
-        """Return notes for the first reply that list the files and folders read from the working directory.
+        """Return the notes for the first reply, which list the files and folders read from the working directory.
 
         Later calls, and calls for other accounts, return an empty list.
         """

@@ -74,7 +74,7 @@ class Refused(Exception):
 
 
 class Slots:
-    """Limits the number of requests in progress, in total and per account. An account of None is the server's own."""
+    """Limits the number of requests in progress, in total and per account. `None` means the server's own account."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits

@@ -33,8 +33,8 @@ class Logins:
     """Limits logins. Separate slots are reserved for reverifying known keys.
 
     A refused key is remembered for 30 seconds, during which it is refused without another login. If an address has more
-    than 10 refusals within a minute, further refusals are delayed by up to 5 seconds. The delays make guessing keys
-    slow and keep slots free for other callers.
+    than 10 refusals within a minute, further refusals are delayed by up to 5 seconds. The delays slow down attempts
+    to guess keys, and keep slots free for other callers.
     """
 
     def __init__(self) -> None:

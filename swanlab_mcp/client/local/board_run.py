@@ -207,7 +207,7 @@ class BoardRun(RunBase):
         self.remark = self._describe()
 
     def _name_tags(self, folders: Collection[str]) -> dict[str, Tag]:
-        """Return the key of the metric in each folder. If it is not in the database, the folder's name is used.
+        """Return the key of the metric in each folder. If the key is not in the database, use the folder's name.
 
         SDK 0.2 names the folder after the key, and later versions use a number.
         """

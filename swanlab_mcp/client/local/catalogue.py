@@ -176,7 +176,10 @@ class Catalogue:
         return BoardRun(path, about.root, board)
 
     def _open_runs(self, exp_cuid: str, work: Work) -> _Opened:
-        """Find all runs and read their outlines. If `exp_cuid` is given, skip known runs that cannot match it."""
+        """Find all runs, and read their projects, names, times and states.
+
+        If `exp_cuid` is given, known runs that cannot match it are skipped.
+        """
         work.what = "runs"
         with self._lock:
             found = self._finder.find()
@@ -276,8 +279,8 @@ def _group(same: Mapping[str, Sequence[RunBase]]) -> list[Group]:
 def _sort_by_project(runs: Sequence[RunBase]) -> dict[str, dict[str, list[RunBase]]]:
     """Return the readable runs grouped by project and recorded id.
 
-    A folder may contain no record, for example because its rank was killed immediately. Such a folder is assigned to
-    the project of the run whose id is in the file name.
+    A run file may contain no records, for example because the rank was killed immediately. Its folder is then assigned
+    to the project of the run whose id is in the file's name.
     """
     found: dict[str, dict[str, list[RunBase]]] = {}
     empty: list[RunBase] = []
@@ -294,7 +297,7 @@ def _sort_by_project(runs: Sequence[RunBase]) -> dict[str, dict[str, list[RunBas
 
 
 def _find_by_rank(groups: Sequence[Group], name: str) -> list[Group]:
-    """Return a list with the experiment that has a rank of this name, or [] unless exactly one experiment matches.
+    """If exactly one experiment has a rank with this name, return a list with that experiment, otherwise [].
 
     This is needed because an experiment is listed under the name of its latest rank.
     """

@@ -40,9 +40,9 @@ class Opening(NamedTuple):
 
 
 class Extremes(NamedTuple):
-    """The metrics found at the start and at the end of a record file, without system metrics.
+    """The metrics found at the start and at the end of a record file, excluding system metrics.
 
-    `first` describes each metric at the start of the file. `last` contains the last step of each metric at its end.
+    `first` describes each metric found at the start. `last` contains the last step of each metric found at the end.
     `address` is the URL that SDK 0.6 and 0.7 print for the run's page in the cloud, or "" if there is none.
     """
 
@@ -52,7 +52,7 @@ class Extremes(NamedTuple):
 
 
 def read_extremes(file: BinaryIO, size: int, *, is_legacy: bool) -> Extremes:
-    """Read the start and the end of a file of `size` bytes. Raises OSError."""
+    """Read the start and the end of a file of `size` bytes. Raises OSError if reading fails."""
     check = is_json if is_legacy else is_protobuf
     payloads = FragmentReader(check).feed(file.read(_PART), at_end=True)
     opening = _read_series(payloads, is_legacy=is_legacy)

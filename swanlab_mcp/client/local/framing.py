@@ -1,6 +1,7 @@
 """Read record payloads from a run file, even if a crash or two unsynchronized writers damaged the file.
 
-A run file uses LevelDB's log format. It is little-endian and was determined from files of SDK 0.6.5 to 0.10.3:
+A run file uses LevelDB's log format with little-endian integers. The following details were determined from files
+written by SDK 0.6.5 to 0.10.3:
 
 - The file header consists of `:SWL`, u16 0xE1D6 and u8 version.
 - A fragment consists of u32 CRC-32 of type and data, u16 length, u8 type (1 whole, 2 first, 3 middle, 4 last), and the

@@ -1,4 +1,4 @@
-"""Write notes about an experiment on disk: a missing end, damaged data and skipped folders."""
+"""Write notes about problems on disk: runs without a recorded end, damaged data and skipped folders."""
 
 from __future__ import annotations
 
@@ -40,7 +40,10 @@ def cap_notes(notes: Sequence[str]) -> list[str]:
 
 
 def note_open(name: str, run: RunBase) -> list[str]:
-    """Return a note about a missing end, with the probable reason, the evidence and the time of the last data."""
+    """Return a note about a run without a recorded end.
+
+    The note contains the probable reason, the evidence and the time of the last data.
+    """
     fate = _guess_fate(run)
     if run.is_empty:
         return [

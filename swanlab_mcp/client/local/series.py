@@ -148,7 +148,7 @@ class Series:
             self.settle()
 
     def settle(self) -> None:
-        """Insert late points in step order, and drop all points if the series is not kept.
+        """Insert late points in step order, and drop all points if only the tally is kept.
 
         If a step was recorded several times, the last recorded point is used.
         """

@@ -96,7 +96,7 @@ def _describe_ends(evidence: Evidence, rows: Sequence[Mapping[str, Any]]) -> dic
 
 
 def _describe_luck(evidence: Evidence, ranked: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return sentences about whether noise could explain the lead of the best setting."""
+    """Return sentences about whether noise could explain the best setting's lead."""
     others = ranked[1:]
     verdicts = Counter(row.get("verdict") for row in others)
     if not others:
@@ -136,7 +136,7 @@ def _describe_luck(evidence: Evidence, ranked: Sequence[Mapping[str, Any]]) -> l
 
 
 def _describe_collapse(evidence: Evidence, ranked: Sequence[Mapping[str, Any]]) -> str:
-    """Return a warning if a run of the best setting ended worse than its best value, otherwise ""."""
+    """Return a warning if a run of the best setting did not keep its best value, otherwise ""."""
     metric, first = evidence.targets[0], ranked[0]
     sign = 1 if describe_key(metric).direction == "min" else -1
     for cuid in first.get("cuids") or [first["cuid"]]:
