@@ -145,8 +145,8 @@ def is_setting(key: str) -> bool:
 def find_varying(configs: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return the keys whose values differ between configs or that are missing from some configs.
 
-    Well-known settings come first, then keys whose values repeat, then keys with the most distinct values. Facts about
-    a run, such as its host, time, paths, parameter count or notes, come after the settings.
+    Settings are sorted by three criteria: well-known names first, then keys whose values repeat, then keys with more
+    variation. Facts about a run, such as its host, time, paths, parameter count or notes, come after the settings.
     """
     return _order_varying(configs, _list_keys(configs))
 
