@@ -1,4 +1,4 @@
-"""Time several alternatives in alternation, so that a busy machine slows all of them equally, and compare the times."""
+"""Time several alternatives in turn, so that a busy machine slows all of them equally, and compare the times."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def freeze() -> None:
 
 
 def interleave(ways: Mapping[str, Callable[[], float]], repetitions: int) -> dict[str, list[float]]:
-    """Run the alternatives in alternation. Return the times of each in seconds, without the first warm-up round."""
+    """Run the alternatives in turn. Return the times of each in seconds, except for the first round (warm-up)."""
     times: dict[str, list[float]] = {name: [] for name in ways}
     for number in range(repetitions + 1):
         for name, measure in ways.items():
@@ -56,7 +56,7 @@ def show_seconds(values: Sequence[float]) -> str:
 
 
 def show_ratio(values: Sequence[float], others: Sequence[float]) -> str:
-    """Return the ratio of the medians, with the quartiles of the ratio in each pair of repetitions, as a string."""
+    """Return the ratio of the medians, and the quartiles of the ratios between paired repetitions, as a string."""
     ratio = statistics.median(values) / statistics.median(others)
     _, low, high = compute_spread([value / other for value, other in zip(values, others, strict=True)])
     return f"{ratio:.2f} ({low:.2f} to {high:.2f})"

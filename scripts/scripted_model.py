@@ -182,7 +182,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._events(events, named=True)
 
     def _responses(self, body: Json) -> None:
-        """Respond to an OpenAI Responses request. Codex puts the tools of a server into a namespace."""
+        """Respond to an OpenAI Responses request. Codex puts a server's tools into a namespace."""
         outputs = [one["output"] for one in body.get("input", []) if one.get("type") == "function_call_output"]
         names: dict[str, str] = {}
         spaces: dict[str, str] = {}

@@ -154,7 +154,7 @@ def _find_fault(name: str, entry: Any) -> str:
 
 
 def _parse(text: str) -> dict[str, Any]:
-    # imported here because it would take a tenth of the server's startup time
+    # imported here because the import takes a tenth of the server's startup time
     toml = import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
     return toml.loads(text)
 

@@ -54,7 +54,7 @@ def describe_page(answer: ApiResponse[list[T]], page: int, size: int, order: str
                 last=-(-total // size),
             )
         )
-    # a page may have fewer rows than requested and still have a successor, because single rows can be missing
+    # a page may have fewer rows than requested and still not be the last, because individual rows can be missing
     has_next = returned and limit is not None and offset + max(limit, returned) < total
     # page 0 reads full pages of this size
     number, length = (page + 1, size) if page else (returned // _LARGEST + 1, _LARGEST)

@@ -31,7 +31,7 @@ __all__ = ["FORMATS", "Exported", "export_log", "export_series", "guard_cell"]
 
 FORMATS = ("csv", "json", "parquet", "log")
 _LINES = 10_000
-# spreadsheets of some languages also accept full-width signs
+# spreadsheet programs in some languages also accept full-width signs
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 _UNUSUAL = re.compile(r"[^A-Za-z0-9._-]+")
 

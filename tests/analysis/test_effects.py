@@ -102,7 +102,7 @@ def test_results_are_compared_within_projects_only() -> None:
     source = random.Random(5)
     rows = [{"lr": index % 10 / 10 + (index >= 20)} for index in range(40)]
     blocks = ["a"] * 20 + ["b"] * 20
-    # the second project has larger rates and worse results, but within each the rate does nothing
+    # the second project has larger rates and worse results, but the rate has no effect within either project
     results = [10.0 * (index >= 20) + source.gauss(0, 1) for index in range(40)]
     assert find(rows, results)["lr"].verdict == "real"
     assert find(rows, results, blocks)["lr"].verdict == "not shown"

@@ -1,4 +1,4 @@
-"""Find planted events, and no events in noise, schedules or regular patterns."""
+"""Find planted events, but no events in noise, schedules or regular patterns."""
 
 from __future__ import annotations
 

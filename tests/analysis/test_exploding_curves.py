@@ -1,4 +1,4 @@
-"""Exploding curves are found, and curves of a different size are not mistaken for them."""
+"""Exploding curves are found, and curves on a different scale are not mistaken for them."""
 
 from __future__ import annotations
 

@@ -200,7 +200,7 @@ def test_other_frameworks_get_a_practitioners_verdict() -> None:
 
 
 def walk(seed: int, size: int, kept: float) -> list[float]:
-    """Return autocorrelated noise with a standard deviation of 1; `kept` is the correlation between steps."""
+    """Return autocorrelated noise with a standard deviation of 1; `kept` is the correlation of successive values."""
     source = random.Random(seed)
     values = [source.gauss(0, 1)]
     while len(values) < size:

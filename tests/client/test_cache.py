@@ -316,7 +316,10 @@ async def test_new_experiment_is_listed_once_it_was_seen(client: SwanLabClient, 
 
 
 def hold_list(state: State, sweep: Project, run_state: str) -> tuple[threading.Event, threading.Event]:
-    """Hold the next request for the list, with run1 in this state. Return events for its arrival and its response."""
+    """Hold the next request for the list, whose response shows run1 in the state `run_state`.
+
+    Return an event that is set when the request arrives, and an event that releases the response.
+    """
     arrived, released = threading.Event(), threading.Event()
     one = find(sweep, "run1")
     row = {"cuid": one.cuid, "name": one.name, "state": run_state, "createdAt": "2026-01-01T00:00:00Z"}

@@ -81,7 +81,7 @@ def read_fields(text: str) -> tuple[tuple[str, str | None], ...]:
     return tuple(sorted((name, spec) for _, name, spec, _ in Formatter().parse(text) if name is not None))
 
 
-# counts that are never 1: limits, and numbers of several
+# counts that are never 1, because they are limits or always count several things
 NEVER_ONE = {
     "(nested deeper than {levels} levels)",
     "A shared server waits at most {seconds} seconds.",

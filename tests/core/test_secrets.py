@@ -610,7 +610,7 @@ async def test_filters_do_not_reveal_the_users_key(
     first.name = first.description = first.cluster = first.job = KEY
     async with session(replace(settings, show_secrets=show_secrets)) as client:
         assert await find_names(client, field, "contains", KEY[:4]) == []
-        # the answer is the same on both sides of the key
+        # values that sort before and after the key give the same answer
         assert await find_names(client, field, ">=", KEY[:4]) == await find_names(client, field, ">=", f"{KEY}z")
         assert await find_names(client, field, "<=", KEY[:4]) == await find_names(client, field, "<=", f"{KEY}z")
 

@@ -16,7 +16,7 @@ Series = tuple[Sequence[int], Sequence[float]]
 
 
 class Case(NamedTuple):
-    """The metrics of one experiment. At least one event of `kinds` must be found, or none if it is empty."""
+    """The metrics of one experiment. At least one event of `kinds` must be found, or none if `kinds` is empty."""
 
     framework: str
     name: str

@@ -1,4 +1,4 @@
-"""More random curves, each with a practitioner's verdict: 15 frameworks by 7 kinds.
+"""More random curves, each with a practitioner's verdict: 7 kinds for each of 15 frameworks.
 
 Keys, noise and shapes differ from those of `curves.py`. Run `python -m tests.evals.verdicts further`.
 """
@@ -98,7 +98,7 @@ class _Pen(random.Random):
         return [math.exp(-rate * index) for index in range(size)]
 
     def turn(self, size: int) -> list[float]:
-        """Return a curve that turns between 20 % and 60 % of the run and loses a quarter to all of its gain."""
+        """Return a curve that reverses between 20 % and 60 % of the run and then loses a quarter to all of its gain."""
         at, back = self.uniform(0.2, 0.6) * size, self.uniform(0.25, 1.0)
         bend, pace = self.choice([0.6, 1.0, 1.4]), self.uniform(4, 8)
         return [

@@ -1,7 +1,7 @@
 """Random curves of kinds that the other files lack, each labelled by hand before the rules were run on it.
 
-They have few points, unequal logging intervals, humps, restarts, curricula, spikes, several losses, and rewards with
-their KL and length. Run `python -m tests.evals.verdicts kinds`.
+The kinds include few points, unequal logging intervals, humps, restarts, curricula, spikes, several losses, and rewards
+with their KL and length. Run `python -m tests.evals.verdicts kinds`.
 """
 
 from __future__ import annotations

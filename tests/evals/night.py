@@ -1,6 +1,7 @@
-"""A simulated night: a scripted agent plans 16 runs in a project with 24 finished ones, on 4 simulated GPUs.
+"""A simulated night: a scripted agent has 4 simulated GPUs for 16 planned runs, in a project with 24 finished runs.
 
-Time passes only while the agent waits: the fake SwanLab advances the running experiments when the wait lists them.
+Time passes only while the agent waits, because the fake SwanLab advances the running experiments when
+wait_for_experiments lists them.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ class Night:
     started: dict[str, Experiment] = field(default_factory=dict[str, Experiment])
 
     def start(self, name: str) -> None:
-        """Start a planned run, like the agent's training script."""
+        """Start a planned run, as the agent's training script would."""
         moment = BEGINNING + timedelta(days=2, minutes=len(self.started))
         project = self.state.projects[-1]
         self.started[name] = self.state.add_experiment(
@@ -56,7 +57,7 @@ class Night:
         self.started[name].state = "ABORTED"
 
     def advance(self) -> None:
-        """Let the running experiments train once per wait."""
+        """Advance the running experiments, but only once per wait."""
         steps, self.advance_by = self.advance_by, 0
         for name, one in self.started.items():
             if one.state != "RUNNING":
@@ -100,7 +101,7 @@ def build_night(state: State, seed: int) -> Night:
 
 
 async def run_agent(client: Any, night: Night) -> tuple[list[str], int]:
-    """Work through the plans with only the tools. Return the experiments to keep, and the number of calls."""
+    """Work through the plans, using only the tools. Return the experiments to keep, and the number of calls."""
     calls = 0
     cursor = ""
 

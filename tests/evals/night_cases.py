@@ -23,7 +23,7 @@ _NEWEST = BEGINNING + timedelta(days=3)
 
 
 def build_evening(state: State) -> State:
-    """Add the night's project, with running experiments, settings to decide on, and a crash in the second poll."""
+    """Add the night's project, with running experiments, settings to decide on, and a crash at the second poll."""
     night = build_night(state, 11)
     project = state.projects[-1]
     source = random.Random(5)

@@ -20,9 +20,9 @@ Call = tuple[str, Mapping[str, Any]]
 class Case:
     """A question, the calls of a good caller, and texts that the replies must or must not contain.
 
-    `facts` and `never` are case-insensitive regular expressions, which are also searched line by line. `most_calls` and
-    `most_tokens` limit any caller, as estimated by render.count_tokens. `is_refused` means that the right answer is an
-    error.
+    `facts` and `never` are regular expressions that ignore case, and in which ^ and $ match in every line. `most_calls`
+    and `most_tokens` limit any caller; `count_tokens` estimates the tokens. `is_refused` means that the right answer is
+    an error.
     """
 
     name: str

@@ -31,7 +31,7 @@ class Pen(random.Random):
         return [low + (high - low) / (1 + math.exp((middle - index) / width)) + one for index, one in enumerate(off)]
 
     def valley(self, size: int, start: float, low: float, end: float, noise: float, at: float = 0.0) -> list[float]:
-        """Return a fall to a minimum and a straight rise, with noise in proportion to the fall."""
+        """Return a curve that falls to a minimum and then rises linearly, with noise in proportion to the fall."""
         turn = max(1.0, (at or self.uniform(0.25, 0.5)) * size)
         off = self.noise(size, noise * abs(start - low))
         return [

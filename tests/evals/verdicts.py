@@ -103,7 +103,7 @@ def _judge_history(one: Mapping[str, Any]) -> Outcome:
     is_healthy = verdict in ("healthy", "plateau")
     is_alarmed = found.health in ("problem", "warning")
     if is_healthy:
-        # with a star, a warning or a problem is accepted too
+        # a star after the verdict means that a warning or a problem is accepted too
         agrees = not is_alarmed or one["verdict"].endswith("*")
     elif verdict == "too few":
         agrees = found.health == "not_judged"

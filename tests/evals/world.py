@@ -38,7 +38,7 @@ def build_world() -> State:
     _add_pathologies(state, cifar)
     _add_crashes(state, cifar)
     _add_sweep(state)
-    # the second page of its list is always truncated
+    # the second page of this project's list is always truncated
     flaky = state.add_project(state.workspaces[0], "flaky")
     for number in range(250):
         state.add_experiment(flaky, f"attempt-{number}", cuid=f"f{number:03d}", config={"lr": 0.1})

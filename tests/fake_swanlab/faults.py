@@ -35,10 +35,10 @@ class Fault:
     `path` is a regular expression that is searched in the undecoded path. After `skip` unaffected requests, the fault
     applies to the next `times` matching requests, or to all of them if `times` is None.
 
-    `then` is called when a request arrives. The response is delayed by `delay` seconds and until `until` is set, and
-    the second half of the body until `body_until` is set. If `hung_up` is given, no response is sent, and `hung_up` is
-    set when the client closes the connection. `status`, `headers` and `body` replace parts of the response. The other
-    fields modify the response, for example by truncating the body, replacing every float with NaN or adding whitespace.
+    `then` is called when a request arrives. The response is delayed by `delay` seconds and until `until` is set. The
+    second half of the body is held until `body_until` is set. If `hung_up` is given, no response is sent, and `hung_up`
+    is set when the client closes the connection. `status`, `headers` and `body` replace parts of the response. The
+    other fields modify it, for example by truncating the body, replacing every float with NaN or adding whitespace.
     """
 
     path: str = ""

@@ -30,7 +30,7 @@ class Statistics:
 
 
 def compute_statistics(points: Sequence[Reading], *, include_non_finite: bool) -> Statistics:
-    """Compute the statistics of points sorted by step. Non-finite values are ignored unless `include_non_finite`."""
+    """Compute the statistics of points sorted by step. Ignore non-finite values unless `include_non_finite` is true."""
     counted = points if include_non_finite else [point for point in points if math.isfinite(point.value)]
     found = Statistics(points[-1])
     if not counted:
@@ -70,7 +70,7 @@ def sample(points: Sequence[Reading], count: int) -> list[Reading]:
                 (previous.step - step) * (point.value - previous.value)
                 - (previous.step - point.step) * (value - previous.value)
             )
-            # false for NaN, so non-finite values tend to get lost, as in common implementations
+            # this is false for NaN, so non-finite values tend to get lost, as in common implementations
             if area > largest:
                 best, largest = point, area
         kept.append(best)

@@ -1,4 +1,4 @@
-"""The data and faults of the fake SwanLab, and variants of behaviour that is unknown in the real service."""
+"""The data and faults of the fake SwanLab, and settings for behaviour that SwanLab does not document."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ class Project:
 class Variants:
     """Settings for behaviour that SwanLab does not document or documents ambiguously.
 
-    `lacking` contains regular expressions for endpoints that do not exist. Requests for them return `missing_status`.
+    `lacking` contains regular expressions for endpoints that do not exist. Requests to them return `missing_status`.
     """
 
     wrapped_config: bool = True

@@ -24,7 +24,7 @@ RATES = (0.001, 0.01, 0.1)
 
 @pytest.fixture
 def state(state: State) -> State:
-    """Return 60 experiments with 3 rates and 2 users; some are running, crashed, lack the metric or only have NaN."""
+    """Return 60 experiments with 3 rates and 2 users. Some are running or crashed, lack the metric or have only NaN."""
     project = state.add_project(state.workspaces[0], "sweep", cuid="sweep")
     source = random.Random(3)
     for number in range(60):

@@ -25,7 +25,7 @@ CONSTANT = {f"argument_{number}": "x" * 50 for number in range(200)}
 
 @pytest.fixture
 def state(state: State) -> State:
-    """Return a project whose configs are as large as those of transformers."""
+    """Return a project whose configs are as large as those that transformers logs."""
     project = state.add_project(state.workspaces[0], "large", cuid="large")
     for number in range(30):
         varying = {"learning_rate": 10.0**-number, "optim": {"name": ("adam", "sgd")[number % 2]}, "seed": number}

@@ -1,4 +1,7 @@
-"""compare_experiments with a baseline decides whether to keep, discard or run more seeds, as in rank_experiments."""
+"""With a baseline, compare_experiments decides whether to keep or discard a setting or to run more seeds.
+
+The decisions match the ranking of rank_experiments.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,10 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture
 def state(state: State) -> State:
-    """Return a sweep: `up` is better than `base`, `down` is worse, `near` a little better, `single` has one seed."""
+    """Return a sweep in which `up` is better than `base`, `near` is a little better, and `down` is worse.
+
+    `single` has only one seed.
+    """
     project = state.add_project(state.workspaces[0], "loop", cuid="loop")
     source = random.Random(4)
     levels = {"base": (0.1, 0.80, 5), "up": (0.2, 0.90, 4), "down": (0.3, 0.70, 4), "near": (0.4, 0.808, 2)}

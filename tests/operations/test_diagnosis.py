@@ -535,7 +535,7 @@ async def test_too_few_points_or_unknown_metrics_give_no_verdict(settings: Setti
     verdicts = [reply.structured_content["data"]["verdict"] for reply in replies if reply.structured_content]
     assert verdicts[0] == "cannot tell: no metric was logged"
     assert verdicts[2] == "cannot tell: none of the logged metrics is known to improve as a model learns"
-    # without points there is nothing to say about their number
+    # if there are no points, the reply must not mention their number
     assert "points of" not in str(replies[0].structured_content)
     assert "no key" not in str([reply.content for reply in replies])
     assert verdicts[1] == "cannot tell: only 2 points were logged, but 12 are needed"

@@ -17,7 +17,7 @@ RUNNING = {"project": "sweep", "exp_cuid": "running", "metric": "val/loss"}
 
 @pytest.fixture
 def state(state: State) -> State:
-    """Return a project with 14 finished runs of 80 steps, and a running experiment at half of the steps."""
+    """Return a project with 14 finished runs of 80 steps, and a running experiment that is halfway through."""
     project = state.add_project(state.workspaces[0], "sweep", cuid="sweep")
     *finished, running = draw_trainings(7, 15)
     for number, one in enumerate(finished):

@@ -1,4 +1,4 @@
-"""A diagnosis and the news say in one line which records are missing, and only if that is true."""
+"""A diagnosis and the news list missing records in one line, and only records that are really missing."""
 
 from __future__ import annotations
 

@@ -267,7 +267,7 @@ def test_format_that_starts_another_program_is_not_opened(monkeypatch: pytest.Mo
 
 
 def run_in_child(code: str, megabytes: int, content: bytes = b"") -> str:
-    """Run code in a child process with a memory limit on top of its imports; return its output."""
+    """Run code in a child process that may use this much memory in addition to its imports, and return its output."""
     prelude = f"""
 import resource
 import sys
@@ -293,7 +293,7 @@ def test_image_of_many_pixels_takes_little_memory() -> None:
 
 
 def write_scans(*scans: bytes, side: int = 10_000) -> bytes:
-    """Return the head of a JPEG of three components: one scan for each argument, which names its components."""
+    """Return a JPEG with three components and no image data. Each argument lists the components of one scan."""
     frame = pack(">BHHB", 8, side, side, 3) + b"".join(bytes((one, 0x11, 0)) for one in (1, 2, 3))
     table = b"\0" + bytes((1, *[0] * 15)) + b"\0"
     parts = [(0xDB, b"\0" + b"\1" * 64), (0xC0, frame), (0xC4, table), (0xC4, b"\x10" + table[1:])]
@@ -330,7 +330,7 @@ def test_large_photo_is_decoded_at_reduced_size() -> None:
 
 @pytest.mark.exhaustive
 def test_images_are_decoded_one_at_a_time() -> None:
-    """Each of eight images takes 57 MB decoded; together they fit in the memory of two."""
+    """Each of the eight images takes 57 MB when decoded, but all of them together take less memory than two."""
     large = BytesIO()
     Image.new("RGB", (5_000, 3_800)).save(large, "PNG")
     code = """

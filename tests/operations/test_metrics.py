@@ -200,9 +200,9 @@ async def test_truncated_export_is_requested_again_and_then_an_error(
         whole = (await read_points(client, CURVES, ["long"], exact=True))["long"]
         for fault in (
             Fault("^/storage/", is_truncated=True),
-            # within the last value
+            # truncated within the last value
             Fault("^/storage/", rewrite=lambda body: body[: body.rindex(b",") - 5]),
-            # truncated at the end of a line with a matching length; only the header is left
+            # truncated after a complete line and after the header, with a matching length
             Fault("^/storage/", rewrite=lambda body: b"".join(body.splitlines(keepends=True)[:-1])),
             Fault("^/storage/", rewrite=lambda body: body.splitlines(keepends=True)[0]),
         ):
@@ -221,7 +221,7 @@ async def test_points_newer_than_the_summary_raise_no_error(
 ) -> None:
     points: list[tuple[int, float]] = [(0, 1.0)]
     experiment.metrics["plain"] = points
-    # each request finds another point, in either order
+    # each request finds one more point, regardless of the order of the requests
     state.faults = [Fault("/(export|summaries)$", skip=1, then=lambda: points.append((len(points), 1.0)))]
     async with opened(replace(settings, is_cached=False)) as client:
         for _ in range(5):

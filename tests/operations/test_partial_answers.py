@@ -1,4 +1,4 @@
-"""If one of several keys or experiments is unknown, the others are answered and a note names it."""
+"""If one of several keys or experiments is unknown, the reply covers the others, and a note names the unknown one."""
 
 from __future__ import annotations
 

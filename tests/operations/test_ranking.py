@@ -187,7 +187,7 @@ async def test_summaries_are_requested_while_pages_load(settings: Settings, stat
     async with session(settings) as client:
         result = await client.call_tool("rank_experiments", {"project": "thousands", "metric": "val/acc"})
     assert check_forms(result)["page"]["total"] == 3000
-    # 10 batches, and the first and the leading experiments, whose keys show the training losses
+    # 10 batches, and one request each for the first and the leading experiments, whose keys show the training losses
     assert [fault.hits for fault in state.faults] == [1, 12]
 
 
@@ -322,7 +322,7 @@ async def test_settings_are_counted_and_named_as_settings(settings: Settings, sw
         sweep.add(f"run-{number}", 0.8 + number / 10, {"lr": 0.1 * (1 + number // 2), "seed": number % 2})
     sweep.add("run-4", 0.9, {"lr": 0.1, "seed": 2}, state="CRASHED")
     reply = await sweep.rank(settings)
-    # the crashed run repeats the second setting, but counts in no mean and names no setting
+    # the crashed run repeats the second setting, but is excluded from its mean and listed under its own name
     shown = [(row["name"], row.get("best"), row["value"], row.get("n"), row.get("apart")) for row in reply["data"]]
     assert shown == [
         ("lr=0.2", "run-3", 1.05, 2, None),
@@ -559,7 +559,7 @@ async def test_losses_that_need_not_fall_are_checked_for_nan(
 
 
 async def test_gradient_norms_that_recover_are_healthy(settings: Settings, sweep: Sweep) -> None:
-    # mixed precision skips such steps
+    # mixed-precision training skips steps with an infinite norm
     for number in range(3):
         norm = [(step, math.inf if step in (0, 1, 30 * number) else 0.5) for step in range(60)]
         loss = [(step, 2 - step / 40) for step in range(60)]

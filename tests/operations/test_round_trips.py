@@ -35,7 +35,7 @@ QUESTIONS: dict[str, tuple[str, dict[str, Any], tuple[tuple[str, int], ...]]] = 
     "filter by a metric": (
         "find_experiments",
         {"filters": [{"field": "metric.val/acc", "op": ">=", "value": 249 / 250}]},
-        # SwanLab filters, and leaves out the config of the match in each project
+        # SwanLab filters the lists, and omits the config of the match in each project
         (("/shows$", 4), ("/(runs/[^/]+|summaries)$", 8)),
     ),
     "filtered statistics": (
@@ -75,14 +75,14 @@ def state(world: State) -> Iterator[State]:
 
 @pytest.fixture
 def api(host: str) -> Iterator[OpenApi]:
-    # a missing request would be awaited until then
+    # if a request is missing, the others wait until this timeout
     with OpenApi("test-key", host=host, timeout=10) as api:
         yield api
 
 
 @contextmanager
 def in_one_round(state: State, *rounds: tuple[str, int]) -> Iterator[None]:
-    """Answer no request in a round before all requests of that round have arrived."""
+    """Delay the responses of each round until all of its requests have arrived, and check their number."""
     state.calls.clear()
     for path, count in rounds:
         state.faults.append(hold(path, count))
@@ -93,7 +93,7 @@ def in_one_round(state: State, *rounds: tuple[str, int]) -> Iterator[None]:
 
 
 def hold(path: str, count: int) -> Fault:
-    """Return a fault for the next requests to a path, which waits for the last of them."""
+    """Return a fault that delays the next `count` requests to a path until the last of them arrives."""
     arrived, is_complete = itertools.count(1), threading.Event()
 
     def arrive() -> None:
@@ -128,7 +128,7 @@ def twins(state: State) -> Iterator[Project]:
 @pytest.mark.usefixtures("twins")
 def test_ranking_checks_points_and_commands_in_one_more_round(state: State, api: OpenApi) -> None:
     assert api.get_user().code == 200
-    # all summaries and the first experiments'; then each experiment's points and command, and the leaders' keys
+    # the summaries of all and of the first experiments, then each one's points and command, and the leaders' keys
     rounds = (("/(twins|runs)$", 2), ("/summaries$", 2), ("/(scalar|runs/[^/]+|summaries)$", 9))
     with in_one_round(state, *rounds):
         answer = api.rank_experiments("twins", "val/acc", by_seed=True)

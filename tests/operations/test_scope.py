@@ -30,7 +30,7 @@ EVERY = "kites-test*/sweep*"
 
 @pytest.fixture(params=[10, pytest.param(250, marks=pytest.mark.exhaustive)])
 def world(request: pytest.FixtureRequest, settings: Settings, state: State) -> Settings:
-    """Serve 12 projects in two workspaces; the last one logs no val/acc."""
+    """Serve 12 projects in two workspaces. The last project logs no val/acc."""
     source = random.Random(7)
     for number in range(12):
         project = state.add_project(state.workspaces[number % 2], f"sweep{number:02d}")
@@ -303,7 +303,7 @@ async def test_news_of_all_projects_need_few_requests(world: Settings, state: St
     assert len(reply["data"]) == 5
     kinds = Counter(one.raw_path.partition("/metrics/")[2] for one in state.calls)
     running = sum(one.state == "RUNNING" for _, one in members(state))
-    # one for the keys of each project, and at most one for its summaries
+    # one request for the keys of each project, and at most one for its summaries
     assert kinds["summaries"] <= 2 * 12 + 5
     assert kinds["scalar/keys"] <= running + 5
     assert not kinds["media/keys"]

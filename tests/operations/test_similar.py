@@ -37,7 +37,10 @@ def draw_config(source: random.Random) -> dict[str, Any]:
 
 
 def rename(config: dict[str, Any], source: random.Random) -> dict[str, Any]:
-    """Return a near-duplicate: another seed, a rate 2 % off, and keys renamed, nested, reordered or in logarithms."""
+    """Return a near-duplicate with another seed, a rate up to 2 % off, and renamed, nested or reordered keys.
+
+    The rate may be replaced by its logarithm.
+    """
     given = {**config, "seed": source.randrange(10_000), "lr": config["lr"] * source.uniform(0.98, 1.02)}
     names = {key: source.choice([key, *RENAMED.get(key, [])]) for key in given}
     made: dict[str, Any] = {}
@@ -68,7 +71,7 @@ def test_work_grows_with_the_names_that_single_configs_have() -> None:
         began = time.process_time()
         build_space(configs)
         seconds.append(time.process_time() - began)
-    # four times the names: the square would be 16
+    # there are four times as many names, so quadratic time would be a factor of 16
     assert seconds[1] < 9 * seconds[0]
 
 
@@ -89,7 +92,7 @@ def add_run(state: State, project: Any, name: str, config: dict[str, Any], level
 
 
 def add_sweep(state: State, name: str, count: int, level: float = 0.0) -> None:
-    """Add a project whose result depends on lr and batch_size, which vary together, and a run that became NaN."""
+    """Add a project whose results depend on lr and batch_size, which vary together. One more run became NaN."""
     source = random.Random(1)
     project = state.add_project(state.workspaces[0], name, cuid=name)
     for number in range(count):

@@ -179,7 +179,7 @@ async def test_unclear_request_explains_the_arguments(
 
 
 def log_every(seconds: int, count: int, silent: int) -> list[tuple[int, float, int]]:
-    """Return points at regular times, the last of them `silent` seconds ago."""
+    """Return points at regular intervals, the last of them `silent` seconds ago."""
     last = int(time.time()) - silent
     return [(step, 0.5, 1000 * (last - seconds * (count - 1 - step))) for step in range(count)]
 

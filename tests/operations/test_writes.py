@@ -297,7 +297,7 @@ async def test_clock_set_forward_and_back_does_not_renew_a_used_confirmation(mon
 
 
 async def ask_user(writable: Settings, tool: str, arguments: dict[str, Any]) -> str:
-    """Return the question to the user before a confirmed change."""
+    """Return the question that the user is asked before a confirmed change."""
     questions: list[str] = []
 
     async def decline(_context: Any, params: Any) -> ElicitResult:

@@ -1,9 +1,9 @@
-"""Measure which texts of charts overlap: each other, the axes, marks at their edge, and lines outside them.
+"""Find texts in charts that overlap each other, the axes, marks at the edge of the axes, or lines outside the axes.
 
-`python -m tests.present.overlaps FILE…` draws the histories of files (JSON, also with .gz) in many ways.
+`python -m tests.present.overlaps FILE…` plots the histories in JSON files (plain or .gz) in many ways.
 """
 
-# matplotlib's types leave artists open
+# matplotlib's annotations leave the types of artists open
 # pyright: reportUnknownMemberType=false
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from swanlab_mcp.present.plotting import arrange
 
 __all__ = ["Runs", "draw_plot", "list_plots", "make_plot", "measure_overlaps"]
 
-# of each run: steps and values by key
+# for each run, the steps and values by key
 Runs = Mapping[str, Mapping[str, tuple[Sequence[int], Sequence[float]]]]
 
 _HOW: Sequence[Mapping[str, Any]] = (
@@ -84,7 +84,7 @@ def _find_lines(figure: Any) -> Iterator[Bbox]:
 
 
 def list_plots(runs: Runs) -> Iterator[Plot]:
-    """Return plots of runs: single metrics, several, groups, scatter plots, smoothed and logarithmic."""
+    """Yield plots of one or several metrics: plain, smoothed, with logarithmic axes, as scatter plots and in groups."""
     names = list(runs)[:MOST_CURVES]
     keys = list(dict.fromkeys(key for metrics in runs.values() for key in metrics))
     chosen = [(names[:1], keys[:MOST_CURVES]), (names[:5], keys[:4]), *((names, [key]) for key in keys[:6])]

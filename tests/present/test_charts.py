@@ -319,7 +319,7 @@ def test_texts_of_frameworks_overlap_nothing(framework: str, every: int) -> None
 
 @pytest.fixture
 def fonts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a font folder on a machine with no other font than DejaVu Sans."""
+    """Return the font folder of a machine whose only other font is DejaVu Sans."""
     plain = [entry for entry in font_manager.fontManager.ttflist if entry.name == "DejaVu Sans"]
     folder = tmp_path / "fonts"
     folder.mkdir()

@@ -164,7 +164,7 @@ def test_recorded_markdown_does_not_render(text: str, shown: str) -> None:
 
 @pytest.mark.parametrize("part", ["](", "](<", "]: ", "](https", "](&#104;", "](/"])
 def test_breaking_links_takes_linear_time(part: str) -> None:
-    """Quadratic time would be minutes."""
+    """A quadratic algorithm would take minutes."""
     for text in (part + " " * 300_000 + "x", part * 100_000, part + "a" * 300_000):
         started = time.process_time()
         neutralise_value(text)

@@ -1,6 +1,6 @@
 """Check the interactive chart: its clients, its data and its page."""
 
-# the JSON of a chart is of any type
+# a chart's JSON has values of any type
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 from __future__ import annotations
@@ -301,7 +301,7 @@ def test_chart_works_in_a_browser_inside_an_mcp_apps_host() -> None:
 
 
 def add_sweep(state: State) -> list[str]:
-    """Add two settings with three seeds each, one of which ends early."""
+    """Add two settings with three seeds each. One run ends early."""
     cuids: list[str] = []
     for number, (lr, seed) in enumerate(itertools.product((0.5, 0.1), range(3))):
         cuids.append(f"run{number}")

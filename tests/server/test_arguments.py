@@ -66,7 +66,7 @@ async def test_null_and_empty_text_mean_an_omitted_argument(tool: str, filling: 
 
 
 def fill_strictly(schema: dict[str, Any]) -> Any:
-    """Return the value that a model sends for an argument that it does not want but must fill."""
+    """Return the value that a model sends for an argument that it does not need but has to fill in."""
     if "enum" in schema:
         return schema.get("default", schema["enum"][0])
     fillings: dict[str, Any] = {"string": "", "integer": 0, "number": 0, "boolean": False, "array": []}

@@ -1,4 +1,4 @@
-"""Messages conform to MCP, according to the schemas of both eras and, if installed, the conformance suite."""
+"""Messages conform to MCP, according to the schemas of both protocol eras and, if installed, the conformance suite."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def url(settings: Settings) -> Iterator[str]:
 
 
 def exchange(url: str, era: str, method: str, **params: Any) -> dict[str, Any]:
-    """Send a raw request in the format of an era, and return the full response."""
+    """Send a raw request in the format of a protocol era, and return the full response."""
     headers = {**ACCEPT, **bearer(), "mcp-protocol-version": era}
     if era == MODERN:
         about = {"name": "test", "version": "1"}

@@ -98,7 +98,7 @@ async def test_events_and_causes_of_a_diagnosis_are_tables() -> None:
 
 @pytest.mark.parametrize("record", [Comparison, Diagnosis, Crash, *FLAT])
 def test_only_single_records_contain_lists_of_records(record: type[BaseModel]) -> None:
-    """The lists of a single record become tables, so no row of a table may contain another list of records."""
+    """Lists in a single record become tables, so no row of a table may contain another list of records."""
     held = [
         part
         for field in record.model_fields.values()

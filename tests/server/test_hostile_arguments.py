@@ -266,11 +266,11 @@ def pick_hostile(schema: dict[str, Any], luck: random.Random) -> Any:
 
 
 def make_calls(tool: Any, luck: random.Random, count: int, host: str) -> Iterator[dict[str, Any]]:
-    """Yield arguments that are all bad, or valid except for one or two, so that they pass the first check."""
+    """Yield arguments that are all hostile or, to get past the first check, valid except for one or two."""
     properties, required = tool.input_schema.get("properties", {}), tool.input_schema.get("required", ())
     for _ in range(count):
         optional = [name for name in properties if name not in required]
-        # without a project, most calls would end at the first check; a wait would last
+        # without a project, most calls would end at the first check, and without a timeout, a wait would take long
         named = [name for name in ("project", "timeout") if name in optional and luck.random() < 0.9]
         optional = [name for name in optional if name not in named]
         names = [*required, *named, *luck.sample(optional, min(len(optional), luck.randint(0, 3)))]
@@ -316,7 +316,7 @@ def collect_texts(value: Any) -> list[str]:
 
 
 def check_requests(calls: Sequence[Call], given: Sequence[Any], state: State) -> None:
-    """Fail unless every request is for an allowed endpoint, and for a name that was requested or exists."""
+    """Fail unless every request is for an allowed endpoint, and contains only names that exist or were passed in."""
     known = {"local", "exports", "project1", "cuid1", "odd1"}
     known |= {one.username for one in state.workspaces} | {one.name for one in state.projects}
     for call in calls:

@@ -45,7 +45,7 @@ def opened(url: str, count: int, sent: bytes) -> Generator[list[socket.socket], 
 
 @contextmanager
 def opened_in_turn(url: str, count: int, sent: bytes) -> Generator[list[socket.socket], None, None]:
-    """Open connections and send the same bytes on each, after the server has read the previous connection."""
+    """Open connections one at a time and send the same bytes on each. Wait until the server has read them."""
     made: list[socket.socket] = []
     with ExitStack() as stack, httpx.Client(base_url=url) as http:
         for _ in range(count):
@@ -204,7 +204,7 @@ def test_audit_log_has_a_line_per_call_without_arguments(settings: Settings, tea
         arguments["confirmation"] = dry.json()["result"]["structuredContent"]["data"]["confirmation"]
         ask(url, body=message(name="delete_experiments", arguments=arguments))
         ask(url, body=message(name="delete_experiments", arguments=arguments))
-        # texts of the caller instead of names
+        # arbitrary text from the caller instead of names
         ask(url, body=message(name="call colleague", arguments={"project": "test-key", "confirmation": "x"}))
         ask(url, body=message("colleague/" * 1000))
     text = path.read_text(encoding="utf-8")

@@ -62,7 +62,7 @@ def state(state: State) -> State:
 
 
 def list_calls(tools: Sequence[Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield valid and invalid calls to every tool: each argument with its value, and with an unknown name."""
+    """For every tool, yield a valid call, and calls that replace one argument, usually with an unknown name."""
     project, keys = name("project"), [name("loss")]
     good: dict[str, Any] = {
         "project": project,

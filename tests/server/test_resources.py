@@ -141,7 +141,7 @@ async def test_every_part_is_completed_from_its_prefix(settings: Settings, state
         assert (await complete(client, "exp_cuid", "", **at)).values == ["xyz333", "abc222", "lr-0.1"]
         assert (await complete(client, "exp_cuid", "lr", **at)).values == ["lr-0.1"]
         assert (await complete(client, "exp_cuid", "ABC1", **at)).values == ["abc111"]
-        # a name of several experiments is ambiguous
+        # a name that several experiments share is ambiguous
         assert sorted((await complete(client, "exp_cuid", "tw", **at)).values) == ["abc222", "xyz333"]
         assert (await complete(client, "exp_cuid", "nothing", **at)).values == []
         assert (await complete(client, "something", "x")).values == []

@@ -630,7 +630,7 @@ def test_insecure_configurations_do_not_start(capsys: pytest.CaptureFixture[str]
     assert "0.0.0.0 needs --allowed-host NAME" in done.stderr
 
     def refuse(*words: str, **more: str) -> str:
-        """Return how the same command is refused, without starting a process."""
+        """Run the same command with these arguments in this process, and return its error message."""
         arguments = read_arguments(["serve", "--transport", "http", *words])
         settings = load_settings(host=arguments.host, allow_writes=arguments.allow_writes, environ=environ(**more))
         assert run_serve(settings, arguments, None) == 2

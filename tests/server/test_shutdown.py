@@ -1,4 +1,4 @@
-"""How calls and processes end, and what stdout contains, with real processes, pipes and HTTP."""
+"""Check how calls and processes end, using real processes, pipes and HTTP, and that stdout contains only JSON-RPC."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ def test_stdout_carries_only_json_rpc_and_threads_do_not_block_the_exit(host: st
 
 
 def post(url: str, body: bytes, length: int) -> socket.socket:
-    """Send a handshake-era request that announces `length` bytes, but only `body` as its first part."""
+    """Send `body` in a handshake-era request whose content-length is `length`, and return the open connection."""
     host, port = url.removeprefix("http://").removesuffix("/mcp").split(":")
     head = (
         "POST /mcp HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer test-key\r\ncontent-type: application/json"

@@ -1,4 +1,4 @@
-// A headless Chromium, and axe-core's verdict on what it shows.
+// Start a headless Chromium, and check its pages with axe-core.
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";

@@ -1,5 +1,5 @@
-// The interactive chart in a real browser, in a host that speaks the protocol, with answers of the real server.
-//   node check.mjs CHROMIUM BUNDLE [FOLDER FOR SCREENSHOTS]; PYTHON is the interpreter that has the server
+// Test the interactive chart in a real browser, in a host that implements the protocol, with replies from the real server.
+//   node check.mjs CHROMIUM BUNDLE [FOLDER FOR SCREENSHOTS]; PYTHON is an interpreter that can import the server
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { Client } from "@modelcontextprotocol/client";
@@ -50,7 +50,7 @@ await page.exposeFunction("readResource", (uri) => {
 async function mount(context = {}, width = 820, content = html) {
   await page.setViewportSize({ width, height: 800 });
   const about = await page.evaluate(([text, given]) => window.mount(text, given), [content, context]);
-  // among the page's frames the one before may still be listed
+  // the page's list of frames may still contain the previous frame
   frame = await (await page.$("iframe")).contentFrame();
   return about;
 }
@@ -63,14 +63,14 @@ async function show(result, context = { theme: "light", locale: "en-US" }, width
   return about;
 }
 
-// the library draws in a microtask, what is resized in the frames after
+// uPlot draws in a microtask, and resized charts are drawn in the next frames
 const settle = () => frame.evaluate(async () => {
   for (let count = 0; count < 4; count += 1) await new Promise(requestAnimationFrame);
 });
 const texts = (selector) => frame.$$eval(selector, (found) => found.map((one) => one.textContent));
 const text = (selector) => frame.$eval(selector, (one) => one.textContent);
 const range = () => frame.evaluate(() => [panels[0].plot.scales.x.min, panels[0].plot.scales.x.max]);
-// the cells of a column of the table of curves, by the column's name
+// the cells of the column with this name in the table of curves
 const column = (name) => frame.$$eval("#lines tr", ([head, ...rows], wanted) => {
   const place = [...head.children].findIndex((one) => one.textContent === wanted);
   return rows.map((row) => row.children[place].textContent);

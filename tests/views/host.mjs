@@ -1,4 +1,4 @@
-// A host of MCP Apps by the protocol's own bridge, as small as can be: one view in a sandboxed frame.
+// A minimal host for MCP Apps: it uses the official bridge and shows one view in a sandboxed frame.
 import { AppBridge, PostMessageTransport } from "@modelcontextprotocol/ext-apps/app-bridge";
 
 window.mount = async (html, hostContext) => {

@@ -1,5 +1,5 @@
-// The report of the demo in a real browser: accessible and within the width, in both languages, light and dark.
-//   node report.mjs CHROMIUM FOLDER [FOLDER FOR SCREENSHOTS]; PYTHON is the interpreter that has the server
+// Check in a real browser that the demo's report is accessible and fits the width, in both languages and both themes.
+//   node report.mjs CHROMIUM FOLDER [FOLDER FOR SCREENSHOTS]; PYTHON is an interpreter that can import the server
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { pathToFileURL } from "node:url";

@@ -1,8 +1,9 @@
-"""Record runs with real SDKs and every kind of end, and compare the data read with the data logged.
+"""Use real SDKs to record runs that end in different ways, and compare the data read with the data logged.
 
-python -m tests.with_sdk.check PYTHON [PYTHON …], from the project's folder, in its own environment. Each PYTHON has an
-environment with requirements.txt (or an older swanlab). The cloud is a fake server on loopback. If the SDK's own reader
-can read a file, its data are compared too. Exits with 1 and prints the differences, if any.
+Run python -m tests.with_sdk.check PYTHON [PYTHON …] in the project's folder and environment. Each PYTHON is the
+interpreter of an environment with the packages in requirements.txt (or with an older swanlab). The cloud is a fake
+server on loopback. If the SDK's own reader can read a file, the reader's data is compared too. If there are
+differences, the script prints them and exits with 1.
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ def same(one: float, other: float) -> bool:
 
 
 async def compare(python: str, folder: Path, truth: dict[str, Any]) -> list[str]:
-    """Return the differences between the logged data and the runs of a folder."""
+    """Return the differences between the logged data and the runs in a folder."""
     client = OfflineClient([folder / "swanlog"])
     if truth["name"] == "disabled-finish":
         return (

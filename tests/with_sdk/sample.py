@@ -1,8 +1,8 @@
 """Record three short runs with the real SDK for tests/offline_runs, and save the logged data.
 
-Start sample.py FOLDER with the SDK's Python in an empty FOLDER with neutral names. The runs are "first" and
-"second" (a script that seeds Python's random numbers, run twice) and "broken" (it raises an error); truth.json has the
-form that tests/client/local/test_runs.py reads.
+Start sample.py FOLDER with the SDK's Python, in an empty FOLDER whose path contains no private names. The runs are
+"first" and "second" (a script that seeds Python's random numbers, run twice) and "broken", which raises an error.
+truth.json has the format that tests/client/local/test_runs.py reads.
 """
 
 # the SDK is in another environment
@@ -49,7 +49,7 @@ def describe(points: list[tuple[int, float]]) -> dict[str, Any]:
 
 
 def record(folder: Path, number: int) -> None:
-    """Record one run and write its truth next to its folder."""
+    """Record one run, and save the logged data next to the run's folder."""
     name, is_broken = NAMES[number], NAMES[number] == "broken"
     config: dict[str, Any] = {"lr": 0.1 / (number + 1), "layers": [64, 64], "optimizer": {"name": "sgd"}}
     random.seed(7)

@@ -23,7 +23,7 @@ T = TypeVar("T")
 LARGEST_PAGE = 100
 _SIZES = (10, 12, 15, 20, 24, 27, 50, 100)
 _READINGS = 3
-# full garbage collections take a third of the time of reading a list of 20,000 items
+# full garbage collections take up a third of the time that it takes to read a list of 20,000 items
 _MANY_PAGES = 10
 # more pages than connections, but a harmless number of requests if the reported total is absurd
 _AT_ONCE = 128
@@ -191,7 +191,7 @@ class _Reading(Generic[T]):
 
 
 def _identify(item: dict[str, Any]) -> str:
-    # in a list of the full server, users may share a name, and projects in different workspaces may as well
+    # in a list of the entire server, two users may have the same name, and so may projects in different workspaces
     return str(item.get("cuid") or item.get("path") or item.get("username") or item.get("name"))
 
 

@@ -120,7 +120,7 @@ class Series:
         self.numbering = Numbering()
         self._late: list[tuple[int, float, int]] = []
         self._let_go = Tally()
-        # the tally of the points in memory that were already counted, so that only new points must be counted
+        # the tally of the points in memory that were already counted, so that only new points have to be counted
         self._counted = Tally()
 
     def __len__(self) -> int:

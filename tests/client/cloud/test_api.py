@@ -390,7 +390,7 @@ async def test_sequential_calls_share_a_connection_and_parallel_calls_have_64(se
             await asyncio.sleep(0)
             for question in questions[::2]:
                 question.cancel()
-            # and the clients have to log in again
+            # the clients also have to log in again
             state.end_sessions()
             with anyio.fail_after(PATIENCE):
                 assert len(await asyncio.gather(*questions[1::2])) == 80
@@ -438,7 +438,7 @@ async def test_summaries_of_500_experiments_take_few_requests(settings: Settings
         f"run-{number}": number for number in range(500)
     }
     assert all(set(summary) == {"loss"} for summary in found.values())
-    # the project, two batches, and on old servers one refusal of both
+    # the project and two batches, each of which an old server refuses once
     assert len(state.calls) == (3 if form == "current" else 5)
 
 

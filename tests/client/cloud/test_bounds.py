@@ -164,7 +164,7 @@ class CountingServer:
                 length = int(head.partition(b"content-length: ")[2].split(b"\r\n")[0] or 0)
                 await reader.readexactly(length)
                 if self.gate:
-                    # respond once as many requests are waiting as are expected at the same time
+                    # respond once the expected number of requests is waiting
                     self.waiting += 1
                     if self.waiting >= self.wanted:
                         self.gate.set()

@@ -60,7 +60,7 @@ async def settle(settings: Settings, state: State) -> None:
 
 
 async def read(client: SwanLabClient, number: int) -> None:
-    """Read a series or a list, to use both kinds of connections."""
+    """Read a series or a list, because they use different kinds of connections."""
     if number % 2:
         await client.default.list_projects(WorkspaceRef(ME), search=str(number))
     else:
@@ -93,7 +93,7 @@ async def test_repeatedly_cancelled_calls_close_their_connections(
     for _ in range(repeats):
         held = Fault(**fault)
         state.faults = [held]
-        # a cancelled scope cancels until its tasks end, like the MCP server
+        # like the MCP server, a cancelled scope keeps cancelling its tasks until they end
         async with anyio.create_task_group() as group:
             for number in range(0, 80, 2):
                 group.start_soon(read, client, number)

@@ -63,7 +63,7 @@ CALLS: dict[str, dict[str, Any]] = {
     "get_metrics": {**THREE, "keys": ["loss"], "mode": "exact"},
     "wait_for_experiments": {**ONE_OF_SEVERAL, "until": ["finished"], "timeout": 1},
 }
-# 5 pages each, but replies for the first two lists read and show at most 3 pages
+# each list has 5 pages, but the first two calls read and show at most 3 pages
 LISTS: dict[str, dict[str, Any]] = {
     "list_projects": {"username": "kites-test2", "page": 0},
     "list_project_exps": {"project": "many", "page": 0},
@@ -141,7 +141,7 @@ NOTHING = -2
 
 @dataclass(frozen=True)
 class Case:
-    """A named fault: how to make it for a path, and the code of the resulting error (None: no error).
+    """A named fault. `make` creates it for a path, and `code` is the code of the resulting error (None: no error).
 
     The storage has its own limits and sends no JSON, so its code may differ, or there may be no error.
     """
@@ -196,7 +196,7 @@ def find_paths(state: State) -> list[str]:
 
 
 def show(result: Any) -> tuple[str, str]:
-    """Return a reply's text and JSON, without the varying duration of a wait and time of the news."""
+    """Return a reply's text and JSON, without the duration of a wait and the time of the news, which vary."""
     text = "\n".join(
         getattr(block, "text", None) or getattr(block, "data", None) or str(block.uri) for block in result.content
     )
@@ -224,7 +224,7 @@ async def find_tools_by_path(settings: Settings, state: State) -> dict[str, list
 
 
 async def check_fault(server: Any, state: State, tool: str, path: str, case: Case, answers: dict[str, Any]) -> None:
-    """Assert that a fault gives the correct reply or its error, and that the next call works."""
+    """Assert that a call returns the correct reply or the error of the fault, and that the next call works."""
     code = case.code if case.at_storage == SAME or not path.startswith("/storage") else case.at_storage
     if code == NOTHING:
         return

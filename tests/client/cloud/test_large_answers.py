@@ -23,7 +23,7 @@ CURVES = [f"curve{number}" for number in range(8)]
 
 @pytest.fixture(scope="module")
 def world() -> State:
-    """Return a project with many experiments, one with 2,100 keys, 3,000 steps of 8 metrics and a long log."""
+    """Return a project with many experiments. One of them has 2,100 keys, 3,000 steps of 8 metrics and a long log."""
     state = State()
     state.add_user("kites-test3")
     workspace = state.add_workspace("kites-test3", "mine", "PERSON", kites_test3="OWNER")
@@ -174,7 +174,7 @@ async def test_request_count_is_small_at_any_size(settings: Settings, state: Sta
     async with session(replace(settings, is_cached=False)) as client:
         assert await count("list_project_exps", page=0) == 3
         assert await count("list_project_exps") == 1
-        # filtered experiments lack configs, and the list is cheaper for this number; summaries come in batches of 300
+        # filtered experiments lack configs, and reading the full list is cheaper here; summaries come in batches of 300
         assert await count("find_experiments", filters=by_metric) == 1 + 3 + 1 + 1
         assert await count("find_experiments", sort="created") == 3
         assert await count("get_exp_summary", exp_cuid="wide1") == 1

@@ -41,7 +41,7 @@ def closed_port() -> int:
 
 @contextmanager
 def answering(reply: bytes, context: ssl.SSLContext | None = None) -> Generator[tuple[int, list[bytes]], None, None]:
-    """Accept connections, read once and send `reply`. Yield the port and the received data."""
+    """Accept connections, read once from each and send `reply`. Yield the port and the received data."""
     seen: list[bytes] = []
     with listen() as listener:
 

@@ -1,4 +1,4 @@
-"""If a web page answers instead of SwanLab, every error names the page's address."""
+"""If a server returns a web page instead of SwanLab's response, every error names the page's address."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def state() -> State:
 
 @pytest.fixture(params=[200, 302, 404, 502])
 def proxy(request: pytest.FixtureRequest, state: State) -> Iterator[str]:
-    """Serve SwanLab below a path prefix, its login also without the prefix, and web pages at all other paths."""
+    """Serve SwanLab below a path prefix, its login also without the prefix, and a web page at every other path."""
     fake = create_app(state)
     page = HTMLResponse("<!DOCTYPE html><html><body>Welcome</body></html>", request.param)
 

@@ -93,7 +93,7 @@ def make_record(writer: int, number: int, size: int) -> bytes:
 
 
 def write_many(writer: int, sizes: list[int], offset: int) -> tuple[list[bytes], list[bytes]]:
-    """Return payloads, and the writes that record them in order."""
+    """Return the payloads of one writer and the byte strings that record them, both in order."""
     records = [make_record(writer, number, size) for number, size in enumerate(sizes)]
     writes: list[bytes] = []
     for record in records:
@@ -160,7 +160,7 @@ async def test_damage_is_reported_with_the_number_of_missing_records(copied: Pat
     assert damage.unreadable == 1
     assert 600 <= damage.unread < 1600
     lost = sound.records - damage.records
-    # before 0.8 columns have no number, and a missing last point of a key leaves no gap
+    # before 0.8, columns have no number, and if a key's last point is missing, there is no gap
     assert lost > 0
     assert (damage.missing <= lost) if run.is_legacy else (damage.missing == lost)
     assert damage.missing or share == 0.9
@@ -203,7 +203,7 @@ async def test_unknown_format_is_reported(copied: Path) -> None:
 
 
 def test_halves_of_damaged_records_are_not_joined() -> None:
-    # the first record loses its second half, the next split record its first half
+    # the first record loses its second half, and the next split record loses its first half
     sizes = [100] * 900
     records, writes = write_many(1, sizes, len(HEADER))
     heads = [index for index, write in enumerate(writes) if len(write) == 7 and write[6] in (2, 4)]

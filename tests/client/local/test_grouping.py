@@ -1,4 +1,4 @@
-"""Group folders with the same recorded id into experiments, and find each of them."""
+"""Group folders with the same recorded id into experiments, and find each experiment."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def write_legacy(
     printed: str = "",
     minutes: tuple[int, int] = (0, 0),
 ) -> None:
-    """Write a run like SDK 0.7.20: the lines printed by `init`, then the script's line and eight points."""
+    """Write a run as SDK 0.7.20 does: the lines printed by `init`, then the script's line and eight points."""
     time, end = (f"2026-11-23T08:{minute:02}:00+00:00" for minute in minutes)
     records: list[tuple[str, dict[str, Any]]] = [
         ("Header", {"backup_type": moment, "create_time": time}),
@@ -326,7 +326,7 @@ async def test_equal_folder_names_in_several_log_folders_have_different_ids(tmp_
         (cuid,) = [one for one in await list_cuids(tmp_path) if is_in(folder, one)]
         cuids[folder] = cuid
     assert len({*cuids.values()}) == 2
-    # neither the order of the log folders nor the absence of the other changes the meaning of an id
+    # neither the order of the log folders nor the absence of one changes the meaning of an id
     for folders in (both, both[::-1], both[:1], both[1:]):
         client = OfflineClient(folders)
         for folder in folders:

@@ -80,7 +80,7 @@ def test_yaml_with_tags_aliases_or_excessive_size_is_refused(text: str) -> None:
         parse_yaml(text)
 
 
-# PyYAML writes this line break so that it reads it as a space
+# PyYAML writes this line break in a form that it reads back as a space
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x85"))
 
 
@@ -250,7 +250,7 @@ async def test_run_that_takes_too_long_is_named_and_the_others_are_shown(
     answer = await client.get_summaries(ProjectRef("local", "made"), listed)
     assert list(answer.data or {}) == ["short"]
     assert any("Omitted because reading took too long: long." in note for note in answer.notes)
-    # a query for this run reads it
+    # a query for this run alone still reads the run
     assert ((await client.get_summary(ExperimentRef("local", "made", "long"))).data or {})["loss"].count == 500
 
 

@@ -85,7 +85,7 @@ async def test_tools_return_the_logged_data(folder: Path, truth: dict[str, Any])
         assert shown["max"] == {"step": metric["max_step"], "value": metric["max"]}
         odd = shown.get("non_finite", 0), shown.get("first_non_finite_step")
         assert odd == (metric["non_finite"], metric["first_non_finite_step"])
-        # numpy's NaN has its sign bit set, the script's NaN does not
+        # numpy's NaN has its sign bit set, but the script's NaN does not
         values = (math.nan if math.isnan(value) else value for value in map(float, one["values"]))
         digest = hashlib.sha256(b"".join(pack("<qd", *point) for point in zip(one["steps"], values, strict=True)))
         assert digest.hexdigest() == metric["sha256"], key

@@ -2,7 +2,7 @@
 
 // A panel of curves, drawn with uPlot.
 
-// the picture's palette; on dark, without the colours that the background would hide
+// the palette of the PNG charts; in dark mode, without the colours that would be hard to see
 const COLOURS = {
   light: [
     "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#004269", "#803800", "#00573F",
@@ -14,7 +14,7 @@ const COLOURS = {
   ],
 };
 const NEUTRAL = { light: "#777777", dark: "#8b939c" };
-// the picture's scale; on dark, without the colours that the background would hide
+// the colour scale of the PNG charts; in dark mode, without the colours that would be hard to see
 const SHADES = {
   light: ["#440154", "#46327E", "#365C8D", "#277F8E", "#1FA187", "#4AC16D", "#A0DA39"],
   dark: ["#8577C9", "#5B8CC9", "#3FA3B5", "#35B779", "#6ECE58", "#B5DE2B", "#FDE725"],
@@ -43,7 +43,7 @@ function makeDot(colour) {
   return dot;
 }
 
-// return uPlot's columns and series of placed curves, and the curve of each series
+// return uPlot's columns and series for the placed curves, and the curve of each series
 function listSeries(visible, { isLogY, theme, weight }) {
   const tables = [], series = [{}], sources = [null], bands = [], lonely = [], owners = [];
   const raiseAll = (points, name) => points.map((point) => raise(point[name], isLogY));
@@ -58,7 +58,7 @@ function listSeries(visible, { isLogY, theme, weight }) {
     };
     if (curve.low) {
       add(raiseAll(points, "high"), { width: 0, stroke: "transparent" });
-      // a lower bound up to 0 reaches the bottom of a logarithmic axis
+      // on a logarithmic axis, a lower bound of 0 or less extends to the bottom
       add(points.map((point) => raise(point.low, isLogY) ?? (isLogY ? BELOW : null)), { width: 0, stroke: "transparent", auto: !isLogY });
       bands.push({ series: [series.length - 2, series.length - 1], fill: `${stroke}2e` });
     } else if (weight && !curve.dots) {
@@ -122,7 +122,7 @@ function drawPanel(target, look, { onRange, onCursor }) {
   const { limits, extremes, outside } = findLimits(listed, visible, isLogY);
   const [first, last] = [data[0][0], data[0][data[0].length - 1]];
 
-  // the library supports no increments beyond 1e32; ours are computed with the ticks
+  // uPlot has no increments beyond 1e32, so `splits` below chooses the increment together with the ticks
   const room = [8, 5];
   const any = (self, number, low, high, length, space) => {
     room[number] = Math.max(2, Math.floor(length / space));
@@ -175,7 +175,7 @@ function drawPanel(target, look, { onRange, onCursor }) {
     }
   }
 
-  // figures of the marks are in the table and the list of events, where they cover no curve
+  // the values at the marks are in the table and the list of events, because here they would cover curves
   function putMarks(plot) {
     for (const old of plot.over.querySelectorAll(".mark")) old.remove();
     for (const { curve, points, events } of visible) {

@@ -76,7 +76,7 @@ function receive(result) {
   draw();
 }
 
-// show the tool's reply: folded next to a chart, complete without a chart
+// show the tool's reply, collapsed if there is a chart and in full otherwise
 function showAnswer(result, isDrawn) {
   const blocks = Array.isArray(result.content) ? result.content : [];
   get("pictures").replaceChildren();
@@ -118,7 +118,7 @@ function toggle(hidden, item) {
   draw();
 }
 
-// a panel has a caption with its metrics; several are buttons that hide them
+// a panel's caption names its metrics; if there are several, each name is a button that hides the metric
 function buildPanels() {
   const numbers = [...new Set(state.curves.map((curve) => curve.panel))];
   get("panels").replaceChildren(...numbers.map((number) => {
@@ -200,7 +200,7 @@ function showX(x) {
     : `${nameAxis(state.axis)} ${showTicks([Number(value.toPrecision(6))])}`;
 }
 
-// the position of "time", and of means over it
+// true for the time axis, and for means over time
 function isTime() {
   return state.axis === "time" || (state.axis === "given" && state.data.x_kind === "time");
 }

@@ -28,7 +28,7 @@ function listConfigColumns(keys, runOf) {
   }));
 }
 
-// the sweep is drawn when it is opened: the picture needs a width
+// draw the sweep only when it is opened, because the picture needs a width
 function buildSweep() {
   const { runs } = state.data;
   get("sweep").hidden = !runs || runs.rows.length < 2 || !runs.keys.length || !runs.metrics.length;

@@ -1,12 +1,12 @@
 "use strict";
 
-// Curves of the server's data, their positions on the axes, and their smoothing. No page here.
+// Curves of the server's data, their positions on the axes, and their smoothing. This file does not access the page.
 
 const AXES = ["step", "relative_time", "time"];
 // larger magnitudes are drawn at this limit, because margins and ticks would overflow
 const END = 1e299;
-const ROUNDING = 2 ** -23; // of float32: smaller differences count as none
-// the rule of analysis/bands.py: points that squash the others are outside the limits
+const ROUNDING = 2 ** -23; // smaller relative differences are ignored, because float32 cannot represent them
+// the same rule as in analysis/bands.py: extreme points that would flatten the other points are outside the limits
 const CUT = 0.02, WORTH = 2, UNLIKE = 100, BEFORE = 0.1;
 
 function readCurves(data) {
@@ -129,7 +129,7 @@ function chooseLimits(values, kept) {
   return [ordered.find((value) => value >= low - reach), ordered.findLast((value) => value <= high + reach)];
 }
 
-// the rule of analysis/bands.py: curves that explode are outside the limits; return the others
+// the same rule as in analysis/bands.py: exploding curves are outside the limits; return the other curves
 function listCalm(curves, worse) {
   const limits = curves.map((curve) => (curve.length ? chooseLimits(curve, curve.slice(-1)) : [0, 0]));
   const pick = (sizes, most) => curves.flatMap((curve, at) => (curve.length && most && sizes[at] <= most ? [at] : []));
@@ -164,7 +164,7 @@ function findNearest(points, x) {
   return low > 0 && x - points[low - 1].x <= points[low].x - x ? points[low - 1] : points[low];
 }
 
-// return the indices of points without a neighbour for a line
+// return the indices of points without a neighbour to draw a line to
 function findLonely(ys) {
   const kept = ys.map((y, index) => ({ y, index })).filter(({ y }) => y !== undefined);
   return kept

@@ -83,7 +83,7 @@ function drawSweep({ keys, metrics, rows }, metric, theme, width) {
       const up = y(share);
       if (up > free - 13) continue;
       free = up;
-      // the lines end at the ends of the axis, and pass beside its other labels
+      // the lines end at the ends of the axis, and pass next to its other labels
       const isEnd = share === 0 || share === 1;
       const isLast = index === columns.length - 1;
       const at = isEnd ? { x: anchor === "start" ? 2 : anchor === "end" ? width - 2 : x, y: share ? up - 6 : up + 15, "text-anchor": anchor }

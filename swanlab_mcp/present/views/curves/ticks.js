@@ -1,6 +1,6 @@
 "use strict";
 
-// Places and texts of ticks.
+// Positions and labels of ticks.
 
 const SPANS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200];
 
@@ -8,7 +8,7 @@ function showValue(value) {
   return Number.isFinite(value) ? String(Number(value.toPrecision(6))) : String(value);
 }
 
-// return the texts of ticks in one form: all numbers, or all with powers of ten
+// return the labels of ticks in a single format: all plain numbers, or all with powers of ten
 function showTicks(values, isLog) {
   const sizes = values.map(Math.abs).filter((size) => size);
   const isLong = sizes.length && (Math.max(...sizes) >= 1e7 || (isLog ? Math.min(...sizes) : Math.max(...sizes)) < 1e-4);
@@ -26,7 +26,7 @@ function showMoment(x, seconds) {
   return seconds >= 60 ? hour.slice(0, 5) : seconds >= 1 ? hour.slice(0, 8) : hour;
 }
 
-// return the texts of moments; the first of each day has its date below
+// return the labels of times; the first label of each day has the date below it
 function showMoments(splits, span) {
   let day = "";
   return splits.map((x) => {

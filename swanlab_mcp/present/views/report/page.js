@@ -19,7 +19,7 @@ function translate(name, ...given) {
   return typeof word === "function" ? word(...given) : word;
 }
 
-// the report follows the system's theme, its host may have another
+// the report follows the system's theme, but the host may have another theme
 function applyTheme() {
   const theme = context.theme ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
   document.documentElement.dataset.theme = theme;
@@ -66,7 +66,7 @@ function place(page) {
   document.body.replaceChildren(...page.body.children);
 }
 
-// a link inside the page scrolls; the host opens the others
+// links within the page scroll; the host opens all other links
 document.addEventListener("click", (event) => {
   const link = event.target.closest?.("a[href]");
   if (!link) return;
