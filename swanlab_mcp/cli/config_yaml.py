@@ -31,7 +31,7 @@ def edit(text: str, table: str, name: str, make: Any) -> tuple[str, Any, dict[st
         return text, known, new
     if known is not None:
         # an existing entry is not edited, because comments and anchors make it hard to find the end of the entry
-        raise NotEditable(gettext("it has another entry {name!r}", name=name))
+        raise NotEditable(gettext("it already has a different entry named {name!r}", name=name))
     heading = re.search(rf"^{table}:[ \t]*(?:#[^\n]*)?\n", text, re.MULTILINE)
     if heading and servers:
         unit = re.match(r"(?:[ \t]*(?:#[^\n]*)?\n)*( +)", text[heading.end() :])

@@ -138,8 +138,8 @@ def _find_http_problem(settings: Settings, arguments: argparse.Namespace) -> str
     problem = settings.host_problem
     if not is_loopback(arguments.http_host) and not arguments.allowed_host:
         problem = gettext(
-            "Listening on {address} needs --allowed-host NAME: the name or address that "
-            "clients use. Every request carries a key: put an HTTPS proxy in front of the "
+            "Listening on {address} needs --allowed-host NAME, the name or address that "
+            "clients use. Every request carries a key, so put an HTTPS proxy in front of the "
             "server.",
             address=arguments.http_host,
         )

@@ -213,7 +213,8 @@ def parse_experiment(exp_cuid: str, project: str = "", username: str = "") -> Re
             raise InvalidArgument(
                 gettext("exp_cuid={exp_cuid!r} was given without a project.", exp_cuid=shorten(text)),
                 hint=gettext(
-                    "Pass project, or pass exp_cuid as 'workspace/project/experiment' or as the URL of its page."
+                    "Pass project, or pass exp_cuid as 'workspace/project/experiment' or as the URL of the "
+                    "experiment's page."
                 ),
             )
         return _reference(path)

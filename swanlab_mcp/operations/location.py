@@ -285,7 +285,8 @@ async def _explain_project(client: SwanLabClient, ref: ProjectRef, error: NotFou
     )
     if await _is_local(client, ref):
         hint = gettext(
-            "It is among the runs on this machine: use project={project!r}.", project=shorten(f"{LOCAL}/{ref.project}")
+            "This machine has a project with that name: use project={project!r}.",
+            project=shorten(f"{LOCAL}/{ref.project}"),
         )
         return NotFound(message, hint=hint)
     if not names:

@@ -272,7 +272,7 @@ async def _match_pattern(pattern: str, messages: Sequence[str]) -> set[int]:
     if done is None or done.returncode:
         raise InvalidArgument(
             gettext("The pattern {pattern!r} takes too much time or memory.", pattern=shorten(pattern)),
-            hint=gettext("Write it without nested repetitions, or pass plain text as search."),
+            hint=gettext("Rewrite it without nested quantifiers, or pass plain text as search."),
         )
     answer = json.loads(done.stdout)
     if "error" in answer:

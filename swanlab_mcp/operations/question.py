@@ -50,7 +50,7 @@ def warn_about_names(change: Change) -> list[str]:
             if kind == "mixed scripts":
                 text = gettext("Caution: {name} mixes scripts: {letters}.", name=_quote(name), letters=spelled)
             elif kind == "look-alikes":
-                text = gettext("Caution: {name} only looks Latin: {letters}.", name=_quote(name), letters=spelled)
+                text = gettext("Caution: {name} looks Latin but is not: {letters}.", name=_quote(name), letters=spelled)
             else:
                 text = gettext("Caution: {name} has unusual characters: {letters}.", name=_quote(name), letters=spelled)
             warnings.append(text)

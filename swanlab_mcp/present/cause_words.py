@@ -65,16 +65,18 @@ _CAUSES: Mapping[str, Callable[[], str]] = {
         "a single bad value: a bad batch, division by 0, logarithm of 0, or half precision"
     ),
     "bad_values": lambda: gettext(
-        "bad values without earlier growth: a bad batch, division by 0, logarithm of 0, or half precision"
+        "NaN or infinite values without earlier growth: a bad batch, division by 0, logarithm of 0, or half precision"
     ),
-    "rate_too_high": lambda: gettext("learning rate too high: the first updates made it worse, and it never recovered"),
+    "rate_too_high": lambda: gettext(
+        "learning rate too high: the first updates made the metric worse, and it never recovered"
+    ),
     "no_signal": lambda: gettext(
-        "inputs or labels carry no signal, or nothing is trained (frozen weights, dead units, learning rate)"
+        "inputs or labels carry no signal, or nothing is trained (frozen weights, dead units, or a wrong learning rate)"
     ),
-    "flat": lambda: gettext("cause unclear: learning rate, data, or a loss that does not have to fall"),
+    "flat": lambda: gettext("cause unclear: learning rate, data, or a loss that is not expected to fall"),
     "reward_never_found": lambda: gettext("cause unclear: exploration, learning rate, or a reward that is too rare"),
     "memorises": lambda: gettext("the model memorises its training data"),
-    "rate_jumped": lambda: gettext("the learning rate jumped: a resumed or restarted schedule"),
+    "rate_jumped": lambda: gettext("the learning rate jumped, perhaps because its schedule was resumed or restarted"),
     "unstable": lambda: gettext("training became unstable: learning rate too high, or bad data from that step"),
     "policy_collapsed": lambda: gettext("the policy collapsed: updates too large, or an exploited reward"),
     "gpu_waits": lambda: gettext("the GPU is waiting for data loading or the CPU"),

@@ -170,7 +170,7 @@ _DETAILS: Mapping[str, Callable[[Event], str]] = {
     ),
     "entropy_collapse": lambda event: gettext("fell from {early:.3g} to {late:.3g}", **event.facts),
     "length_explosion": lambda event: gettext("grew from {early:.4g} to {late:.4g}", **event.facts),
-    "all_clipped": lambda event: gettext("{late:.0%} of the answers are truncated at the end", **event.facts),
+    "all_clipped": lambda event: gettext("at the end, {late:.0%} of the answers are truncated", **event.facts),
     "shock": lambda event: gettext(
         "from {before:.4g} to {value:.4g} at step {peak}, recovered at step {end}",
         before=event.facts["before"],

@@ -268,8 +268,8 @@ def _describe_noise(ranking: Ranking, field: Field) -> str:
     known = {"deviation": scatter.deviation, "groups": scatter.groups, "freedom": scatter.freedom}
     if ranking.by != "config":
         return gettext(
-            "Noise has a standard deviation of {deviation:.3g} between experiments with the same {by}, from {groups} "
-            "of {total} (df {freedom}).",
+            "Noise has a standard deviation of {deviation:.3g} between experiments with the same {by} (groups with "
+            "repeats: {groups} of {total}; df {freedom}).",
             by=ranking.by,
             total=len(field.settings),
             **known,

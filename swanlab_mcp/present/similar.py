@@ -74,7 +74,7 @@ def _list_notes(found: SimilarExperiments) -> list[str]:
         notes.append(describe_value(found.metric, found.direction))
     if found.unknown:
         names = ", ".join(quote(key) for key in found.unknown[:_NAMED])
-        notes.append(gettext("No experiment records {names}, so its effect is unknown.", names=names))
+        notes.append(gettext("No experiment records {names}, so the effect is unknown.", names=names))
     notes += [_describe_untried(one) for one in found.untried[:_NAMED]]
     return notes
 

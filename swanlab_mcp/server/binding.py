@@ -242,7 +242,8 @@ def _explain_fault(fault: ErrorDetails, names: Sequence[str]) -> str:
     plain = path.casefold().replace("_", "").replace("-", "")
     if path.startswith("_") or plain in _ADDED_BY_HOSTS:
         return gettext(
-            "{name!r} is not an argument of this tool (some hosts add it for their own use): omit it and call again",
+            "{name!r} is not an argument of this tool (some MCP clients add it for their own use): omit it and "
+            "call again",
             name=path,
         )
     near = find_near_names(path, names, 1) or [one for one in _AMOUNTS if plain in _MEANT_AMOUNTS and one in names]

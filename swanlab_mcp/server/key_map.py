@@ -52,7 +52,7 @@ class KeyMap:
         if person is None:
             return None
         if not self._is_proxy(headers, address):
-            raise Refused(401, gettext("Only the proxy of this server may send {header}.", header=self._header))
+            raise Refused(401, gettext("Only this server's proxy may send {header}.", header=self._header))
         key = self._keys.get(person.strip().lower())
         if key is None:
             raise Refused(

@@ -160,7 +160,7 @@ def test_options_are_repeated_in_full_and_the_key_is_never_written(
         (CURSOR, '{"mcpServers": {}, "mcpServers": {}}', "contains 'mcpServers' twice"),
         (CURSOR, '{"mcpServers": {"swanlab": {"command": "x" /* mine */}}}', "contains comments, which would be lost"),
         (CODEX, "mcp_servers = 1\n", "has no server list"),
-        (GOOSE, "extensions:\n  swanlab:\n    cmd: x\n", "has another entry 'swanlab'"),
+        (GOOSE, "extensions:\n  swanlab:\n    cmd: x\n", "already has a different entry named 'swanlab'"),
         (GOOSE, "extensions: {other: {cmd: x}}\n", "has no server list"),
         (GOOSE, "- 1\n", "contains no settings"),
         (GOOSE, "a: [", "was not changed"),

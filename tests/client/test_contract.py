@@ -121,4 +121,4 @@ async def test_local_runs_are_added_to_an_account(settings: Settings) -> None:
         assert (await client.default.list_projects(WorkspaceRef("kites-test3"))).data[0].name == "project1"
         found = await client.at(LOCAL_REF).get_experiment(LOCAL_REF)
     assert [one.username for one in workspaces.data] == ["kites-test3", "kites-test2", "local"]
-    assert found.notes == ["Recorded for the workspace 'lab-team'."]
+    assert found.notes == ["The run was recorded for workspace 'lab-team'."]

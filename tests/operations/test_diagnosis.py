@@ -253,7 +253,7 @@ async def test_late_nan_is_found_in_all_points(settings: Settings, state: State)
     add(state, "late", {"train/loss": series([*learn(6000), *[math.nan] * 4000])}, config={"lr": 0.1})
     reply = await diagnose(settings, project="study", exp_cuid="late")
     assert reply["verdict"] == "non_finite in train/loss from step 6000"
-    assert reply["causes"][0]["cause"].startswith("bad values without earlier growth")
+    assert reply["causes"][0]["cause"].startswith("NaN or infinite values without earlier growth")
     assert "Analyzed all 10,000 points from train/loss." in reply["notes"]
     assert reply["notes"][-1] == f"Page: {settings.web_host}/@kites-test3/study/runs/cuid-late/chart"
 

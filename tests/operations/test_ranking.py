@@ -421,7 +421,7 @@ async def test_groups_make_repeats_on_request(settings: Settings, sweep: Sweep) 
     assert [row["n"] for row in (await sweep.rank(settings))["data"]] == [1] * 6
     assert [row["n"] for row in (await sweep.rank(settings, repeats_by="group"))["data"]] == [3, 3]
     by_job = await sweep.rank(settings, repeats_by="job", by_seed=False)
-    assert any("between experiments with the same job, from 2 of 2" in note for note in by_job["notes"])
+    assert any("between experiments with the same job (groups with repeats: 2 of 2" in note for note in by_job["notes"])
 
 
 async def test_every_setting_is_compared_with_a_baseline(settings: Settings, sweep: Sweep) -> None:

@@ -344,7 +344,7 @@ async def test_question_shows_visibility_description_and_counts(writable: Settin
     ("name", "said"),
     [
         ("p\u0430ypal", "mixes scripts: \u0430 U+0430 CYRILLIC SMALL LETTER A"),
-        ("\u0440\u0430\u0443", "only looks Latin"),
+        ("\u0440\u0430\u0443", "looks Latin but is not"),
         ("a\u00a0b", "unusual characters: U+00A0"),
         ("a\u200bb", "unusual characters: U+200B"),
         ("\uff41bc", "unusual characters"),

@@ -88,7 +88,7 @@ async def test_findings_come_before_their_evidence() -> None:
     assert "19 experiments: 16 finished, 1 crashed, 1 no end recorded, 1 aborted." in text
     assert "Best by val/acc: hidden=[128, 64], mean 0.981481 over 3 repeats (standard deviation 0.00463)." in text
     assert (
-        "Its lead over the 10 other settings may be luck (worse by more than noise explains: 4, within noise: 1,"
+        "Its lead over the 10 other settings may be luck (worse by more than noise can explain: 4, within noise: 1,"
         in text
     )
     assert "The runner-up is hidden=[64]: difference -0.0007407, 95 % interval -0.03392 to 0.03244." in text

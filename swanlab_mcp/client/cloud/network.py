@@ -124,7 +124,9 @@ def explain(error: httpx.TransportError) -> Failure:
                 else ""
             )
             or gettext(
-                "The proxy {proxy} from {variable} cannot be reached; check it, or add the host to NO_PROXY.", **where
+                "The proxy {proxy} from {variable} cannot be reached; check it, or add {host} to NO_PROXY.",
+                host=url.host,
+                **where,
             ),
         )
     if any(isinstance(cause, ssl.SSLError) for cause in causes) and not isinstance(error, httpx.ReadError):
@@ -194,13 +196,13 @@ def find_destination(address: str, api_host: str) -> Destination:
     if url.scheme != "https" and not is_own:
         raise UnexpectedResponse(
             gettext(
-                "SwanLab at {host} returned a download URL on {other} that is not encrypted.",
+                "SwanLab at {host} returned an unencrypted download URL on {other}.",
                 host=api_host,
                 other=f"{url.scheme}://{url.netloc.decode('ascii', 'replace')}" if url.host else "?",
             ),
             hint=gettext(
-                "Configure the SwanLab server's storage to use https or the API's own host name by setting the "
-                "storage's public address."
+                "On the SwanLab server, set the storage's public address so that downloads use https or the API's "
+                "host name."
             ),
         )
     port = url.port or _DEFAULT_PORTS["https"]

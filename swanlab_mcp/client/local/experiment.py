@@ -104,7 +104,7 @@ class LocalExperiment:
         if is_whole:
             notes = [*self.note_state(), *notes, *note_damage(self._name, self.runs)]
             if workspace := self._latest.start.workspace:
-                notes.append(gettext("Recorded for the workspace {name!r}.", name=shorten(workspace)))
+                notes.append(gettext("The run was recorded for workspace {name!r}.", name=shorten(workspace)))
             notes += self._note_folders()
         else:
             notes += [*note_ranks(self._name, self._ranks), *note_remarks(self._name, self.runs)]

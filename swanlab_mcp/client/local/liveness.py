@@ -73,7 +73,8 @@ def guess_fate(hostname: object, pid: object, *, started_at: int, written: float
     if process and process.exists:
         if process.began is None:
             return gettext(
-                "A process with its id {pid} exists on this machine, and {seen}, so the run is probably still running.",
+                "A process with the run's process id {pid} exists on this machine, and {seen}, so the run is probably "
+                "still running.",
                 pid=pid,
                 seen=seen,
             )

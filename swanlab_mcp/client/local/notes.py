@@ -122,7 +122,7 @@ def note_shared_ids(groups: Sequence[Group]) -> list[str]:
     ids = {one.runs[0].run_id for one in split}
     listed = ", ".join(quote(cuid, 40) for cuid in list(ids)[:_NAMED])
     why = {
-        "seeded": gettext("SDKs before 0.8 draw the id from Python's random numbers, and the script sets their seed"),
+        "seeded": gettext("SDKs before 0.8 generate the id with Python's random module, which the script seeds"),
         "workspace": gettext("their workspaces differ"),
         "address": gettext("their cloud pages differ"),
         "name": gettext("their names differ"),
@@ -135,16 +135,16 @@ def note_shared_ids(groups: Sequence[Group]) -> list[str]:
     if all(one.cuid == one.runs[0].folder.name for one in split):
         return [
             gettext(
-                "Different runs recorded the same id ({ids}): {reasons}. They are listed separately; each one's id "
-                "is its (first) folder's name.",
+                "Different runs recorded the same id ({ids}): {reasons}. The runs are listed separately. Each id is "
+                "the name of the run's (first) folder.",
                 ids=listed,
                 reasons=reasons,
             )
         ]
     return [
         gettext(
-            "Different runs recorded the same id ({ids}): {reasons}. They are listed separately; each one's id is "
-            "its (first) folder's name plus a hash of the path.",
+            "Different runs recorded the same id ({ids}): {reasons}. The runs are listed separately. Each id is "
+            "the name of the run's (first) folder plus a hash of its path.",
             ids=listed,
             reasons=reasons,
         )
@@ -195,7 +195,7 @@ def _count_losses(damage: Damage, run: RunBase) -> list[str]:
     elif run.is_legacy:
         parts.append(
             ngettext(
-                "at least {count} point or log line is missing (a gap in the numbers)",
+                "at least {count} point or log line is missing (a gap in the record numbers)",
                 "at least {count} points and log lines are missing (gaps in the record numbers)",
                 damage.missing,
             )
@@ -203,7 +203,7 @@ def _count_losses(damage: Damage, run: RunBase) -> list[str]:
     else:
         parts.append(
             ngettext(
-                "at least {count} record is missing (a gap in the numbers)",
+                "at least {count} record is missing (a gap in the record numbers)",
                 "at least {count} records are missing (gaps in the record numbers)",
                 damage.missing,
             )

@@ -110,16 +110,16 @@ def _describe_luck(evidence: Evidence, ranked: Sequence[Mapping[str, Any]]) -> l
     if rival is None:
         return [
             ngettext(
-                "Its lead over the {count} other setting is more than noise between repeats explains (95 %).",
-                "Its lead over all {count} other settings is more than noise between repeats explains (95 %).",
+                "Its lead over the {count} other setting is larger than noise between repeats can explain (95 %).",
+                "Its lead over all {count} other settings is larger than noise between repeats can explain (95 %).",
                 total,
             )
         ]
     sentences: list[str] = [
         ngettext(
-            "Its lead over the {count} other setting may be luck (worse by more than noise explains: {real}, "
+            "Its lead over the {count} other setting may be luck (worse by more than noise can explain: {real}, "
             "within noise: {noise}, unknown: {unknown}).",
-            "Its lead over the {count} other settings may be luck (worse by more than noise explains: {real}, "
+            "Its lead over the {count} other settings may be luck (worse by more than noise can explain: {real}, "
             "within noise: {noise}, unknown: {unknown}).",
             total,
             real=verdicts["real"],

@@ -59,7 +59,7 @@ def _describe_ranking(evidence: Evidence) -> Section:
     else:
         heads = [
             gettext("rank"), gettext("setting"), gettext("value"), gettext("repeats"), gettext("deviation"),
-            gettext("compared with the first"), gettext("difference"), gettext("95 % interval"), *columns,
+            gettext("compared with rank 1"), gettext("difference"), gettext("95 % interval"), *columns,
             gettext("remark"),
         ]  # fmt: skip
         rows = [_describe_row(evidence, row, columns) for row in ranked[:_RANKED]]

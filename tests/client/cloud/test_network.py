@@ -352,7 +352,7 @@ def test_relative_download_url_of_a_self_hosted_server_is_resolved(address: str,
 def test_refused_download_names_both_hosts_and_the_fix(address: str, api_host: str, other: str) -> None:
     with pytest.raises(UnexpectedResponse) as caught:
         find_destination(address, api_host)
-    assert f"SwanLab at {api_host} returned a download URL on {other} that is not encrypted." in str(caught.value)
+    assert f"SwanLab at {api_host} returned an unencrypted download URL on {other}." in str(caught.value)
     assert "the storage's public address" in str(caught.value)
 
 

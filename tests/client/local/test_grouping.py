@@ -110,7 +110,7 @@ async def test_runs_with_the_same_seeded_id_are_separate_experiments() -> None:
     assert {one.cuid for one in listed.values()} == {folder.name for folder in SEEDED.iterdir()}
     rates = {name: one.profile["config"]["learning_rate"] for name, one in listed.items()}
     assert rates == {"round1": 0.001, "round2": 0.0005, "round3": 0.005}
-    assert any("each one's id is its (first) folder's name" in note for note in answer.notes)
+    assert any("Each id is the name of the run's (first) folder" in note for note in answer.notes)
     for one in listed.values():
         series = await client.read_points(ExperimentRef("local", "sft-rounds", one.cuid), ["train/loss"], exact=True)
         assert not any("several folders" in note for note in series.notes)

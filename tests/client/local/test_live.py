@@ -215,7 +215,9 @@ def test_unknown_process_start_is_not_guessed(monkeypatch: pytest.MonkeyPatch, t
 async def test_live_process_without_proc_is_a_weaker_hint(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("swanlab_mcp.client.local.liveness._PROC", tmp_path)
     write_open_run(tmp_path, hostname=socket.gethostname(), pid=os.getpid(), moment=now())
-    assert f"A process with its id {os.getpid()} exists on this machine" in await read_first_note(tmp_path)
+    assert f"A process with the run's process id {os.getpid()} exists on this machine" in await read_first_note(
+        tmp_path
+    )
 
 
 async def test_guess_without_a_known_machine_starts_a_sentence(tmp_path: Path) -> None:
