@@ -268,7 +268,7 @@ async def test_downloads_carry_no_key_or_session(settings: Settings, state: Stat
             result = await client.call_tool(
                 "get_media", {"project": "project1", "exp_cuid": "cuid1", "keys": ["texts"]}
             )
-        assert "not encrypted" in text_of(result)
+        assert "unencrypted" in text_of(result)
         assert not theirs.calls
         state.faults = []
         async with session(settings) as client:

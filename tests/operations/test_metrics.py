@@ -176,7 +176,7 @@ async def test_download_carries_no_session_and_is_complete_or_an_error(settings:
             (Fault(path="^/storage/", body=b"x,y\n1,2\n"), "not a table with a step column"),
             (Fault(path="^/storage/", body=b"step\n"), "lacks the metric 'long'"),
             (Fault(path="/presigned/", body=b'{"urls": []}'), "contains no URL"),
-            (Fault(path="/presigned/", body=b'{"urls": ["http://evil.example.com/x"]}'), "not encrypted"),
+            (Fault(path="/presigned/", body=b'{"urls": ["http://evil.example.com/x"]}'), "unencrypted"),
             (Fault(path="/scalar/export", body=b"{}"), "has no cosKey"),
             (Fault(path="/scalar/keys", body=b"[]"), "did not return a list of metric keys"),
         ):

@@ -114,7 +114,7 @@ def explain(error: httpx.TransportError) -> Failure:
         if isinstance(cause, ssl.SSLCertVerificationError):
             return _explain_certificate(cause, server)
     if proxy and isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError)):
-        where = {"proxy": hide_password(proxy.value), "variable": proxy.name}
+        where = {"proxy": hide_password(proxy.value), "variable": proxy.name, "host": url.host}
         why = shorten(str(error)) if isinstance(error, httpx.ProxyError) else ""
         return Failure(
             "",
@@ -124,9 +124,7 @@ def explain(error: httpx.TransportError) -> Failure:
                 else ""
             )
             or gettext(
-                "The proxy {proxy} from {variable} cannot be reached; check it, or add {host} to NO_PROXY.",
-                host=url.host,
-                **where,
+                "The proxy {proxy} from {variable} cannot be reached; check it, or add {host} to NO_PROXY.", **where
             ),
         )
     if any(isinstance(cause, ssl.SSLError) for cause in causes) and not isinstance(error, httpx.ReadError):

@@ -791,7 +791,7 @@ async def test_download_is_complete_or_an_error(settings: Settings, state: State
         with pytest.raises(error, match=said):
             await read_lines(transport, url)
     for address in ("", "ftp://127.0.0.1/x", "http://127.0.0.2:1/x"):
-        with pytest.raises(UnexpectedResponse, match="not encrypted"):
+        with pytest.raises(UnexpectedResponse, match="unencrypted"):
             await read_lines(transport, address)
     for address in ("https://[::1", "https://\ud800", "https://example.com:99999/x", "https://example.com:-1/x"):
         with pytest.raises(UnexpectedResponse, match="invalid download URL"):
