@@ -79,7 +79,7 @@ def measure_false_alarms(series: int = SERIES) -> dict[tuple[str, int], dict[str
         for length in LENGTHS:
             told = counts.setdefault((draw.__name__.removeprefix("draw_"), length), {})
             for seed in range(series):
-                for kind in find_false_alarms(draw(random.Random(seed), length)):  # noqa: S311 no secret
+                for kind in find_false_alarms(draw(random.Random(seed), length)):  # noqa: S311 not a secret
                     told[kind] = told.get(kind, 0) + 1
     return counts
 
@@ -89,7 +89,7 @@ def measure_few_points(series: int = SERIES) -> dict[int, dict[str, int]]:
     return {
         size: {
             draw.__name__.removeprefix("draw_"): sum(
-                bool(find_worsening(range(size), draw(random.Random(seed), size)))  # noqa: S311 no secret
+                bool(find_worsening(range(size), draw(random.Random(seed), size)))  # noqa: S311 not a secret
                 for seed in range(series)
             )
             for draw in (draw_normal, draw_slow)
@@ -109,7 +109,7 @@ def measure_rewards(series: int = REWARDS) -> Iterator[tuple[str, float, int, di
             for size in (100, 300, 1000, 3000):
                 counts: dict[str, int] = {}
                 for seed in range(series):
-                    source = random.Random(7 * seed + 1)  # noqa: S311 no secret
+                    source = random.Random(7 * seed + 1)  # noqa: S311 not a secret
                     noise = [value * math.sqrt(1 - kept**2) for value in _walk(source, size, kept)]
                     reward = [
                         off + 10 * (1 - math.exp(-6 * index / size) if course == "rising" else 1)
@@ -131,7 +131,7 @@ def measure_swings(series: int = REWARDS) -> Iterator[tuple[float, float, int, d
         for size in (100, 300, 1000):
             counts: dict[str, int] = {}
             for seed in range(series):
-                source = random.Random(11 * seed + 5)  # noqa: S311 no secret
+                source = random.Random(11 * seed + 5)  # noqa: S311 not a secret
                 teeth, turn, lost = source.randint(2, 5), source.uniform(0.6, 0.9), source.uniform(0.6, 1)
                 climb = [(index * teeth / size) % 1 for index in range(size)]
                 shape = [one / turn if one < turn else 1 - lost * (one - turn) / (1 - turn) for one in climb]
@@ -145,7 +145,7 @@ def measure_swings(series: int = REWARDS) -> Iterator[tuple[float, float, int, d
 
 def measure_cost() -> tuple[float, float]:
     """Return the CPU time in seconds and the additional peak memory in MB for analysing 500,000 points."""
-    source = random.Random(1)  # noqa: S311 no secret
+    source = random.Random(1)  # noqa: S311 not a secret
     values = [2.3 * math.exp(-step / 50_000) + source.gauss(0.3, 0.05) for step in range(POINTS)]
     steps = list(range(POINTS))
     times = [1_700_000_000_000 + 200 * step for step in steps]
@@ -165,7 +165,7 @@ def measure_cost() -> tuple[float, float]:
 
 def measure_ranking(experiments: int = 20_000, keys: int = 40) -> float:
     """Return the CPU time in seconds for ranking many settings with three seeds each."""
-    source = random.Random(1)  # noqa: S311 no secret
+    source = random.Random(1)  # noqa: S311 not a secret
     configs: list[dict[str, Any]] = []
     setting: dict[str, Any] = {}
     for number in range(experiments):
@@ -225,7 +225,7 @@ def measure_verdicts(rankings: int = RANKINGS) -> Iterator[str]:
                     (False, "leader"), (True, "leader"), (False, "baseline")
                 )  # fmt: skip
                 for is_paired, by in ways:
-                    source = random.Random(1)  # noqa: S311 no secret
+                    source = random.Random(1)  # noqa: S311 not a secret
                     false = sum(
                         has_false_verdict(draw_settings(source, kind, settings, repeats), is_paired=is_paired, by=by)
                         for _ in range(rankings)
@@ -237,7 +237,7 @@ def measure_verdicts(rankings: int = RANKINGS) -> Iterator[str]:
 
 def measure_power(settings: int, repeats: int, rankings: int) -> str:
     """Return how often the best setting, which is better by 4 sigma, is distinguished from the second best."""
-    source = random.Random(2)  # noqa: S311 no secret
+    source = random.Random(2)  # noqa: S311 not a secret
     found = 0
     for _ in range(rankings):
         values = draw_settings(source, "equal noise", settings, repeats)

@@ -37,7 +37,7 @@ class Outcome(NamedTuple):
 
 def draw_trainings(seed: int, count: int = 40, steps: int = 80) -> list[Course]:
     """Generate power-law loss curves, with an exponent and a floor that depend on the config."""
-    source = random.Random(seed)  # noqa: S311 no secret
+    source = random.Random(seed)  # noqa: S311 not a secret
     drawn: list[Course] = []
     for _ in range(count):
         rate, width = 10 ** source.uniform(-4, -1), source.choice((16, 64, 256))

@@ -383,7 +383,7 @@ class Soak:
             caller.close()
 
     async def send(self, seed: int) -> None:
-        chance = random.Random(seed)  # noqa: S311 no secret
+        chance = random.Random(seed)  # noqa: S311 not a secret
         while time.perf_counter() < self.end:
             number, index = chance.choice(list(self.whole))
             tool, arguments = _MIXED[index]

@@ -42,7 +42,7 @@ class Chance(Fault):
     probability: float = 0.0
 
     def takes(self, method: str, path: str, query: Mapping[str, str]) -> bool:
-        return random.random() < self.probability and super().takes(method, path, query)  # noqa: S311 no secret
+        return random.random() < self.probability and super().takes(method, path, query)  # noqa: S311 not a secret
 
 
 def make_faults(state: State, rate: float) -> list[Fault]:
@@ -95,7 +95,7 @@ async def soak(url: str, pipe: Connection, calls: int, at_once: int, rate: float
     )
     outcomes: Counter[str] = Counter()
     memory: list[float] = []
-    tools = random.choices(list(WEIGHTS), list(WEIGHTS.values()), k=calls)  # noqa: S311 no secret
+    tools = random.choices(list(WEIGHTS), list(WEIGHTS.values()), k=calls)  # noqa: S311 not a secret
     began = time.perf_counter()
     async with connect(create_server(settings, log_level="ERROR")) as client:
         whole = {tool: show(await client.call_tool(tool, arguments)) for tool, arguments in CALLS.items()}

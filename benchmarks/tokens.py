@@ -136,7 +136,7 @@ class Cost:
 
 
 def count(text: str) -> int:
-    import bpe_openai  # noqa: PLC0415 loads for a second # pyright: ignore[reportMissingTypeStubs] has none
+    import bpe_openai  # noqa: PLC0415 slow to import # pyright: ignore[reportMissingTypeStubs] has none
 
     return len(bpe_openai.get_encoding("o200k_base").encode(text))
 

@@ -16,4 +16,4 @@ __all__ = ["get_lowlevel_server"]
 
 
 def get_lowlevel_server(server: MCPServer[Any]) -> Server[Any]:
-    return server._lowlevel_server  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] no public way
+    return server._lowlevel_server  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] no public API

@@ -26,7 +26,7 @@ KEY = "test-key"
 
 @pytest.fixture
 def state(state: State) -> State:
-    """Two running experiments. The name of the second is a command that a shell would run."""
+    """Return two running experiments. The name of the second is a command that a shell would run."""
     project = state.add_project(state.workspaces[0], "night", cuid="night")
     for cuid, name in (("first", "first"), ("second", "$(touch ran); `touch ran`\x1b[31m")):
         points = [(step, 1 / (1 + step)) for step in range(10)]

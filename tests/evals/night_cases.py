@@ -56,7 +56,7 @@ def build_evening(state: State) -> State:
 
 
 def _write_cursor(days: float, *running: str) -> str:
-    """Return an earlier session's cursor, whose newest experiment is this many days old."""
+    """Return an earlier session's cursor. Its newest experiment was created this many days after BEGINNING."""
     moment = round((BEGINNING + timedelta(days=days)).timestamp() * 1000)
     names = frozenset(hashlib.sha256(cuid.encode()).hexdigest()[:8] for cuid in running)
     return write_cursor(Cursor(moment, names, frozenset()), ProjectRef("kites-test3", "night"))

@@ -127,7 +127,7 @@ def _add_pathologies(state: State, project: Project) -> None:
             "val/acc": [(step, 0.9 * (1 - math.exp(-step / 1500))) for step in range(0, 10_000, 500)],
         },
     )
-    # a maximum that looks like a record if larger were better
+    # a maximum that would be a record if larger values were better
     worst = [(step * 100, 9.9 - step / 100) for step in range(20)]
     state.add_experiment(project, "largest-loss", cuid="trap1", config={"lr": 30.0}, metrics={"val/loss": worst})
     state.add_experiment(
@@ -181,7 +181,7 @@ def _add_sweep(state: State) -> None:
     project = state.add_project(state.workspaces[0], "sweep", description="Random search")
     for number in range(3000):
         settings: dict[str, Any] = {"lr": round(0.0001 * 1.002**number, 9), "depth": 2 + number % 4}
-        # the best is in the middle, not on the first or last page
+        # the best run is in the middle of the list, not on the first or last page
         accuracy = 0.95 - abs(number - 1234) / 10_000
         state.add_experiment(
             project,

@@ -190,7 +190,7 @@ async def test_comparison_of_ten_stays_within_the_budget() -> None:
     assert data["metrics"][0]["common_step"] == 27
     assert data["metrics"][0]["at_common_step"][7] == data["metrics"][0]["last"][7]
     assert data["associations"][0]["key"] == "preprocess"
-    # an aborted and a crashed run do not count
+    # aborted and crashed runs do not count
     assert data["associations"][0]["n"] == 8
     assert all(len(one["values"]) == 10 for one in data["differences"])
 

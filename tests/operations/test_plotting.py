@@ -37,7 +37,7 @@ DEMO = Settings(demo=True, log_dirs=(Path(swanlab_mcp.__file__).parent / "demo",
 
 
 async def plot(client: Any, **arguments: Any) -> tuple[bytes, str]:
-    """Return the picture and the text."""
+    """Return the picture and the text in a reply of plot_metrics."""
     result = await client.call_tool("plot_metrics", arguments)
     assert not result.is_error, text_of(result)
     assert result.structured_content is None

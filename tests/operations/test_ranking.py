@@ -605,7 +605,7 @@ async def test_many_runs_check_all_summaries_and_few_series(settings: Settings, 
     assert "Listed after the 128 ranked experiments: 2 broken." in reply["notes"]
     note = "Checked val/acc, train/loss for NaN and divergence (last values of 130 experiments, all points of 4)."
     assert note in reply["notes"]
-    # the losses come with the ranked metric; no experiment is looked up
+    # the losses are read together with the ranked metric, without looking up any experiment
     assert [len(state.get_calls(path)) for path in ("/metrics/summaries$", "/metrics/scalar$")] == [3, 4]
     assert not state.get_calls(r"/runs/\w+$")
 
@@ -638,7 +638,7 @@ async def test_points_are_read_again_for_a_loss_that_only_leading_runs_logged(se
 async def test_losses_that_only_leading_runs_logged_are_checked(settings: Settings, sweep: Sweep) -> None:
     lost = [(0, 1.0), (10, math.nan)]
     for number in range(110):
-        # neither the newest nor the oldest experiments
+        # the leading experiments are neither the newest nor the oldest
         is_leading = 50 <= number < 55
         more = {"train/loss": lost if number == 51 else [(0, 1.0), (10, 0.5)]} if is_leading else {}
         sweep.add(f"run-{number:03d}", 0.5 + number / 1000 + 0.2 * is_leading, {"lr": number}, more=more)

@@ -1,4 +1,4 @@
-"""On SIGHUP, the shared server reads its files again, and a command in a terminal ends."""
+"""On SIGHUP, the shared server reloads its files, but a command in a terminal ends."""
 
 from __future__ import annotations
 

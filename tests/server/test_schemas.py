@@ -77,7 +77,7 @@ async def test_every_tool_and_argument_has_a_full_description(tools: list[Any]) 
 
 
 async def test_tool_list_stays_within_its_budget(tools: list[Any]) -> None:
-    import bpe_openai  # pyright: ignore[reportMissingTypeStubs] has none; loads for a second
+    import bpe_openai  # pyright: ignore[reportMissingTypeStubs] has none; takes a second to import
 
     admin = {entry.name for entry in ADMIN_TOOLS}
     kept = [tool for tool in tools if tool.name not in admin]

@@ -112,7 +112,7 @@ def team(state: State) -> State:
 
 
 @pytest.fixture
-def url(settings: Settings, team: State) -> Iterator[str]:  # noqa: ARG001 a world of two
+def url(settings: Settings, team: State) -> Iterator[str]:  # noqa: ARG001 adds a second account
     with serve(settings) as served:
         yield served
 

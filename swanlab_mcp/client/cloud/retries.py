@@ -43,7 +43,7 @@ async def exchange(
             if answer.status not in _RETRIED or not is_repeatable or attempt == _TRIES or waited > _LONGEST_WAIT:
                 return answer
         # jitter spreads out the retries of requests that failed together
-        delay = max(backoff * 2 ** (attempt - 1) * random.uniform(0.75, 1.25), requested)  # noqa: S311 no secret
+        delay = max(backoff * 2 ** (attempt - 1) * random.uniform(0.75, 1.25), requested)  # noqa: S311 not a secret
         log.info("%s: try %d of %d failed, next in %.1f s", what, attempt, _TRIES, delay)
         await asyncio.sleep(delay)
     raise AssertionError("unreachable: the last try returns or raises")

@@ -43,9 +43,9 @@ async def client(settings: Settings) -> AsyncIterator[SwanLabClient]:
 
 
 async def wait_until(is_so: Callable[[], object]) -> None:
-    """Wait for the fake server, which is running in another thread."""
+    """Wait until the fake server, which runs in another thread, meets the condition."""
     with anyio.fail_after(PATIENCE):
-        while not is_so():  # noqa: ASYNC110 its counts are no events
+        while not is_so():  # noqa: ASYNC110 the fake's counts are not events
             await anyio.sleep(0.005)
 
 

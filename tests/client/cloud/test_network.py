@@ -14,7 +14,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-import httpcore  # noqa: F401 # pyright: ignore[reportUnusedImport] it looks for socksio once, at its import
+import httpcore  # noqa: F401 # pyright: ignore[reportUnusedImport] it looks for socksio only when it is imported
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization

@@ -221,7 +221,7 @@ def test_hostile_hole_takes_bounded_time() -> None:
     hole = b"\x7f\x01" * (1 << 18)
     record = b"after"
     reader = FragmentReader(lambda _: True)
-    reader._effort = 1 << 20  # pyright: ignore[reportPrivateUsage] so that it runs out soon
+    reader._effort = 1 << 20  # pyright: ignore[reportPrivateUsage] lowered to run out soon
     found = reader.feed(HEADER + hole + b"".join(frame(record, 7)), at_end=True)
     assert found == [record]
     assert reader._effort < 0  # pyright: ignore[reportPrivateUsage]
