@@ -156,7 +156,7 @@ def _check_steps(items: Sequence[MediaItem], parts: Sequence[MediaPart], steps: 
             near = known[max(0, index - 2) : index + 2]
             raise NotFound(
                 gettext("No such media were logged at step {step}.", step=step),
-                hint=gettext("The nearest steps with media: {steps}.", steps=", ".join(map(str, near))) if near else "",
+                hint=gettext("Nearest steps with media: {steps}.", steps=", ".join(map(str, near))) if near else "",
             )
 
 

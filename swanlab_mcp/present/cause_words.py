@@ -44,7 +44,7 @@ _TROUBLES: Mapping[str, Callable[[], str]] = {
     "disk_full": lambda: gettext("the disk is full"),
     "missing_file": lambda: gettext("a file or its folder does not exist"),
     "permission": lambda: gettext("permission to open a file was denied"),
-    "connection": lambda: gettext("the connection between processes or to a server broke"),
+    "connection": lambda: gettext("a connection between processes or to a server was lost"),
     "out_of_range": lambda: gettext("an index or label is out of range"),
     "native_code": lambda: gettext("the GPU, its driver or native code failed"),
     "non_finite": lambda: gettext("a value was NaN or infinite"),

@@ -179,7 +179,7 @@ def _name_verdict(judged: Judgement, ranking: Ranking, field: Field) -> str:
 def explain_judgement(judged: Judgement, name: str, *, is_split: bool) -> str:
     """Explain a verdict. If the difference was not detected, say how many more seeds would be needed to detect it."""
     if judged.verdict == "different":
-        return gettext("one seed, compared with the noise of the noisiest setting") if judged.rule == "borrowed" else ""
+        return gettext("one seed, judged by the noise of the noisiest setting") if judged.rule == "borrowed" else ""
     reasons = {
         "borrowed": gettext("only one seed"),
         "one seed each": gettext("one seed each"),

@@ -55,7 +55,7 @@ async def compare(settings: Settings, **arguments: Any) -> Any:
         ("up-0", "keep", ""),
         ("down-1", "discard", ""),
         ("near-0", "run more seeds", "run about "),
-        ("single", "keep", "one seed, compared with the noise of the noisiest setting"),
+        ("single", "keep", "one seed, judged by the noise of the noisiest setting"),
         ("broken", "discard", "NaN"),
         ("running", "cannot tell", "running"),
     ],

@@ -148,7 +148,7 @@ async def test_invalid_media_requests_are_explained(settings: Settings, state: S
     for arguments, expected in (
         (
             {"keys": ["samples/image"], "steps": [120]},
-            "No such media were logged at step 120. The nearest steps with media: 50",
+            "No such media were logged at step 120. Nearest steps with media: 50",
         ),
         ({"keys": ["smaples/image"]}, "Similar keys (of 6 logged): samples/image"),
         ({"keys": ["loss"]}, "'loss' is a numeric metric, not media. Use get_metrics."),
