@@ -8,7 +8,7 @@ from dataclasses import replace
 from swanlab_mcp.analysis.deciding import Curve
 from swanlab_mcp.analysis.events import Event, find_full_memory, find_gaps, find_idle, find_stall
 
-__all__ = ["choose_densest", "find_hardware", "find_pauses"]
+__all__ = ["choose_densest", "find_hardware", "find_pauses", "find_stop"]
 
 
 def find_hardware(curves: Sequence[Curve]) -> list[Event]:
@@ -33,17 +33,20 @@ def choose_densest(curves: Sequence[Curve]) -> Curve | None:
     return max(logged, key=lambda curve: len(curve.steps), default=None)
 
 
-def find_pauses(curves: Sequence[Curve], is_running: bool, now: int) -> list[Event]:
-    """Return events for gaps between points and, if the experiment is running, for a stall.
-
-    `now` is the current time in Unix milliseconds.
-    """
+def find_pauses(curves: Sequence[Curve]) -> list[Event]:
+    """Return events for gaps between points."""
     densest = choose_densest(curves)
     if densest is None:
         return []
     found = find_gaps(densest.steps, densest.times or [0] * len(densest.steps))
-    stall = find_stall(densest.times, now) if is_running else None
-    if stall:
-        facts = {"seconds": stall[1], "usual": stall[2]}
-        found.append(Event("stalled", "problem", densest.steps[-1], "stalled", facts=facts))
     return [replace(event, keys=(densest.key,)) for event in found]
+
+
+def find_stop(curves: Sequence[Curve], now: int) -> Event | None:
+    """Return an event if a running experiment has stalled. `now` is the current time in Unix milliseconds."""
+    densest = choose_densest(curves)
+    stall = find_stall(densest.times, now) if densest else None
+    if densest is None or stall is None:
+        return None
+    facts = {"seconds": stall[1], "usual": stall[2]}
+    return Event("stalled", "problem", densest.steps[-1], "stalled", (densest.key,), facts=facts)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import NamedTuple
 
 from swanlab_mcp.analysis.deciding import Curve, choose_keys, read_curve
-from swanlab_mcp.analysis.diagnosis import Judgement, judge
+from swanlab_mcp.analysis.diagnosis import Diagnosis, Judgement
 from swanlab_mcp.client.base import Backend
 from swanlab_mcp.core.models import ApiResponse, Points
 from swanlab_mcp.core.refs import ExperimentRef
@@ -38,6 +37,15 @@ class Verdict(NamedTuple):
         return all(curve.is_whole for curve in self.curves)
 
 
+class _Examined(NamedTuple):
+    """The part of a verdict that does not depend on the current time."""
+
+    diagnosis: Diagnosis
+    curves: Sequence[Curve]
+    left: int
+    logged: int
+
+
 async def read_verdict(
     backend: Backend, ref: ExperimentRef, state: str, now: int, *, exact: bool = True, with_hardware: bool = True
 ) -> Verdict:
@@ -46,20 +54,21 @@ async def read_verdict(
     If `exact` is false, each curve is sampled down to at most 1,500 points.
     """
 
-    async def judge_curves() -> ApiResponse[Verdict]:
+    async def examine() -> ApiResponse[_Examined]:
         curves, left, logged = await _read_curves(backend, ref, exact=exact, with_hardware=with_hardware)
         # runs in a thread, so that it does not block other calls
-        judgement = await asyncio.to_thread(partial(judge, curves, is_running=is_running, now=now))
-        return ApiResponse(data=Verdict(judgement, curves, left, logged))
+        diagnosis = await asyncio.to_thread(Diagnosis, curves)
+        return ApiResponse(data=_Examined(diagnosis, curves, left, logged))
 
-    is_running = state in ("RUNNING", "UNKNOWN")
-    if is_running:
-        # the verdict on a running experiment depends on the current time, so it is not cached
-        answer = await judge_curves()
+    if state == "RUNNING":
+        # the curves of a running experiment change, so they are cached only for as long as the backend caches them
+        answer = await examine()
     else:
-        answer = await backend.keep(ref, ("verdict", exact, with_hardware), judge_curves, _weigh)
+        answer = await backend.keep(ref, ("verdict", exact, with_hardware), examine, _weigh)
     assert answer.data is not None
-    return answer.data
+    diagnosis, curves, left, logged = answer.data
+    judgement = diagnosis.judge(is_running=state in ("RUNNING", "UNKNOWN"), now=now)
+    return Verdict(judgement, curves, left, logged)
 
 
 async def _read_curves(
@@ -82,5 +91,5 @@ async def _read_curves(
     return curves, left, sum(not key.startswith("__swanlab__") for key in scalars)
 
 
-def _weigh(verdict: Verdict) -> int:
-    return sum(_CURVE + _POINT * len(curve.steps) for curve in verdict.curves)
+def _weigh(examined: _Examined) -> int:
+    return sum(_CURVE + _POINT * len(curve.steps) for curve in examined.curves)
