@@ -4,6 +4,7 @@ import math
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from swanlab_mcp.analysis.causes import ErrorText, find_error, normalise_error
 from swanlab_mcp.analysis.deciding import Curve
@@ -14,6 +15,7 @@ from swanlab_mcp.analysis.hygiene import Lack, check_config, check_curves, find_
 from swanlab_mcp.client.base import Backend
 from swanlab_mcp.client.copies import FailedRank
 from swanlab_mcp.client.routing import SwanLabClient
+from swanlab_mcp.core.concurrency import gather
 from swanlab_mcp.core.models import ApiResponse, Experiment, Filter, LogPart
 from swanlab_mcp.core.refs import LOCAL, ExperimentRef
 from swanlab_mcp.operations.arguments import ExpCuid, OptionalProject, Username
@@ -103,9 +105,15 @@ async def diagnose_experiment(
     ref, answer = await ask_about_experiment(client, ref, backend.get_experiment)
     experiment = answer.data
     assert experiment is not None
-    verdict = await read_verdict(backend, ref, experiment.state, client.now())
+    read: list[Any] = await gather(
+        read_verdict(backend, ref, experiment.state, client.now()),
+        _list_namesakes(backend, ref, experiment),
+        *([_explain_crash(backend, ref, experiment)] if experiment.state in ("CRASHED", "ABORTED") else ()),
+    )
+    verdict: Verdict = read[0]
+    crash: tuple[ErrorText | None, list[Experiment]] = read[2] if len(read) > 2 else (None, [])
+    error, similar = crash
     judgement, curves = verdict.judgement, verdict.curves
-    error, similar = await _explain_crash(backend, ref, experiment)
     explanations = explain(
         curves,
         judgement.events,
@@ -116,7 +124,7 @@ async def diagnose_experiment(
         on_disk=ref.workspace == LOCAL,
     )
     link = backend.get_link(ref)
-    lacks = await _find_lacks(backend, ref, experiment, verdict)
+    lacks = _find_lacks(experiment, verdict, read[1])
     rank = await client.find_failed_rank(ref)
     found = DiagnosedExperiment(
         experiment, judgement, explanations, error, similar, curves, verdict.left, verdict.logged, link, lacks, rank
@@ -125,19 +133,25 @@ async def diagnose_experiment(
     return ApiResponse(data=found, notes=[*answer.notes, *([copy] if copy else [])])
 
 
-async def _find_lacks(backend: Backend, ref: ExperimentRef, experiment: Experiment, verdict: Verdict) -> list[Lack]:
-    """Return the missing information that will make later analyses of the experiment harder."""
-    config = experiment.profile.get("config")
+async def _list_namesakes(backend: Backend, ref: ExperimentRef, experiment: Experiment) -> list[Experiment]:
+    """Return the other experiments in the project with the same name."""
     # let SwanLab search by name, because listing thousands of experiments would double the number of requests
     same_name = Filter(field="name", op="=", value=experiment.name)
     found = (await backend.narrow_experiments(ref.parent, [same_name], known=[experiment])).data
     listed = found.experiments if found else ()
-    others = [(one.name, one.cuid, one.profile.get("config")) for one in listed if one.cuid != experiment.cuid]
+    return [one for one in listed if one.name == experiment.name and one.cuid != experiment.cuid]
+
+
+def _find_lacks(experiment: Experiment, verdict: Verdict, namesakes: Sequence[Experiment]) -> list[Lack]:
+    """Return the missing information that will make later analyses of the experiment harder."""
+    config = experiment.profile.get("config")
     command, _ = read_origin(experiment)
     return [
         *check_config(config, [one.key for one in verdict.curves], command or ""),
         *check_curves(verdict.curves, verdict.judgement.roles, is_over=experiment.state in _OVER),
-        *find_namesakes(experiment.name, config, others),
+        *find_namesakes(
+            experiment.name, config, [(one.name, one.cuid, one.profile.get("config")) for one in namesakes]
+        ),
     ]
 
 
@@ -146,10 +160,8 @@ async def _explain_crash(
 ) -> tuple[ErrorText | None, list[Experiment]]:
     """Return the error of a crashed or aborted experiment, and other crashed experiments with the same error line.
 
-    Returns `None` and an empty list if the experiment did not crash or no error is recorded.
+    Returns `None` and an empty list if no error is recorded.
     """
-    if experiment.state not in ("CRASHED", "ABORTED"):
-        return None, []
     error = await _read_error(backend, ref, experiment, _LOG_LINES)
     if error is None or error.later or experiment.state != "CRASHED":
         return error, []
