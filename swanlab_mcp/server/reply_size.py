@@ -10,6 +10,8 @@ from pydantic import BaseModel
 
 from swanlab_mcp.analysis.deciding import Curve
 from swanlab_mcp.core.models import ApiResponse
+from swanlab_mcp.operations.news import Happening, News
+from swanlab_mcp.operations.ranking import Ranking
 from swanlab_mcp.operations.verdicts import Verdict
 
 __all__ = ["is_small"]
@@ -17,6 +19,7 @@ __all__ = ["is_small"]
 # writing a reply of this size takes about 2 ms, so a thread would hardly help other calls
 _FEW = 1000
 _SHORT = 10_000
+_FEW_RANKED = 200
 _SCALARS = frozenset({int, float, bool, type(None)})
 
 
@@ -52,8 +55,24 @@ def _list_parts(value: Any) -> Collection[Any] | None:
     if isinstance(value, Verdict):
         # replies contain the events of a verdict, but not its curves
         return (value.judgement.events,)
+    if isinstance(value, News):
+        return (value.rows, value.lacks)
+    if isinstance(value, Happening):
+        return (value.experiment.name, value.best, value.event, value.verdict)
+    if isinstance(value, Ranking):
+        return _list_ranked(value) if len(value.experiments) <= _FEW_RANKED else None
     if isinstance(value, (list, tuple)):
         return cast("Sequence[Any]", value)
     if is_dataclass(value) and not isinstance(value, Curve):
         return [getattr(value, one.name) for one in fields(value)]
     return None
+
+
+def _list_ranked(ranking: Ranking) -> list[Any]:
+    """Return the names and config values in the rows of a ranking."""
+    rows = [
+        (ranking.experiments[row.run_index].name, *(part.field.configs[row.run_index].get(key) for key in part.columns))
+        for part in ranking.parts
+        for row in part.rows
+    ]
+    return [*rows, *ranking.names]
