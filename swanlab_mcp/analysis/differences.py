@@ -168,10 +168,10 @@ def _list_keys(configs: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _order_varying(configs: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> list[str]:
-    counts = {key: Counter(freeze(config.get(key)) for config in configs) for key in keys}
-    return sorted(
-        (key for key in keys if len(counts[key]) > 1), key=lambda key: _rank_information(configs, key, counts[key])
-    )
+    values = {key: _freeze_all([config.get(key) for config in configs]) for key in keys}
+    # most keys are constant, and a set is faster than a Counter
+    varying = [key for key in keys if len(set(values[key])) > 1]
+    return sorted(varying, key=lambda key: _rank_information(configs, key, Counter(values[key])))
 
 
 def _rank_information(
@@ -209,10 +209,13 @@ def identify_settings(configs: Sequence[Mapping[str, Any]]) -> list[tuple[str, .
 
 def compute_spearman(first: Sequence[float], second: Sequence[float]) -> float:
     """Return Spearman's rank correlation, or 0 if either variable is constant. Ties share their mean rank."""
-    ranks = [rank_values(values) for values in (first, second)]
-    if any(len({*some}) < 2 for some in ranks):
+    return _correlate_ranks(rank_values(first), rank_values(second))
+
+
+def _correlate_ranks(first: Sequence[float], second: Sequence[float]) -> float:
+    if len({*first}) < 2 or len({*second}) < 2:
         return 0.0
-    return max(-1.0, min(1.0, correlation(*ranks)))
+    return max(-1.0, min(1.0, correlation(first, second)))
 
 
 def associate(
@@ -231,20 +234,20 @@ def associate(
     `find_confounded`).
     """
     found: list[Association] = []
+    all_ranks = rank_values(results)
     for key in keys:
         indices = [index for index, config in enumerate(configs) if key in config]
         values = [configs[index][key] for index in indices]
-        outcome = [results[index] for index in indices]
-        if len(indices) < thresholds.associated or len({freeze(value) for value in values}) < 2:
-            continue
-        is_numeric = all(is_number(value) for value in values)
-        rho = compute_spearman(values, outcome) if is_numeric else 0.0
         groups: dict[str, list[int]] = {}
-        for index, value in enumerate(values):
-            groups.setdefault(freeze(value), []).append(index)
-        if len(groups) == len(values) and not is_numeric:
+        for index, value in enumerate(_freeze_all(values)):
+            groups.setdefault(value, []).append(index)
+        is_numeric = all(map(is_number, values))
+        if len(indices) < thresholds.associated or len(groups) < 2 or (len(groups) == len(values) and not is_numeric):
             continue
-        between = _measure_groups(rank_values(outcome), list(groups.values()))
+        outcome = [results[index] for index in indices]
+        ranks = all_ranks if len(indices) == len(results) else rank_values(outcome)
+        rho = _correlate_ranks(rank_values(values), ranks) if is_numeric else 0.0
+        between = _measure_groups(ranks, list(groups.values()))
         # if middle values are best, the rank correlation is near 0, but the groups show the association
         if abs(rho) >= between:
             found.append(Association(key, "rank correlation", abs(rho), len(indices), f"rho {rho:+.2f}"))
