@@ -71,7 +71,7 @@ def test_without_a_secret_only_this_machine_is_the_proxy(path: Path, address: st
     if is_trusted:
         assert keys.find({HEADER: "me@example.org"}, address) == "test-key"
     else:
-        with pytest.raises(Refused, match="Only the proxy"):
+        with pytest.raises(Refused, match="may send x-forwarded-email"):
             keys.find({HEADER: "me@example.org"}, address)
 
 
