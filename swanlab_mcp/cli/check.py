@@ -80,7 +80,7 @@ async def _check_account(client: SwanLabClient, settings: Settings) -> list[bool
     except asyncio.TimeoutError:
         show(
             gettext(
-                "login: failed. {host} did not respond for {seconds:g} s: check the address, the port and any "
+                "login: failed. {host} did not respond within {seconds:g} s: check the address, the port and any "
                 "firewall.",
                 host=settings.api_host,
                 seconds=seconds,

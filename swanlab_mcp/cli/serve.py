@@ -150,7 +150,7 @@ def _find_http_problem(settings: Settings, arguments: argparse.Namespace) -> str
             count=_SHORTEST_SECRET,
         )
     if arguments.shared_key and not (settings.api_key or settings.log_dirs):
-        problem = gettext("--shared-key shares the server's own key, but it has none: set SWANLAB_API_KEY.")
+        problem = gettext("--shared-key shares the server's own key, but the server has none: set SWANLAB_API_KEY.")
     if arguments.shared_key and settings.admin_tools:
         problem = gettext("With --shared-key, --admin-tools would show the server's users to everyone.")
     if arguments.key_map and not is_loopback(arguments.http_host) and not settings.proxy_secret:

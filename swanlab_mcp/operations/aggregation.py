@@ -178,7 +178,7 @@ def _check_groups(fields: Sequence[str]) -> None:
         if field in ("created", "finished", "duration"):
             raise InvalidArgument(
                 gettext("Experiments cannot be grouped by {field}.", field=field),
-                hint=gettext("Group by day, week or month of their creation, or filter by {field}.", field=field),
+                hint=gettext("Group by day, week or month of creation, or filter by {field}.", field=field),
             )
         if field.startswith("metric."):
             raise InvalidArgument(
@@ -211,7 +211,7 @@ def _note_machines(machines: Mapping[str, Machine], count: int) -> list[str]:
         return []
     return [
         gettext(
-            "Incomplete: only the machines of {count} of {total} experiments were read; add filters.",
+            "Incomplete: machine information was read for only {count} of {total} experiments; add filters.",
             count=len(machines),
             total=count,
         )

@@ -46,7 +46,7 @@ async def note_copy(
         return ""
     pair = await _limit_time(_find_pair(client, ref, experiment), None)
     if isinstance(pair, ExperimentRef):
-        silence = gettext("The cloud does not respond, so this run was not compared with {ref}.", ref=pair)
+        silence = gettext("The cloud did not respond, so this run was not compared with {ref}.", ref=pair)
         return "" if only_differences else silence
     if pair is None or (only_differences and (pair.others or not pair.differs)):
         return ""

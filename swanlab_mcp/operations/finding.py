@@ -163,7 +163,7 @@ async def choose_experiments(
     notes = [*answer.notes, *about, *left, *_note_filters(filters, narrowed, len(matching))]
     if hidden:
         names = ", ".join(quote(field) for field in fields if field in hidden)
-        notes.append(gettext("Filters and sorting compare secret values as shown (masked): {fields}.", fields=names))
+        notes.append(gettext("Filters and sorting use the masked form of secret values: {fields}.", fields=names))
     notes += [] if matching else note_miss(candidates, filters)
     summaries, known = narrowed.summaries, narrowed.keys
     if filters and keys and matching:

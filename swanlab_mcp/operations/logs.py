@@ -199,8 +199,8 @@ def _show_found(
             return rows, []
         return rows, [
             ngettext(
-                "Only the last {count} match is shown; start={start} returns the first.",
-                "Only the last {count} matches are shown; start={start} returns the first.",
+                "Only the last {count} match is shown; pass start={start} to start with the first match.",
+                "Only the last {count} matches are shown; pass start={start} to start with the first match.",
                 shown,
                 start=part.start,
             )

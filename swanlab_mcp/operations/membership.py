@@ -88,10 +88,10 @@ def _note_dropped(names: Sequence[str], fields: str) -> list[str]:
         return []
     return [
         ngettext(
-            "Incomplete: {count} experiment is omitted ({names}): SwanLab returns pinned experiments for any "
-            "condition on {fields}, and runs on disk do not record these fields.",
-            "Incomplete: {count} experiments are omitted ({names}): SwanLab returns pinned experiments for "
-            "any condition on {fields}, and runs on disk do not record these fields.",
+            "Incomplete: {count} experiment is omitted ({names}), because SwanLab returns pinned experiments "
+            "regardless of any condition on {fields}, and runs on disk do not record these fields.",
+            "Incomplete: {count} experiments are omitted ({names}), because SwanLab returns pinned experiments "
+            "regardless of any condition on {fields}, and runs on disk do not record these fields.",
             len(names),
             names=", ".join(names[:_NAMED]) + (", …" if len(names) > _NAMED else ""),
             fields=fields,

@@ -78,7 +78,9 @@ def _word(refusal: Refusal) -> InvalidArgument:
                 ),
                 hint=gettext("Its values look like {example}.", example=_show(example))
                 if example is not None
-                else gettext("Compare numeric fields with a number, and created or finished with an ISO 8601 time."),
+                else gettext(
+                    "Compare numeric fields with a number, and 'created' and 'finished' with an ISO 8601 time."
+                ),
             )
         case _:
             raise AssertionError("unreachable: every refusal has its words")

@@ -85,8 +85,8 @@ _CAUSES: Mapping[str, Callable[[], str]] = {
         "the SDK recorded a crash without an error; the script may have been interrupted, or reported the crash itself"
     ),
     "silence": lambda: gettext(
-        "its data ends without an error; SwanLab marks a run as CRASHED after 30 minutes of silence, so it "
-        "was killed, lost its connection, or is still training"
+        "its data ends without an error; SwanLab marks runs as CRASHED after 30 minutes of silence, so this "
+        "run was killed, lost its connection, or is still training"
     ),
 }
 

@@ -71,7 +71,7 @@ def _describe_non_finite(event: Event) -> str:
             name=name,
         )
     if event.facts["to_end"]:
-        return gettext("first {name}; {count} of {total} points affected, to the end", **counts)
+        return gettext("first {name}; {count} of {total} points affected, never recovered", **counts)
     return gettext("first {name}; {count} of {total} points affected, finite again later", **counts)
 
 
@@ -190,7 +190,7 @@ _DETAILS: Mapping[str, Callable[[Event], str]] = {
     "learning_rate_jump": lambda event: gettext("from {old:.3g} to {new:.3g} between two points", **event.facts),
     "logging_gap": _describe_gap,
     "missing_steps": lambda event: gettext(
-        "no point between steps {first} and {last} (usually one every {usual:g} steps)",
+        "no points between steps {first} and {last} (usually one every {usual:g} steps)",
         first=event.facts["first"],
         last=event.facts["last"],
         usual=event.facts["usual"],
@@ -304,7 +304,7 @@ _RULES: Mapping[str, Callable[[], str]] = {
     ),
     "resumed": lambda: gettext("the time jumps back by more than {seconds:g} s", seconds=DEFAULTS.gap_seconds),
     "stalled": lambda: gettext(
-        "silent for more than {factor:g}x the usual interval and {duration}",
+        "silent for more than {factor:g}x the usual interval and more than {duration}",
         factor=DEFAULTS.stall_factor,
         duration=show_duration(DEFAULTS.stall_seconds),
     ),

@@ -79,7 +79,7 @@ def _give_reason(found: ForecastExperiment) -> str:
             best=best,
         )
     return gettext(
-        "It may still beat the best value in the cohort ({best}), with a chance of about {chance} %.",
+        "Its chance of beating the best value in the cohort ({best}) is about {chance} %.",
         best=best,
         chance=max(1, round(100 * ahead.chance_best)),
     )

@@ -85,7 +85,7 @@ def _word_detail(one: Happening) -> str:
         if one.event.kind != "stalled":
             return name_event(one.event)
         silent = show_duration(one.event.facts["seconds"])
-        return gettext("no point since step {step}, {duration} ago", step=one.event.step, duration=silent)
+        return gettext("no points since step {step}, {duration} ago", step=one.event.step, duration=silent)
     best = ", ".join(f"{quote(key, _NAME)} {value:.6g}" for key, value in one.best)
     parts = [
         gettext("new") if one.is_new else "",

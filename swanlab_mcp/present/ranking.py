@@ -209,8 +209,8 @@ def _list_notes(ranking: Ranking) -> list[str]:
     field = ranking.parts[0].field
     if ranking.parts[0].end:
         ask = gettext(
-            "It is unclear whether a lower or higher {metric!r} is better, so nothing is ranked; these are "
-            "the {count} smallest and largest of {total}. Ask the user, then pass mode=min or mode=max.",
+            "It is unclear whether a lower or higher {metric!r} is better, so nothing is ranked. These are "
+            "the {count} smallest and largest values (of {total}). Ask the user, then pass mode=min or mode=max.",
             metric=shorten(ranking.metric),
             count=max(len(part.rows) for part in ranking.parts),
             total=len(field.ranked),
@@ -301,26 +301,26 @@ def _describe_test(ranking: Ranking, field: Field) -> str:
     if not ranking.names:
         return gettext(
             "within_noise: noise can explain the difference from the first experiment (studentised range, 95 % "
-            "for all {count} together).",
+            "confidence for all {count} together).",
             count=len(field.ranked),
         )
     rules = {row.judged.rule for part in ranking.parts for row in part.rows if row.judged}
     name = (ranking.baseline is not None and _name_setting(ranking, ranking.baseline)) or gettext("named")
     test = (
         gettext(
-            "Verdicts compare each setting with the first, which was selected by these values (studentised "
-            "range, 95 % for all {count} together).",
+            "Verdicts compare each setting with the top-ranked setting, which was selected by the same values "
+            "(studentised range, 95 % confidence for all {count} together).",
             count=len(field.settings),
         )
         if ranking.baseline is None
         else gettext(
-            "Verdicts compare each setting with the baseline {name} (t tests with Holm-Sidak correction, 95 % for all "
-            "{count} together).",
+            "Verdicts compare each setting with the baseline {name} (t tests with Holm-Sidak correction, 95 % "
+            "confidence for all {count} together).",
             name=quote(name, _NAME),
             count=len(field.settings) - 1,
         )
     )
-    paired = gettext("Settings with the same seeds or folds are compared pairwise.") if "paired" in rules else ""
+    paired = gettext("Settings that share seeds or folds are compared as paired samples.") if "paired" in rules else ""
     sizes = [len(setting.counted) for setting in field.settings if len(setting.counted) > 1]
     weak = gettext("Weak evidence: few repeats.") if min(sizes, default=_FEW) < _FEW else ""
     return join_sentences(test, paired, weak)

@@ -26,7 +26,7 @@ def test_silent_host_times_out() -> None:
         done = start("check", "--host", host, "--timeout", "0.5", SWANLAB_API_KEY="key")
     assert done.returncode == 1
     assert done.stdout.endswith(
-        f"login: failed. {host} did not respond for 0.5 s: check the address, the port and any firewall.\n"
+        f"login: failed. {host} did not respond within 0.5 s: check the address, the port and any firewall.\n"
     )
 
 
@@ -46,7 +46,7 @@ main(["check", "--host", "https://x.invalid", "--timeout", sys.argv[2]])
     ("wait", "seconds", "expected"),
     [
         ("0", "30", "The name x.invalid cannot be resolved: check its spelling and the DNS."),
-        ("50", "0.5", "https://x.invalid did not respond for 0.5 s: check the address, the port and any firewall."),
+        ("50", "0.5", "https://x.invalid did not respond within 0.5 s: check the address, the port and any firewall."),
     ],
 )
 def test_unresolvable_host_is_named_and_a_hanging_resolver_is_abandoned(wait: str, seconds: str, expected: str) -> None:

@@ -120,7 +120,7 @@ NEVER_ONE = {
     "at={at} reads every point in {count} experiments, but at most {most} can be read at once.",
     "fewer than {needed} points, and their order alone proves nothing",
     "first {name}; {count} of {total} points affected, finite again later",
-    "first {name}; {count} of {total} points affected, to the end",
+    "first {name}; {count} of {total} points affected, never recovered",
     "median load {load:.3g} % over {count} samples",
     "rise by more than {share:.0%} of the earlier gain and {sigmas:g} sigmas for {count} points or more, then recovery",
     "{count:.0f} days",
@@ -130,7 +130,7 @@ NEVER_ONE = {
     "{count} experiments in {project} have a folder {cuid!r}.",
     "{count} experiments in {project} have the recorded id {cuid!r}.",
     (
-        "{count} runs have no recorded end: still running, or killed ({names}, …). "
+        "{count} runs have no recorded end: they are still running or were killed ({names}, …). "
         "get_experiment shows the evidence for a single run."
     ),
     "{name!r} has more than {count} characters.",
@@ -140,7 +140,7 @@ NEVER_ONE = {
     "{shown} of {total} rows are shown.",
     "{text} (of {count} characters)",
     "Reading {names} requires one request for each of the {count} experiments, but at most {most} can be read at once.",
-    "Incomplete: only the machines of {count} of {total} experiments were read; add filters.",
+    "Incomplete: machine information was read for only {count} of {total} experiments; add filters.",
     "constant for {count} points or more, or a quality metric within {sigmas:g} sigmas of 0",
 }
 NUMBERS = {

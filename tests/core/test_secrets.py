@@ -622,7 +622,7 @@ async def test_filters_compare_masked_values_unless_secrets_are_shown(settings: 
         hidden = await client.call_tool("find_experiments", {"project": "project1", **filters})
         masked = await find_names(client, "config.hf_token", "=", "***")
     assert hidden.structured_content["data"] == []
-    assert "compare secret values as shown (masked): config.hf_token." in text_of(hidden)
+    assert "use the masked form of secret values: config.hf_token." in text_of(hidden)
     assert len(masked) == len(state.projects[0].experiments)
     async with session(replace(settings, show_secrets=True)) as client:
         shown = await client.call_tool("find_experiments", {"project": "project1", **filters})

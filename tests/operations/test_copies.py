@@ -199,7 +199,7 @@ async def test_silent_cloud_delays_only_the_first_answer_about_a_run_on_disk(
         log = text_of(await client.call_tool("get_logs", given))
         asked = len(state.calls)
         answering.set()
-    note = f"The cloud does not respond, so this run was not compared with lab-team/detector/{RUN}."
+    note = f"The cloud did not respond, so this run was not compared with lab-team/detector/{RUN}."
     assert [note in reply for reply in (*replies, log)] == [True, True, False]
     assert asked <= 1
 

@@ -191,7 +191,7 @@ async def test_healthy_run_has_no_events_or_causes(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "kind", "step", "detail", "cause", "evidence"),
     [
-        ("lr-100-wd-0.1", "non_finite", 9, "32 of 40 points affected, to the end", "training exploded", "lr=100"),
+        ("lr-100-wd-0.1", "non_finite", 9, "32 of 40 points affected, never recovered", "training exploded", "lr=100"),
         ("lr-1", "never_learned", 1, "started at 2.33", "learning rate too high", "lr=1"),
         ("uint8-input", "never_learned", 1, "ln(10) for 10 classes", "carry no signal", "grad_norm does not change"),
         ("tiny-40-images", "overfitting", 50, "best 0.7398 at step 20", "memorises", "val/loss gets worse"),
@@ -423,7 +423,7 @@ async def test_cloud_crash_is_explained_by_its_log(settings: Settings, state: St
     silent = await diagnose(settings, project="study", exp_cuid="silent")
     assert silent["verdict"] == "crashed; healthy until then"
     assert silent["causes"][0]["cause"].startswith(
-        "its data ends without an error; SwanLab marks a run as CRASHED after 30 minutes"
+        "its data ends without an error; SwanLab marks runs as CRASHED after 30 minutes"
     )
     assert "crash" not in silent
 

@@ -103,7 +103,7 @@ async def test_matching_lines_come_with_context(settings: Settings, state: State
     assert [row["level"] for row in errors.structured_content["data"]] == ["ERROR"]
     assert empty.structured_content["data"] == []
     assert "0 lines in the range 10000 to 29999 contain 'zebra'" in text_of(empty)
-    assert "Only the last 100 matches are shown; start=10000 returns the first." in text_of(many)
+    assert "Only the last 100 matches are shown; pass start=10000 to start with the first match." in text_of(many)
 
 
 async def test_truncated_log_continues_in_both_directions(settings: Settings, state: State) -> None:

@@ -122,7 +122,7 @@ async def test_silent_running_experiment_is_stalled_once(settings: Settings, sta
     (stalled,) = [row for row in reply["data"] if row["what"] == "stalled"]
     assert stalled["name"] == "stuck"
     assert stalled["time"] == "2026-01-01T09:11:39.000Z"
-    assert stalled["detail"].startswith("no point since step 99, ")
+    assert stalled["detail"].startswith("no points since step 99, ")
     assert (await ask(settings, project="nightly", since=read_cursor(reply)))["data"] == []
 
 

@@ -108,8 +108,8 @@ async def test_repeats_are_ranked_as_a_setting_with_a_verdict() -> None:
     assert (by_best["lr-0.3"]["verdict"], by_best["lr-0.3"]["why"]) == ("cannot tell", "only one seed")
     assert by_best["lr-1"]["verdict"] == "real"
     notes = "\n".join(reply["notes"])
-    assert "studentised range, 95 % for all 11 together" in notes
-    assert "Settings with the same seeds or folds are compared pairwise. Weak evidence: few repeats." in notes
+    assert "studentised range, 95 % confidence for all 11 together" in notes
+    assert "Settings that share seeds or folds are compared as paired samples. Weak evidence: few repeats." in notes
     # rows are settings here, so the note counts settings
     assert "Listed after the 11 ranked settings: 1 crashed, 1 no end recorded, 1 aborted, 1 broken." in notes
 

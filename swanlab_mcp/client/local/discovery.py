@@ -135,10 +135,10 @@ class _Search:
         if self._without_record:
             notes.append(
                 ngettext(
-                    "{count} run folder contains no record ({name!r}): it has just started, or was recorded in the "
-                    "cloud by an SDK before 0.6.2 or without a backup.",
-                    "{count} run folders contain no record (e.g. {name!r}): they have just started, or were recorded "
-                    "in the cloud by an SDK before 0.6.2 or without a backup.",
+                    "{count} run folder contains no record ({name!r}): the run has just started, or was recorded in "
+                    "the cloud by an SDK before 0.6.2 or without a backup.",
+                    "{count} run folders contain no record (e.g. {name!r}): the runs have just started, or were "
+                    "recorded in the cloud by an SDK before 0.6.2 or without a backup.",
                     len(self._without_record),
                     name=shorten(self._without_record[0]),
                 )

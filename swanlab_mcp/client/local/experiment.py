@@ -250,8 +250,8 @@ class LocalExperiment:
         same = recorded - sum(len(series) for series in merged.values())
         # a resumed run may restart from its last checkpoint, and ranks may log the same metric
         note = ngettext(
-            "{name}: {count} point has the same step in several folders; the point of the later folder is used.",
-            "{name}: {count} points have the same step in several folders; the points of the later folder are used.",
+            "{name}: {count} point has the same step in several folders; the point from the later folder is used.",
+            "{name}: {count} points have the same step in several folders; the points from the later folder are used.",
             same,
             name=self._name,
         )

@@ -101,7 +101,7 @@ def _note_all_open(experiments: Sequence[LocalExperiment], states: Mapping[str, 
     names = ", ".join(quote(experiment.cuid) for experiment in some[:_NAMED])
     return [
         gettext(
-            "{count} runs have no recorded end: still running, or killed ({names}, …). "
+            "{count} runs have no recorded end: they are still running or were killed ({names}, …). "
             "get_experiment shows the evidence for a single run.",
             count=len(some),
             names=names,

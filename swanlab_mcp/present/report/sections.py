@@ -125,7 +125,7 @@ def _describe_curves(evidence: Evidence) -> Section:
         "Lines with a band show the mean of the repeats and one standard deviation; a star marks the best value."
     )
     blocks = [Text(text, is_soft=True), Text(_list_colours(evidence)), Figures(panels), *tables]
-    return Section("curves", gettext("Curves of the first settings"), blocks)
+    return Section("curves", gettext("Curves of the first settings in the table"), blocks)
 
 
 def _list_colours(evidence: Evidence) -> Markup:
@@ -275,7 +275,7 @@ def _describe_diagnosis(evidence: Evidence, one: Mapping[str, Any]) -> Card:
 def _describe_hours(evidence: Evidence) -> Section:
     names = {"done": gettext("finished"), "alive": gettext("running"), "lost": gettext("crashed or stopped")}
     spans = [(*span, _name_outcome(one)) for one in evidence.experiments if (span := _read_span(one))]
-    title = gettext("Time and hours used")
+    title = gettext("Timeline and total run time")
     if not spans:
         return Section("hours", title)
     used: dict[str, float] = defaultdict(float)

@@ -246,7 +246,7 @@ async def test_folders_of_the_same_run_form_an_experiment(tmp_path: Path) -> Non
         ExperimentRef("local", "vision-baselines", CUID), ["train/loss", "lr"], exact=True
     )
     (note,) = (note for note in points.notes if "several folders" in note)
-    assert note.endswith("252 points have the same step in several folders; the points of the later folder are used.")
+    assert note.endswith("252 points have the same step in several folders; the points from the later folder are used.")
     assert (
         await client.read_logs(ExperimentRef("local", "vision-baselines", CUID), start=18, count=4)
     ).data.total == 40  # type: ignore[union-attr]

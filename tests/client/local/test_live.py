@@ -235,7 +235,7 @@ async def test_many_open_runs_share_a_note(tmp_path: Path) -> None:
         output = text_of(await client.call_tool("list_project_exps", {"project": "local/made"}))
         found = await client.call_tool("find_experiments", {"project": "local/made", "sort": "metric.loss"})
     assert output.count("note:") == 1
-    assert "7 runs have no recorded end: still running, or killed (" in output
+    assert "7 runs have no recorded end: they are still running or were killed (" in output
     assert text_of(found).count("no recorded end") == 1
 
 
