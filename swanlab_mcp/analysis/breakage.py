@@ -153,8 +153,8 @@ def find_breakage(
 def _find_non_finite(values: Sequence[float], *, to_end: bool) -> int | None:
     """Return the index of the first NaN or infinite value, or `None`.
 
-    If `to_end` is true, return the start of the non-finite values at the end of the series instead. Return `None` if
-    there are fewer than two of them, or if the series contains no finite value.
+    If `to_end` is true, return the index at which the trailing non-finite values start instead, or `None` if there are
+    fewer than two trailing values or the series contains no finite value.
     """
     if to_end:
         first = next((index + 1 for index in range(len(values) - 1, -1, -1) if math.isfinite(values[index])), 0)

@@ -327,9 +327,9 @@ def _find_error_of(strong: Sequence[Match], parts: Sequence[int], catalogue: Cat
 
 
 def _decide_rate(catalogue: Catalogue, read: KeyWords, matches: Sequence[Match]) -> tuple[Term, str] | None:
-    """Return the term for a rate such as tokens_per_second or seconds_per_step, with the words that identify it.
+    """Return the term for a rate key such as `tokens_per_second`, and the words in the key that identify it as a rate.
 
-    If the key is not a rate, return `None`.
+    Return `None` if the key is not a rate.
     """
     words, times = read.words, catalogue.lists["times"]
     indices = [index for index in range(len(words) - 1) if words[index] == "per"]

@@ -83,9 +83,9 @@ async def resolve_experiment(client: SwanLabClient, exp_cuid: str, project: str,
 
 
 async def choose_only_project(client: SwanLabClient, exp_cuid: str, project: str, username: str) -> str:
-    """Return `project`, or the workspace's only project if neither `exp_cuid` nor `project` specifies a project.
+    """Return `project` if it is given, otherwise the workspace's only project.
 
-    Returns "" if `exp_cuid` specifies a project or if the workspace does not have exactly one project.
+    Returns "" if `exp_cuid` already names a project, or if the workspace does not have exactly one project.
     """
     if project.strip():
         return project

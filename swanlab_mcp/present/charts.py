@@ -339,7 +339,7 @@ def _set_limits(axes: Axes, curves: Sequence[Curve], limits: tuple[float, float]
 
 
 def _list_few(curve: Curve) -> list[bool]:
-    """For each point of a mean curve, return whether some of the group's experiments are missing from it."""
+    """For each point of a mean curve, return whether any of the group's experiments have no value there."""
     most = max(curve.counts, default=0)
     return [count < most for count in curve.counts]
 

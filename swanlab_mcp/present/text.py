@@ -344,9 +344,9 @@ def _is_table(value: Any) -> TypeGuard[list[dict[str, Any]]]:
 
 
 def _flatten(value: Mapping[str, Any], prefix: str = "", depth: int = 1) -> dict[str, Any]:
-    """Return nested values by dotted key. A key with a dot is quoted if a nested key has the same spelling.
+    """Return nested values by dotted key. A key that contains a dot is quoted if it equals the path of a nested value.
 
-    In recorded configs, keys with a dot are always quoted, because the reply may not show the nested key.
+    In recorded configs, such keys are always quoted, because the nested value may be missing from the reply.
     """
     flat: dict[str, Any] = {}
     dotted = [key for key in value if "." in key]

@@ -409,7 +409,7 @@ def ended(code: int) -> Generator[None, None, None]:
         ),
         (["--demo", "export", "lr-1", "--project", "digits-mlp", "--keys", "lr"], 0, "1 个指标的 40 个数据点："),
         (["--demo", "export", "lr-1", "--project", "digits-mlp", "--format", "log"], 0, "17 行：w3e6axyt.log"),
-        (["install", "nobody"], 2, "无法识别 'nobody'。可用的有：claude-desktop,"),
+        (["install", "nobody"], 2, "未知的助手 'nobody'。可用的有：claude-desktop,"),
         (["install", "cursor"], 1, "似乎没有安装 Cursor：目录 "),
         (["install", "cherry-studio"], 0, "Cherry Studio 自行保存服务器列表"),
     ],

@@ -67,7 +67,7 @@ async def test_times_of_updates_compare_exactly(settings: Settings, state: State
         result = await find(settings, [where("updated", op, bound.isoformat())])
         expected = {name for name, time in times.items() if time and getattr(time, compare)(bound)}
         assert {row["name"] for row in result.structured_content["data"]} == expected
-    assert "1 experiment is omitted (run-5): SwanLab returns pinned experiments for any condition" in text_of(result)
+    assert "1 experiment is omitted (run-5), because SwanLab returns pinned experiments" in text_of(result)
 
 
 async def test_pinned_experiments_excluded_by_another_condition_are_not_mentioned(settings: Settings) -> None:

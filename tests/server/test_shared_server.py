@@ -643,7 +643,7 @@ def test_insecure_configurations_do_not_start(capsys: pytest.CaptureFixture[str]
     weak = refuse("--allow-writes", SWANLAB_MCP_CONFIRMATION_SECRET="short-canary")
     assert "at least 32 random characters" in weak
     assert "canary" not in weak
-    assert "it has none: set SWANLAB_API_KEY" in refuse("--shared-key")
+    assert "has none: set SWANLAB_API_KEY" in refuse("--shared-key")
     assert "not -1" in refuse("--rate", "-1")
     assert "app://obsidian.md, not '*'" in refuse("--allowed-origin", "*")
     assert "/nowhere/audit cannot be written" in refuse("--audit", "/nowhere/audit")

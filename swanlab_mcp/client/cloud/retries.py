@@ -26,7 +26,7 @@ async def exchange(
 ) -> Answer:
     """Call `send` until it returns a final response, at most five times.
 
-    The delays that SwanLab requests may total at most 20 seconds. Raises ServerUnavailable if the connection fails.
+    If SwanLab asks for delays, wait up to 20 seconds in total. Raises ServerUnavailable if the connection fails.
     """
     waited = 0.0
     for attempt in range(1, _TRIES + 1):

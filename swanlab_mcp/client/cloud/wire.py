@@ -152,8 +152,8 @@ def read_experiment(item: Any) -> Experiment:
 def _is_early_sdk(metadata: Any) -> bool:
     """Return whether the metadata was recorded by an SDK before 0.8.
 
-    Lists of experiments omit the metadata, so the result is False for them. This is almost always harmless, because
-    early SDKs rarely store {} in a config.
+    Lists of experiments omit the metadata, so the result is False for them. This is almost always harmless: the result
+    only decides whether {} in a config means None, and early SDKs rarely stored {}.
     """
     about: Any = metadata.get("swanlab") if is_object(metadata) else None
     return is_object(about) and _EARLY_SDK.match(str(about.get("version"))) is not None

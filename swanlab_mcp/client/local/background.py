@@ -84,7 +84,10 @@ async def run_in_thread(do: Callable[..., T], *given: Any) -> T:
 
 
 async def find_and_answer(find: Callable[..., F], answer: Callable[..., T]) -> tuple[F, T]:
-    """Call `find`, pass its result to `answer`, and return both results. Use one thread unless `find` is slow."""
+    """Call `find`, pass its result to `answer`, and return both results.
+
+    Both run in the same thread, unless `find` is slow. Then `answer` runs in a second thread.
+    """
 
     def find_first(*, work: Work) -> tuple[F, list[T]]:
         found = find(work=work)
