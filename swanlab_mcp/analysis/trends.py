@@ -303,7 +303,7 @@ def _rises_surely(medians: Sequence[float], lowest: int, doubt: float, threshold
 
 
 def measure_left(values: Sequence[float], fitted: Sequence[float] | None = None) -> float:
-    """Return the robust standard deviation of the values around a rising fit."""
+    """Return a robust estimate of the standard deviation of the values around a non-decreasing fit."""
     fitted = fitted or fit_rising(values)
     free = max(1, len(values) - len(set(fitted)))
     off = median([abs(value - fit) for value, fit in zip(values, fitted, strict=True)])

@@ -116,7 +116,7 @@ class _Connection(H11Protocol):
         self._watch()
 
     def shutdown(self) -> None:
-        """Close the connection after one more request, which a proxy may have sent before it noticed the shutdown."""
+        """Close the connection after at most one more request: a proxy may send one before it notices the shutdown."""
         self._is_last = True
         if self.progress in (_BODY, _BUSY):
             self.cycle.keep_alive = False
