@@ -55,8 +55,8 @@ class Forecast(NamedTuple):
     of the finished curves at the horizon. `chance_best` is the probability that the curve ends better than all of them,
     or `None` if unknown.
 
-    `is_lost` means that the curve is unlikely to end in the best tenth of `ends`. The better bound of the interval
-    misses that tenth. The forecast also misses it even when corrected for the largest pessimistic error in the tenth.
+    `is_lost` means that the curve is unlikely to end in the best tenth of `ends`: the better bound of the interval is
+    worse than that tenth, and so is the forecast after a correction by the largest pessimistic error in the tenth.
     """
 
     expected: float

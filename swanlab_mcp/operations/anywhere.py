@@ -74,7 +74,7 @@ async def find_anywhere(client: SwanLabClient, name: str, workspace: WorkspaceRe
             skipped,
         )
         if skipped
-        else gettext("To search for part of a name, use find_experiments with project=* and the operator contains."),
+        else gettext("To search for part of a name, use find_experiments with project=* and the operator 'contains'."),
     )
 
 

@@ -354,11 +354,11 @@ def _note_cuts(series: Sequence[Series], head: int | None) -> str:
         )
     if head is None:
         return gettext(
-            "{count} series are cut at different steps. Request each again, with its next_start as start.",
+            "{count} series were cut at different steps. Request each again, with its next_start as start.",
             count=len(cut),
         )
     return gettext(
-        "{count} series are cut at different steps. Request each again, with its next_start as start, and "
+        "{count} series were cut at different steps. Request each again, with its next_start as start, and "
         "reduce head by the number of returned points.",
         count=len(cut),
     )

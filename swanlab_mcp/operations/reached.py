@@ -78,8 +78,8 @@ async def read_reached(
 ) -> Reached:
     """Read the metric from all chosen experiments.
 
-    If `may_read` is false, no points are read, and single values are used even if they come from single training
-    batches. Raises NotFound if no experiment has the metric, and InvalidArgument if there are too many experiments.
+    If `may_read` is false, no points are read. The values in the summaries are then used even if each comes from a
+    single training batch. Raises NotFound if no experiment has the metric, and InvalidArgument if there are too many experiments.
     """
     experiments = choice.experiments
     if at in ("best", "last"):

@@ -489,7 +489,7 @@ async def test_each_series_reports_its_next_start(settings: Settings, state: Sta
         head = await client.call_tool("get_metrics", {**base, "keys": ["k1"], "head": 40})
         rest = await client.call_tool("get_metrics", {**base, "keys": ["k1"], "head": 10, "start": 30})
     assert [row["next_start"] for row in both.structured_content["data"]] == [30, 300]
-    assert "2 series are cut at different steps. Request each again, with its next_start as start." in text_of(both)
+    assert "2 series were cut at different steps. Request each again, with its next_start as start." in text_of(both)
     assert "1 of 1 series is cut; continue with start=30 head=10." in text_of(head)
     assert "next_start" not in rest.structured_content["data"][0]
 
