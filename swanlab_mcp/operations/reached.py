@@ -79,7 +79,8 @@ async def read_reached(
     """Read the metric from all chosen experiments.
 
     If `may_read` is false, no points are read. The values in the summaries are then used even if each comes from a
-    single training batch. Raises NotFound if no experiment has the metric, and InvalidArgument if there are too many experiments.
+    single training batch. Raises NotFound if no experiment has the metric, and InvalidArgument if there are too many
+    experiments.
     """
     experiments = choice.experiments
     if at in ("best", "last"):

@@ -318,7 +318,7 @@ def test_https_host_is_suggested(tmp_path: Path, capsys: pytest.CaptureFixture[s
 
 def test_refusing_port_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     port = closed_port()
-    assert f"127.0.0.1:{port} refuses connections" in check(capsys, f"http://127.0.0.1:{port}")
+    assert f"127.0.0.1:{port} refused the connection" in check(capsys, f"http://127.0.0.1:{port}")
 
 
 @pytest.mark.parametrize(
