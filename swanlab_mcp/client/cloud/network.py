@@ -143,10 +143,7 @@ def explain(error: httpx.TransportError) -> Failure:
         )
     if any(isinstance(cause, ConnectionRefusedError) for cause in causes):
         return Failure(
-            "",
-            gettext(
-                "{server} refused the connection: check the port and whether SwanLab is running there.", server=server
-            ),
+            "", gettext("{server} refused the connection: check the port and that SwanLab is up.", server=server)
         )
     if url.scheme == "http" and isinstance(error, (httpx.ReadError, httpx.RemoteProtocolError)):
         return Failure(
