@@ -146,7 +146,7 @@ def _make_entry(settings: Settings, arguments: argparse.Namespace) -> tuple[Entr
 
 
 def _carry_variables(settings: Settings) -> tuple[dict[str, str], list[str]]:
-    """Return the environment variables that the entry needs, without secrets, and notes about omitted variables."""
+    """Return the environment variables that the entry needs, excluding secrets, and notes about the omitted ones."""
     known, notes = get_environment(), list[str]()
     names = [name for name in known if name.startswith("SWANLAB_MCP_") and name not in _SECRETS]
     names += ["SWANLAB_WEB_HOST", "SWANLAB_ROOT", "SWANLAB_SAVE_DIR"]

@@ -328,7 +328,7 @@ def _choose_result(key: str, values: Sequence[float]) -> float:
 async def _read_summary(
     client: SwanLabClient, one: PlottedExperiment, wanted: Sequence[str], *, x_axis: str, colour: str
 ) -> tuple[PlottedExperiment, ApiResponse[dict[str, Points]]]:
-    """Return the experiment placed on the x axis and colour scale, and its summary as points.
+    """Return the experiment with its x value and colour value, and its summary as points.
 
     The points of each key are the smallest, largest and last values.
     """

@@ -27,7 +27,7 @@ def note_lacks(lacks: Sequence[Lack]) -> str:
 
 
 def note_lacks_of_many(lacks: Sequence[Sequence[Lack]]) -> str:
-    """Return a line about the missing information in several experiments, or "" if nothing is missing.
+    """Return a line about the information missing from several experiments, or "" if nothing is missing.
 
     For each missing item, the line includes the number of experiments that lack it.
     """
