@@ -262,7 +262,7 @@ def _measure_nearness(points: Sequence[Sequence[float]]) -> list[list[float]]:
 
 
 def _measure_nearby(nearness: Sequence[Sequence[float]], sizes: Sequence[float]) -> list[float]:
-    """For each finished curve, and for the new one, return the mean prediction error of the curves most similar to it."""
+    """For each finished curve, and for the new one, return the mean prediction error of the most similar curves."""
     floor = 0.1 * median(sizes)
     return [_mix(row[: len(sizes)], sizes) / sum(row[: len(sizes)]) + floor for row in nearness]
 
