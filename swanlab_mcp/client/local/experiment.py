@@ -208,13 +208,14 @@ class LocalExperiment:
         """
         merged: dict[str, Tally] = {}
         overlapping: list[str] = []
-        self._refresh(work)
+        work.total += sum(run.unread for run in self.runs)
         for run in self.runs:
             for key, tally in run.read_tallies(keys, work).items():
-                known = merged.setdefault(key, Tally())
-                if known.last and tally.first is not None and tally.first <= known.last[0]:
-                    overlapping.append(key)
-                known.merge(tally)
+                if (known := merged.setdefault(key, tally)) is not tally:
+                    is_later = not known.last or tally.first is None or tally.first > known.last[0]
+                    overlapping += [] if is_later else [key]
+                    known.merge(tally)
+        self._check()
         notes = self.note_defects() if is_listed and self.is_open else self.note()
         if overlapping:
             series, about = self._merge(overlapping, work)
@@ -231,7 +232,7 @@ class LocalExperiment:
         if len(self.runs) > 1:
             series, about = self._merge(keys, work)
             return {key: series[key].to_points() for key in keys if key in series}, about
-        self._refresh(work, keys)
+        work.total += self.runs[0].unread
         points = self.runs[0].read_points(keys, work)
         self._check()
         return points, []

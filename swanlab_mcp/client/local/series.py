@@ -195,6 +195,7 @@ class Series:
         known = self._counted.count
         self._counted.add(self.steps[known:], self.values[known:])
         tally = Tally()
-        tally.merge(self._let_go)
-        tally.merge(self._counted)
+        for part in (self._let_go, self._counted):
+            if part.count:
+                tally.merge(part)
         return tally
