@@ -13,6 +13,7 @@ from swanlab_mcp.core.i18n import gettext, join_sentences
 from swanlab_mcp.core.models import ApiResponse, Experiment, Summary
 from swanlab_mcp.core.progress import Stage
 from swanlab_mcp.core.refs import ProjectRef, find_near_names
+from swanlab_mcp.core.snapshots import renew_snapshot
 from swanlab_mcp.core.untrusted import quote, shorten
 from swanlab_mcp.operations.arguments import ProjectName, Username
 from swanlab_mcp.operations.choice import list_logged_keys
@@ -143,6 +144,7 @@ class _Wait:
     async def poll(self) -> _Poll:
         """List the experiments and read the data that the conditions need. Return the newly met conditions."""
         client, ref = self._client, self._ref
+        renew_snapshot()
         listed = (await ask_about_project(client, ref, client.at(ref).list_experiments)).data or []
         self._state = self._state or start_cursor(listed)
         watched = [one for one in listed if (one.cuid in self._chosen if self._chosen else self.state.covers(one))]

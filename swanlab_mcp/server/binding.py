@@ -24,6 +24,7 @@ from swanlab_mcp.core.errors import InvalidArgument, RateLimited, SwanLabError
 from swanlab_mcp.core.i18n import gettext
 from swanlab_mcp.core.models import ApiResponse
 from swanlab_mcp.core.refs import find_near_names
+from swanlab_mcp.core.snapshots import hold_snapshot
 from swanlab_mcp.core.untrusted import shorten
 from swanlab_mcp.core.validation import describe_fault
 from swanlab_mcp.operations.budget import output_tokens
@@ -110,7 +111,7 @@ async def _answer(entry: ToolEntry, given: dict[str, Any], ctx: Context[App, Any
     confirming = confirmations.set(app.confirmations)
     hidden = hiding.set(app.make_hide)
     try:
-        with _hold_wait(entry, given, app) as wait:
+        with hold_snapshot(), _hold_wait(entry, given, app) as wait:
             answer, reply = await keep_deadline(
                 _write_reply(entry, given, app), app.settings.timeout + wait, is_write=not entry.read_only
             )

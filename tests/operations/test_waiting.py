@@ -21,7 +21,7 @@ from swanlab_mcp.operations.waiting import make_pauses, wait_for_experiments
 from swanlab_mcp.settings import Settings
 from tests.conftest import opened, session, text_of
 from tests.fake_swanlab import BEGINNING, Fault, State
-from tests.run_files import encode_finish, encode_point, encode_start, write_run
+from tests.run_files import build_file, encode_finish, encode_point, encode_start, write_run
 
 pytestmark = pytest.mark.anyio
 
@@ -290,6 +290,22 @@ async def test_run_on_disk_is_followed_across_restarts(tmp_path: Path) -> None:
     write_run(tmp_path, "abcd1234", [*records, encode_finish()])
     rows, _ = await ask(settings, **arguments, cursor=cursor)
     assert [(row["cuid"], row["condition"]) for row in rows] == [("abcd1234", "finished")]
+
+
+async def test_run_on_disk_grows_during_the_wait(tmp_path: Path) -> None:
+    records = [encode_start("abcd1234"), encode_point(1, "val/loss", 0, 0.5)]
+    file = write_run(tmp_path, "abcd1234", records)
+    longer = build_file([*records, encode_point(2, "val/loss", 1, 0.05)])
+
+    async def grow() -> None:
+        # usually after the first poll, which sees the short file
+        await asyncio.sleep(0.5)
+        file.write_bytes(longer)
+
+    growing = asyncio.create_task(grow())
+    rows, _ = await ask(Settings(log_dirs=(tmp_path,)), project="local/made", timeout=20, until=["val/loss < 0.1"])
+    await growing
+    assert [(row["cuid"], row["condition"]) for row in rows] == [("abcd1234", "val/loss < 0.1")]
 
 
 @given(st.text(max_size=40))

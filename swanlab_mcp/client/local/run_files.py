@@ -16,6 +16,7 @@ from swanlab_mcp.client.local.folder import Entry, list_inside, open_inside, rea
 from swanlab_mcp.client.local.yaml_subset import NotReadable, parse_yaml
 from swanlab_mcp.client.values import restore_none, unwrap_config
 from swanlab_mcp.core.i18n import gettext
+from swanlab_mcp.core.snapshots import snapshot
 from swanlab_mcp.core.untrusted import limit_value, parse_json
 
 __all__ = ["STAMP", "RunFiles"]
@@ -53,12 +54,27 @@ class RunFiles:
         self.root = root or folder
         self._parts = folder.relative_to(self.root).parts
         self._config: tuple[STAMP, dict[str, Any]] | None = None
+        # the snapshot of a call, and the stamps of the files that it looked at
+        self._looks: tuple[object, dict[tuple[str, ...], STAMP]] = (None, {})
 
     def open(self, *parts: str) -> BinaryIO:
         return open_inside(self.root, *self._parts, *parts)
 
     def stamp(self, *parts: str) -> STAMP:
         """Return the size, modification time and inode of a file. Only `open` checks the file's parent folders."""
+        call = snapshot.get()
+        if call is None:
+            return self._look(parts)
+        # read once, because another call may replace the tuple
+        looks = self._looks
+        if looks[0] is not call:
+            looks = self._looks = (call, {})
+        known = looks[1].get(parts)
+        if known is None:
+            known = looks[1][parts] = self._look(parts)
+        return known
+
+    def _look(self, parts: tuple[str, ...]) -> STAMP:
         # use strings as paths for speed, because every call checks every run
         about = os.lstat("/".join((self._path, *parts)))
         if not stat.S_ISREG(about.st_mode):
