@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from swanlab_mcp import OpenApi
-from tests.fake_swanlab import BEGINNING, Fault, State
+from tests.fake_swanlab import BEGINNING, Fault, LogLine, State
 from tests.fake_swanlab.state import Project
 
 ALL_PAGES = ("/runs$", 12)
@@ -133,6 +133,21 @@ def test_ranking_checks_points_and_commands_in_one_more_round(state: State, api:
     with in_one_round(state, *rounds):
         answer = api.rank_experiments("twins", "val/acc", by_seed=True)
     assert [row.n for row in answer.data] == [2, 2]
+
+
+def test_diagnosis_reads_keys_log_and_namesakes_in_one_round(state: State, api: OpenApi, twins: Project) -> None:
+    crashed = twins.experiments[0]
+    crashed.state, crashed.logs = "CRASHED", [LogLine(0, "RuntimeError: CUDA out of memory")]
+    # looks up the project's id
+    assert api.get_summary("twins", twins.experiments[1].cuid).code == 200
+    rounds = (
+        ("/runs/[^/]+$", 1),
+        ("/(scalar/keys|runs/shows|metrics/log)$", 3),
+        ("/(metrics/scalar|runs|.*export)$", 2),
+    )
+    with in_one_round(state, *rounds):
+        answer = api.diagnose_experiment(project="twins", exp_cuid=crashed.cuid)
+    assert answer.data.crash
 
 
 @pytest.mark.usefixtures("twins")
