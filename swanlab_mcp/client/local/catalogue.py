@@ -5,8 +5,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from swanlab_mcp.client.local.background import Work
 from swanlab_mcp.client.local.board import Board
@@ -22,6 +23,7 @@ from swanlab_mcp.core.i18n import gettext, join_sentences, language
 from swanlab_mcp.core.models import Project
 from swanlab_mcp.core.records import show_time
 from swanlab_mcp.core.refs import LOCAL, ExperimentRef
+from swanlab_mcp.core.snapshots import snapshot
 from swanlab_mcp.core.untrusted import quote, shorten
 
 __all__ = ["Catalogue", "describe_project", "miss_project"]
@@ -46,6 +48,8 @@ class Catalogue:
         # the result of the last search, and its runs by the ids in their names
         self._named: tuple[Discovery | None, dict[str, list[Path]]] = (None, {})
         self._lock = threading.Lock()
+        # the snapshot of the last call that opened all runs, and these runs
+        self._opened: tuple[object, _Opened] = (None, _Opened([], []))
 
     @property
     def runs(self) -> list[RunBase]:
@@ -59,10 +63,7 @@ class Catalogue:
     def list_projects(self, *, work: Work) -> tuple[dict[str, list[LocalExperiment]], list[str]]:
         """Return the experiments by project, and notes about runs that were skipped."""
         opened = self._open_runs("", work)
-        ordered = {
-            project: [LocalExperiment(group) for group in groups] for project, groups in _group_all(opened.runs).items()
-        }
-        return ordered, opened.note()
+        return opened.experiments, opened.note()
 
     def find_experiment(self, project: str, exp_cuid: str, *, work: Work) -> LocalExperiment:
         """Return the experiment whose id, recorded id or folder name is `exp_cuid`.
@@ -97,18 +98,10 @@ class Catalogue:
 
     def find_experiments(self, refs: Sequence[ExperimentRef], *, work: Work) -> list[LocalExperiment]:
         """Do the same as `find_experiment` for several experiments, searching the folders only once."""
-        projects = {ref.project for ref in refs}
         opened = self._open_runs("", work)
-        known = {
-            (project, group.cuid): group
-            for project, groups in _group_all([run for run in opened.runs if run.project in projects]).items()
-            for group in groups
-        }
+        known = {(project, one.cuid): one for project, some in opened.experiments.items() for one in some}
         return [
-            LocalExperiment(group)
-            if (group := known.get((ref.project, ref.cuid)))
-            else self.find_experiment(ref.project, ref.cuid, work=work)
-            for ref in refs
+            known.get((ref.project, ref.cuid)) or self.find_experiment(ref.project, ref.cuid, work=work) for ref in refs
         ]
 
     def find_recorded(self, run_ids: Collection[str]) -> dict[str, list[LocalExperiment]]:
@@ -178,8 +171,17 @@ class Catalogue:
     def _open_runs(self, exp_cuid: str, work: Work) -> _Opened:
         """Find all runs, and read their projects, names, times and states.
 
-        If `exp_cuid` is given, known runs that cannot match it are skipped.
+        If `exp_cuid` is given, known runs that cannot match it are skipped. In a snapshot, all runs are read only once.
         """
+        call, (known, opened) = snapshot.get(), self._opened
+        if call is not None and known is call:
+            return opened
+        opened = self._open_again(exp_cuid, work)
+        if not exp_cuid:
+            self._opened = call, opened
+        return opened
+
+    def _open_again(self, exp_cuid: str, work: Work) -> _Opened:
         work.what = "runs"
         with self._lock:
             found = self._finder.find()
@@ -212,11 +214,18 @@ class Catalogue:
         return _Opened(drop_copies(runs), found.notes)
 
 
-class _Opened(NamedTuple):
+class _Opened:
     """All runs, including unreadable runs, and notes about their folders."""
 
-    runs: list[RunBase]
-    notes: list[str]
+    def __init__(self, runs: list[RunBase], notes: list[str]) -> None:
+        self.runs, self.notes = runs, notes
+
+    @cached_property
+    def experiments(self) -> dict[str, list[LocalExperiment]]:
+        """The experiments by project."""
+        return {
+            project: [LocalExperiment(group) for group in groups] for project, groups in _group_all(self.runs).items()
+        }
 
     def note(self) -> list[str]:
         problems = [
