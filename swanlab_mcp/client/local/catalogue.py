@@ -59,6 +59,7 @@ class Catalogue:
     def clear(self) -> None:
         with self._lock:
             self._runs.clear()
+            self._opened = None, _Opened([], [])
 
     def list_projects(self, *, work: Work) -> tuple[dict[str, list[LocalExperiment]], list[str]]:
         """Return the experiments by project, and notes about runs that were skipped."""
@@ -99,9 +100,9 @@ class Catalogue:
     def find_experiments(self, refs: Sequence[ExperimentRef], *, work: Work) -> list[LocalExperiment]:
         """Do the same as `find_experiment` for several experiments, searching the folders only once."""
         opened = self._open_runs("", work)
-        known = {(project, one.cuid): one for project, some in opened.experiments.items() for one in some}
         return [
-            known.get((ref.project, ref.cuid)) or self.find_experiment(ref.project, ref.cuid, work=work) for ref in refs
+            opened.by_id.get((ref.project, ref.cuid)) or self.find_experiment(ref.project, ref.cuid, work=work)
+            for ref in refs
         ]
 
     def find_recorded(self, run_ids: Collection[str]) -> dict[str, list[LocalExperiment]]:
@@ -204,8 +205,7 @@ class Catalogue:
             for run in stale:
                 run.outline()
             return _Opened(drop_copies(runs), found.notes)
-        # the threads must use the call's language for their messages
-        with ThreadPoolExecutor(_READERS, initializer=language.set, initargs=(language.get(),)) as pool:
+        with ThreadPoolExecutor(_READERS, initializer=_enter_call, initargs=(language.get(), snapshot.get())) as pool:
             try:
                 for _ in pool.map(_outline, stale):
                     work.advance(1)
@@ -226,6 +226,11 @@ class _Opened:
         return {
             project: [LocalExperiment(group) for group in groups] for project, groups in _group_all(self.runs).items()
         }
+
+    @cached_property
+    def by_id(self) -> dict[tuple[str, str], LocalExperiment]:
+        """The experiments by project and id."""
+        return {(project, one.cuid): one for project, some in self.experiments.items() for one in some}
 
     def note(self) -> list[str]:
         problems = [
@@ -270,6 +275,12 @@ def _list_ids(path: Path) -> Iterator[str]:
         for start in range(1, len(parts)):
             for end in range(start + 1, len(parts) + 1):
                 yield "-".join(parts[start:end])
+
+
+def _enter_call(name: str, call: object | None) -> None:
+    """Let a thread use the language and the snapshot of a call."""
+    language.set(name)
+    snapshot.set(call)
 
 
 def _outline(run: RunBase) -> None:

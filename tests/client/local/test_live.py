@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections import Counter
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,25 @@ async def test_growing_run_is_followed_to_its_end(tmp_path: Path) -> None:
         assert "notes" not in reply.structured_content
         reply = await client.call_tool("get_logs", {"project": "local/made", "exp_cuid": "grows"})
         assert reply.structured_content["data"][0]["message"] == "done"
+
+
+async def test_a_call_checks_each_record_for_changes_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(4):
+        losses = [encode_point(step + 1, "val/loss", step, 1 / (step + 1 + number)) for step in range(20)]
+        write_run(tmp_path, f"run{number}", [encode_start(f"run{number}"), *losses, encode_finish()])
+    checked: Counter[str] = Counter()
+    look = os.lstat
+
+    def count(path: Any, **given: Any) -> os.stat_result:
+        checked[Path(path).name] += 1
+        return look(path, **given)
+
+    monkeypatch.setattr(os, "lstat", count)
+    async with session(Settings(log_dirs=(tmp_path,))) as client:
+        for _ in range(3):
+            checked.clear()
+            await client.call_tool("rank_experiments", {"project": "local/made", "metric": "val/loss"})
+            assert [checked[f"run-run{number}.swanlab"] for number in range(4)] == [1] * 4
 
 
 async def test_open_run_is_noted_once_while_its_age_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
