@@ -66,10 +66,10 @@ SHARES = (
         "HTTP (httpx, httpcore, h11, anyio, asyncio)",
         r"/(httpx|httpcore|h11|anyio|asyncio|sniffio)/|_socket|epoll|urllib",
     ),
-    ("JSON into records", r"/json/|/client/(wire|cloud)|/models|pydantic"),
-    ("transport and cache", r"/swanlab_mcp/client/|/concurrency"),
-    ("operations and analysis", r"/swanlab_mcp/(operations|analysis)/|/findings"),
-    ("rendering and masking", r"/swanlab_mcp/(render|untrusted|secret_values|tools)"),
+    ("JSON into records", r"/json/|/client/cloud/(answers|wire|series)|/core/(models|records)|pydantic"),
+    ("transport and cache", r"/swanlab_mcp/client/|/core/concurrency"),
+    ("operations and analysis", r"/swanlab_mcp/(operations|analysis)/|/core/findings"),
+    ("rendering and masking", r"/swanlab_mcp/(present/|server/repl|core/(untrusted|secret_masking|i18n))"),
     ("MCP (both ends)", r"/(mcp|mcp_types|opentelemetry)/"),
 )
 
