@@ -8,11 +8,8 @@ from typing import Literal
 
 from swanlab_mcp.analysis.curve_events import find_non_finites, find_rate_jumps, find_shapes
 from swanlab_mcp.analysis.deciding import Curve, Roles, assign_roles
-from swanlab_mcp.analysis.events import (
-    Event,
-    Severity,
-)
-from swanlab_mcp.analysis.operation import find_hardware, find_pauses, find_stop
+from swanlab_mcp.analysis.events import Event, Severity, find_due
+from swanlab_mcp.analysis.operation import choose_densest, describe_stall, find_hardware, find_pauses
 from swanlab_mcp.analysis.policy import find_policy_signs
 from swanlab_mcp.analysis.thresholds import DEFAULTS
 from swanlab_mcp.analysis.trend_events import Trends
@@ -48,11 +45,13 @@ class Diagnosis:
         self._roles = assign_roles(self._curves)
         self._trends = Trends(self._roles, self._curves)
         self._events = self._find_events()
+        self._densest = choose_densest(self._curves)
+        self._due = find_due(self._densest.times) if self._densest else None
         self._calm = self._rate(self._events)
 
     def judge(self, *, is_running: bool = False, now: int = 0) -> Judgement:
         """Rate the events. If the experiment is running, `now` is the current time in Unix milliseconds."""
-        stall = find_stop(self._curves, now) if is_running else None
+        stall = describe_stall(self._densest, self._due, now) if is_running and self._densest else None
         return self._rate([*self._events, stall]) if stall else self._calm
 
     def _find_events(self) -> list[Event]:

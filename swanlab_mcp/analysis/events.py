@@ -26,6 +26,7 @@ __all__ = [
     "find_jumps",
     "find_non_finite",
     "find_stall",
+    "measure_stall",
 ]
 
 Severity = Literal["problem", "warning", "info"]
@@ -134,7 +135,11 @@ def find_stall(times: Sequence[int], now: int, thresholds: Thresholds = DEFAULTS
     `due` is the time in Unix milliseconds at which the series became overdue. `silence` is the time since the last
     point and `interval` is the usual interval, both in seconds. `times` are in Unix milliseconds, in logged order.
     """
-    known = find_due(times, thresholds=thresholds)
+    return measure_stall(times, find_due(times, thresholds=thresholds), now)
+
+
+def measure_stall(times: Sequence[int], known: tuple[float, float] | None, now: int) -> tuple[int, float, float] | None:
+    """Return the same as `find_stall`. `known` is the result of `find_due` for these times."""
     if known is None or now <= known[0]:
         return None
     due, usual = known

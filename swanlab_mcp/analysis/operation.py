@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from swanlab_mcp.analysis.deciding import Curve
-from swanlab_mcp.analysis.events import Event, find_full_memory, find_gaps, find_idle, find_stall
+from swanlab_mcp.analysis.events import Event, find_full_memory, find_gaps, find_idle, measure_stall
 
-__all__ = ["choose_densest", "find_hardware", "find_pauses", "find_stop"]
+__all__ = ["choose_densest", "describe_stall", "find_hardware", "find_pauses"]
 
 
 def find_hardware(curves: Sequence[Curve]) -> list[Event]:
@@ -42,11 +42,13 @@ def find_pauses(curves: Sequence[Curve]) -> list[Event]:
     return [replace(event, keys=(densest.key,)) for event in found]
 
 
-def find_stop(curves: Sequence[Curve], now: int) -> Event | None:
-    """Return an event if a running experiment has stalled. `now` is the current time in Unix milliseconds."""
-    densest = choose_densest(curves)
-    stall = find_stall(densest.times, now) if densest else None
-    if densest is None or stall is None:
+def describe_stall(densest: Curve, due: tuple[float, float] | None, now: int) -> Event | None:
+    """Return an event if a running experiment has stalled.
+
+    `due` is the result of `find_due` for its densest curve, and `now` is the current time in Unix milliseconds.
+    """
+    stall = measure_stall(densest.times, due, now)
+    if stall is None:
         return None
     facts = {"seconds": stall[1], "usual": stall[2]}
     return Event("stalled", "problem", densest.steps[-1], "stalled", (densest.key,), facts=facts)

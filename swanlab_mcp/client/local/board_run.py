@@ -86,6 +86,11 @@ class BoardRun(RunBase):
         # if the database is unreadable, the start is unknown, but logs/ and console/ can still be read
         return not (self._entry or self.size)
 
+    @property
+    def stamp(self) -> object:
+        # the names of the metrics and the state are in the database
+        return self._stamp, self._entry
+
     def is_current(self) -> bool:
         return self._is_known and self.finish is not None and not self.problem and self._board.is_current()
 

@@ -178,7 +178,7 @@ class Catalogue:
         if call is not None and known is call:
             return opened
         opened = self._open_again(exp_cuid, work)
-        if not exp_cuid:
+        if call is not None and not exp_cuid:
             self._opened = call, opened
         return opened
 

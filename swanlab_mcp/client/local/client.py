@@ -45,7 +45,7 @@ T = TypeVar("T")
 _KEPT = 32_000_000  # bytes
 
 
-_Stamps = tuple[Hashable, ...]
+_Stamps = tuple[object, ...]
 
 
 class _Kept(NamedTuple):

@@ -172,8 +172,8 @@ class RunBase(ABC):
         return self._stamp[0] if self._stamp else 0
 
     @property
-    def stamp(self) -> STAMP | None:
-        """Return the size, modification time and inode of the record, as of the last check."""
+    def stamp(self) -> object:
+        """Return a value that differs if the run has changed, as of the last check."""
         return self._stamp
 
     @property

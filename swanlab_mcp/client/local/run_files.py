@@ -64,15 +64,15 @@ class RunFiles:
         """Return the size, modification time and inode of a file. Only `open` checks the file's parent folders."""
         call = snapshot.get()
         if call is None:
+            # a tool call at the same time must not continue with an older stamp
+            self._looks = (None, {})
             return self._look(parts)
         # read once, because another call may replace the tuple
         looks = self._looks
         if looks[0] is not call:
             looks = self._looks = (call, {})
-        known = looks[1].get(parts)
-        if known is None:
-            known = looks[1][parts] = self._look(parts)
-        return known
+        # if two threads look at the same time, both use the first stamp
+        return looks[1].get(parts) or looks[1].setdefault(parts, self._look(parts))
 
     def _look(self, parts: tuple[str, ...]) -> STAMP:
         # use strings as paths for speed, because every call checks every run

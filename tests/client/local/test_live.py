@@ -9,10 +9,12 @@ import os
 import re
 import shutil
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 from collections import Counter
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,9 @@ import pytest
 
 from swanlab_mcp.client.local import OfflineClient
 from swanlab_mcp.client.local.liveness import look_up_process
-from swanlab_mcp.core.refs import ExperimentRef, WorkspaceRef
+from swanlab_mcp.core.refs import ExperimentRef, ProjectRef, WorkspaceRef
+from swanlab_mcp.core.snapshots import hold_snapshot, snapshot
+from swanlab_mcp.operations.verdicts import read_verdict
 from swanlab_mcp.settings import Settings
 from tests.conftest import RUNS, session, text_of
 from tests.run_files import BEGAN, build_file, encode_finish, encode_log, encode_point, encode_start, write_run
@@ -71,6 +75,49 @@ async def test_a_call_checks_each_record_for_changes_once(tmp_path: Path, monkey
             checked.clear()
             await client.call_tool("rank_experiments", {"project": "local/made", "metric": "val/loss"})
             assert [checked[f"run-run{number}.swanlab"] for number in range(4)] == [1] * 4
+
+
+async def test_a_reader_without_a_snapshot_leaves_no_old_stamp(tmp_path: Path) -> None:
+    healthy = [encode_point(step + 1, "train/loss", step, 2 / (step + 1), BEGAN + 1000 * step) for step in range(200)]
+    broken = [encode_point(step + 1, "train/loss", step, math.nan, BEGAN + 1000 * step) for step in range(200, 250)]
+    file = write_run(tmp_path, "grows", healthy)
+    client, ref = OfflineClient([tmp_path]), ProjectRef("local", "made").experiment("grows")
+
+    async def diagnose(state: str) -> tuple[str, list[int]]:
+        verdict = await read_verdict(client, ref, state, BEGAN + 200_000)
+        return verdict.judgement.health, [len(curve.steps) for curve in verdict.curves]
+
+    with hold_snapshot():
+        call = snapshot.get()
+        await client.list_experiments(ref.parent)
+        assert (await client.get_experiment(ref)).data.state == "UNKNOWN"
+        file.write_bytes(build_file([encode_start("grows"), *healthy, *broken, encode_finish()]))
+        snapshot.set(None)
+        assert (await client.get_summary(ref)).data["train/loss"].count == 250
+        snapshot.set(call)
+        await diagnose("UNKNOWN")
+    with hold_snapshot():
+        assert await diagnose("FINISHED") == ("problem", [250])
+
+
+async def test_verdict_follows_the_database_of_an_old_run(tmp_path: Path) -> None:
+    shutil.copytree(RUNS / "0.5.9-local", tmp_path / "runs")
+    database = next(tmp_path.rglob("runs.swanlab"))
+    whole = database.read_bytes()
+    with closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute("update experiment set status=0")
+        connection.execute("delete from tag")
+    keys: list[list[str]] = []
+    async with session(Settings(log_dirs=(tmp_path,))) as client:
+        for content in (None, whole):
+            if content:
+                database.write_bytes(content)
+            listed = await client.call_tool("find_experiments", {"project": "*", "username": "local"})
+            row = listed.structured_content["data"][0]
+            reply = await client.call_tool("diagnose_experiment", {"exp_cuid": row["cuid"], "username": "local"})
+            keys.append(reply.structured_content["data"])
+    assert keys[0] != keys[1]
+    assert "val/acc" in str(keys[1])
 
 
 async def test_open_run_is_noted_once_while_its_age_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
